@@ -1,0 +1,65 @@
+# Everything starts here; `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVICES := auth photometry astrometry catalogs gateway
+PACKAGES := shared client $(SERVICES:%=services/%)
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install init demo test test-slow test-integration check lint types imports kernels bench coverage up down update-deps clean \
+	$(SERVICES:%=test-%) $(SERVICES:%=run-%) $(SERVICES:%=migrate-%)
+
+help: ## This list
+	@grep -hE '^[a-zA-Z_%-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## Set up .venv from the hashed lock file and compile the kernels
+
+init: install ## The same as install
+
+$(VENV)/.installed: requirements.lock $(PACKAGES:%=%/pyproject.toml) $(wildcard */setup.py services/*/setup.py) $(shell find shared services -name '*.pyx' 2>/dev/null)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+kernels: ## Compile the Cython kernels in place
+	for p in $(PACKAGES); do if [ -f $$p/setup.py ]; then (cd $$p && $(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace) || exit 1; fi; done
+
+demo: install ## Simulated sky through the whole platform, checked against its truth
+	$(BIN)/alidade demo
+
+test: install ## Fast tests (under ten minutes on two cores)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slow: install ## Accuracy and property tests that take minutes
+	$(BIN)/python -m pytest -m slow -n 2 --timeout 1200
+
+$(SERVICES:%=test-%): test-%: install ## Tests of one service
+	$(BIN)/python -m pytest tests/$*
+
+check: lint types imports ## Style, types, import rules
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	PYTHONPATH=$(subst $() $(),:,$(PACKAGES:%=%/src)) $(BIN)/lint-imports
+
+bench: install ## Benchmarks against named peers (tests/benchmarks)
+	$(BIN)/python -m pytest -m benchmark tests/benchmarks --timeout 3600 -s
+
+up: install ## The embedded platform; Ctrl-C stops it
+	$(BIN)/alidade up
+
+update-deps: install ## Compile requirements.lock anew, without any address
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-package astro-shared --no-emit-package alidade $(SERVICES:%=--no-emit-package %-service) -o requirements.lock
+
+clean: ## Remove the virtual environment and everything compiled
+	rm -rf $(VENV) && find shared services -name '*.so' -delete

@@ -1,0 +1,92 @@
+"""Requests and results of the astrometry service's job ``solve``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.photometry import FrameSummary
+from astro_shared.contracts.settings import AstrometrySettings, ProductSettings, ReferenceSettings, SolveSettings
+
+WcsState = Literal["missing", "malformed", "unverified", "valid", "calibrated"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SolveRequest(_Model):
+    """A source table (``sources``) or a frame, its header and hints in; a WCS with errors out."""
+
+    sources: ObjectRef | None = None
+    frame: ObjectRef | None = None
+    header: ObjectRef | None = Field(None, description="The frame's header as text cards.")
+    summary: FrameSummary
+    fwhm_px: float | None = None
+    solve: SolveSettings = SolveSettings()
+    astrometry: AstrometrySettings = AstrometrySettings()
+    reference: ReferenceSettings = ReferenceSettings()
+    products: ProductSettings = ProductSettings()
+
+    @model_validator(mode="after")
+    def _something_to_solve(self) -> SolveRequest:
+        if self.sources is None and self.frame is None:
+            raise ValueError("give a source table or a frame")
+        return self
+
+
+class SolveAttempt(_Model):
+    """One engine's try: what a person needs to know when nothing was found."""
+
+    engine: str
+    seconds: float
+    outcome: Literal["solved", "no_solution", "refused", "unavailable", "time_limit", "error"]
+    detail: str = ""
+    log_odds: float | None = None
+
+
+class AstrometryReport(_Model):
+    """The solution in numbers; ``report`` holds every count and threshold of the chain."""
+
+    state: WcsState
+    solved: bool
+    reason: str | None = Field(None, description="Why there is no (better) solution.")
+    advice: tuple[str, ...] = Field((), description="What to try.")
+    engine: str | None = None
+    header_wcs: WcsState = "missing"
+    header_wcs_reason: str | None = None
+    attempts: tuple[SolveAttempt, ...] = ()
+    ra_center_deg: float | None = None
+    dec_center_deg: float | None = None
+    scale_arcsec_px: float | None = None
+    rotation_deg: float | None = Field(None, description="Position angle of +y (up in the array), east of north.")
+    parity: int | None = Field(None, description="Sign of det(CD): -1 ordinary sky, +1 mirrored.")
+    width_deg: float | None = None
+    height_deg: float | None = None
+    n_sources: int = 0
+    n_reference: int = 0
+    n_matched: int = 0
+    n_used: int = 0
+    rms_mas: float | None = None
+    degree: int | None = None
+    alpha: float | None = None
+    alpha_err: float | None = None
+    sigma_sys_mas: float | None = None
+    sigma_sys_err_mas: float | None = None
+    sigma_sys_upper_mas: float | None = None
+    chi2_dof: float | None = None
+    solution_error_mas: float | None = Field(None, description="Rms per axis over the frame, from the covariance of the fit.")
+    solution_error_corner_mas: float | None = None
+    log_odds: float | None = None
+    epoch_jyear: float | None = None
+    reference_name: str | None = None
+    reference_layer: str | None = Field(None, description="mirror, cache, archive, vizier or list.")
+    warnings: tuple[str, ...] = ()
+    report: dict[str, Any] = Field(default_factory=dict)
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class SolveResult(_Model):
+    astrometry: AstrometryReport

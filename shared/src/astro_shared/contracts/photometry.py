@@ -1,0 +1,135 @@
+"""Requests and results of the photometry service's jobs: ``measure``, ``calibrate``, ``forced``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.settings import (
+    ApertureSettings,
+    BackgroundSettings,
+    CosmicRaySettings,
+    DetectionSettings,
+    InputSettings,
+    ProductSettings,
+    PsfPhotometrySettings,
+    PsfSettings,
+    ZeroPointSettings,
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MeasureRequest(_Model):
+    """Pixels in, source table out."""
+
+    frame: ObjectRef
+    frame_name: str = Field(max_length=255, description="The client's file name; never a path.")
+    input: InputSettings = InputSettings()
+    cosmic_rays: CosmicRaySettings = CosmicRaySettings()
+    background: BackgroundSettings = BackgroundSettings()
+    detection: DetectionSettings = DetectionSettings()
+    psf: PsfSettings = PsfSettings()
+    psf_photometry: PsfPhotometrySettings = PsfPhotometrySettings()
+    aperture: ApertureSettings = ApertureSettings()
+    products: ProductSettings = ProductSettings()
+
+
+class FrameSummary(_Model):
+    """What is known of the frame after ``measure``. Values that are not known are null, with a warning."""
+
+    frame_name: str
+    hdu: int
+    width_px: int
+    height_px: int
+    date_mid: str | None = Field(None, description="UTC, ISO 8601 with Z.")
+    epoch_jyear: float | None = None
+    exposure_s: float | None = None
+    filter: str | None = None
+    gain_e_per_adu: float
+    read_noise_e: float
+    saturation_e: float | None = None
+    noise_model: Literal["header", "request", "assumed"]
+    ra_pointing_deg: float | None = None
+    dec_pointing_deg: float | None = None
+    pixel_scale_arcsec: float | None = Field(None, description="From the header, not a solution.")
+    latitude_deg: float | None = None
+    longitude_deg: float | None = None
+    elevation_m: float | None = None
+    airmass_header: float | None = None
+    image_type: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class MeasureResult(_Model):
+    """Figures of ``measure``; tables and maps are files."""
+
+    frame: FrameSummary
+    sources: int
+    saturated: int
+    fwhm_psf_px: float | None
+    fwhm_marginal_px: float | None
+    ellipticity: float | None = None
+    psf_kind: str
+    psf_stars: int
+    background_e: float
+    background_rms_e: float
+    rms_ratio: float | None = None
+    cosmic_ray_pixels: int | None = None
+    flux_kind: Literal["psf", "aperture"]
+    aperture_correction_mag: float | None = None
+    aperture_correction_err_mag: float | None = None
+    aperture_number: int = Field(1, description="Which of the four apertures is calibrated.")
+    noise_flux_e: float | None = Field(None, description="Error of zero flux of a point source, median of the frame.")
+    seconds: dict[str, float] = Field(default_factory=dict, description="Wall seconds per step.")
+
+
+class CalibrateRequest(_Model):
+    """Source table, sky positions and reference stars in, magnitudes out."""
+
+    sources: ObjectRef
+    positions: ObjectRef
+    reference: ObjectRef
+    measure: MeasureResult
+    ra_center_deg: float
+    dec_center_deg: float
+    scale_arcsec_px: float
+    zero_point: ZeroPointSettings = ZeroPointSettings()
+    input: InputSettings = InputSettings()
+    products: ProductSettings = ProductSettings()
+
+
+class ZeroPointReport(_Model):
+    """magnitude = mag_inst + value + color_term (color - color_zero) + spatial terms."""
+
+    status: Literal["calibrated", "uncalibrated"]
+    reason: str | None = None
+    band: str | None = None
+    system: str | None = None
+    color: str | None = Field(None, description="Which colour, or null when there is no colour term.")
+    value: float | None = None
+    error: float | None = None
+    color_term: float | None = None
+    color_term_err: float | None = None
+    color_zero: float | None = None
+    spatial_order: int | None = None
+    n_used: int = 0
+    n_considered: int = 0
+    rms: float | None = None
+    sigma_int: float | None = None
+    chi2_red: float | None = None
+    extinction: str | None = None
+    airmass: float | None = None
+    airmass_reason: str | None = None
+    limiting_mag_5sigma: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class CalibrateResult(_Model):
+    zero_point: ZeroPointReport
+    calibrated_sources: int
+    seconds: dict[str, float] = Field(default_factory=dict)
