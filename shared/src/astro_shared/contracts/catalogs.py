@@ -1,0 +1,199 @@
+"""Requests and results of the catalogs service: reference stars, reference lists and identification.
+
+Plain requests: ``POST /v1/reference/cone`` (body ``ReferenceConeRequest``, answer one FITS binary table), ``GET
+/v1/reference`` (``ReferenceLists``), ``DELETE /v1/reference/{name}``. Jobs: ``import_reference`` and ``identify``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.settings import IdentificationSettings
+
+RightAscension = Annotated[float, Field(ge=0, lt=360)]
+Declination = Annotated[float, Field(ge=-90, le=90)]
+ListName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$", description="Name of a reference list.")]
+CatalogueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./+-]{0,62}$")]
+Layer = Literal["list", "mirror", "cache", "archive", "vizier"]
+
+REFERENCE_LAYER_HEADER = "X-Reference-Layer"
+REFERENCE_ROWS_HEADER = "X-Reference-Rows"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ReferenceConeRequest(_Model):
+    """Reference stars around a position (``ra_deg``, ``dec_deg``, ``radius_deg``) or inside a polygon.
+
+    The answer is a FITS binary table with Gaia's column names and units. Its header says where the rows come from:
+    ``REFNAME``, ``REFLAYER``, ``RELEASE``, ``REFROWS`` (found before ``max_rows``), ``TRUNC`` (rows were left out),
+    ``MAGLIM``, ``POSEPOCH`` (epoch of the positions when propagated) and one ``SKIPn`` card per cut whose column is missing.
+    """
+
+    name: ListName = "gaia"
+    release: str = Field("dr3", pattern=r"^[a-z0-9]{1,16}$", description="Gaia release; ignored for other lists.")
+    ra_deg: RightAscension | None = Field(None, description="Centre, ICRS.")
+    dec_deg: Declination | None = Field(None, description="Centre, ICRS.")
+    radius_deg: float | None = Field(None, gt=0, le=90)
+    polygon: tuple[tuple[RightAscension, Declination], ...] | None = Field(
+        None, min_length=3, max_length=100, description="Convex vertices (ra, dec) in degrees, either sense."
+    )
+    epoch_jyear: float | None = Field(
+        None, ge=1900, le=2200, description="Membership is decided with the positions at this epoch."
+    )
+    propagate: bool = Field(False, description="Also move positions and errors to epoch_jyear; default: as catalogued.")
+    mag_limit: float | None = Field(None, ge=-5, le=40, description="Faintest magnitude in mag_band.")
+    mag_band: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_]{1,40}$", description="Band of cut and order; default G, or the list's first band."
+    )
+    max_rows: int | None = Field(None, ge=1, le=5_000_000, description="Keep the brightest; then brightest first.")
+    max_ruwe: float | None = Field(None, gt=0, description="Skipped and reported where the list has no ruwe.")
+    color_range: tuple[float, float] | None = Field(None, description="Range of BP-RP; skipped without those bands.")
+    drop_duplicated: bool = Field(False, description="Leave out duplicated_source rows.")
+    drop_variable: bool = Field(False, description="Leave out phot_variable_flag = VARIABLE rows.")
+    owner: str | None = Field(None, description="Whose lists are searched before the global ones; default: the caller's.")
+
+    @model_validator(mode="after")
+    def _one_region(self) -> ReferenceConeRequest:
+        cone = (self.ra_deg, self.dec_deg, self.radius_deg)
+        if self.polygon is None and any(value is None for value in cone):
+            raise ValueError("give ra_deg, dec_deg and radius_deg, or a polygon")
+        if self.polygon is not None and any(value is not None for value in cone):
+            raise ValueError("give a cone or a polygon, not both")
+        if self.propagate and self.epoch_jyear is None:
+            raise ValueError("propagate needs epoch_jyear")
+        return self
+
+
+class BandInfo(_Model):
+    """One magnitude column of a reference list."""
+
+    name: str = Field(description="Column name, e.g. phot_g_mean_mag or vt_mag.")
+    rows: int = Field(description="Rows with a value.")
+    brightest: float | None = None
+    faintest: float | None = None
+
+
+class ReferenceListInfo(_Model):
+    """A reference list that is at hand."""
+
+    name: str
+    scope: Literal["user", "global"]
+    owner: str | None = None
+    rows: int
+    columns: tuple[str, ...]
+    bands: tuple[BandInfo, ...] = ()
+    missing: tuple[str, ...] = Field((), description="Gaia columns that the list does not have: cuts on them are skipped.")
+    ref_epoch_min: float | None = None
+    ref_epoch_max: float | None = None
+    release: str | None = None
+    created_at: datetime
+    source: str = Field("", description="Name of the imported file.")
+    notes: tuple[str, ...] = Field((), description="What the import changed or assumed.")
+    size_bytes: int = 0
+
+
+class ReferenceLists(_Model):
+    items: tuple[ReferenceListInfo, ...]
+
+
+class ImportReferenceRequest(_Model):
+    """Job ``import_reference``: a catalogue file becomes a reference list; a list of that name is replaced."""
+
+    name: ListName
+    file: ObjectRef
+    file_name: str = Field(max_length=255, description="The client's file name; tells the format, never a path.")
+    scope: Literal["user", "global"] = "user"
+    owner: str | None = Field(None, description="Owner of a list of scope user; default: the job's.")
+    format: Literal["auto", "csv", "ecsv", "fits", "votable", "parquet", "tycho2_index"] = "auto"
+    columns: dict[str, str] = Field(
+        default_factory=dict, max_length=200, description="Gaia name to column name of the file, before the alias table."
+    )
+    ref_epoch: float | None = Field(None, ge=1800, le=2200, description="Epoch of rows without one; default 2000.")
+
+
+class ImportReferenceResult(_Model):
+    reference: ReferenceListInfo
+    seconds: float
+
+
+StatusWord = Literal["matched", "no_match", "partial", "not_asked", "failed"]
+Cause = Literal[
+    "not_wanted", "no_key", "field_too_large", "no_epoch", "no_positions", "unknown_catalogue", "offline",
+    "unreachable", "timeout", "http_status", "malformed", "refused", "quota", "circuit_open", "overflow",
+]  # fmt: skip
+
+
+class CatalogueStatus(_Model):
+    """What is known, and what is not, of one catalogue. Only ``matched`` and ``no_match`` are complete answers."""
+
+    catalogue: str
+    status: StatusWord
+    cause: Cause | None = Field(None, description="Why, for partial, not_asked and failed.")
+    message: str | None = Field(None, description="One sentence for a person.")
+    http_status: int | None = None
+    retry_at: datetime | None = Field(None, description="Not worth asking again before this time.")
+    query: str | None = Field(None, description="What was sent, without keys.")
+    asked_at: datetime | None = None
+    seconds: float = 0.0
+    rows: int = Field(0, description="Objects that the catalogue gave for the field.")
+    rows_total: int | None = Field(None, description="Objects it has there, when that is more and known.")
+    matches: int = Field(0, description="Sources with a match.")
+    cache_age_s: float | None = Field(None, description="Age of the answer when it came from the cache.")
+
+
+class SealedKey(_Model):
+    """A third party's key as auth seals it; opened only in the worker that calls out."""
+
+    field: str
+    ciphertext: str = Field(max_length=4096)
+
+
+class IdentifyRequest(_Model):
+    """Job ``identify``: sky positions in, known objects out.
+
+    ``positions`` is a FITS table with ``id, ra, dec`` and, where known, ``ra_err_mas, dec_err_mas`` (deg, mas).
+    """
+
+    positions: ObjectRef
+    epoch_jyear: float | None = Field(None, ge=1900, le=2200, description="Mid-exposure; needed for proper motion.")
+    date_mid: datetime | None = Field(None, description="Mid-exposure, UTC; needed for solar-system objects.")
+    observatory: str = Field("500", pattern=r"^[A-Z0-9]{3,4}$", description="MPC observatory code; 500 = geocentre.")
+    identification: IdentificationSettings = IdentificationSettings()
+    release: str = Field("dr3", pattern=r"^[a-z0-9]{1,16}$", description="Gaia release.")
+    time_window_days: float = Field(10.0, gt=0, le=3650, description="Transients this near in time are looked for.")
+    keys: tuple[SealedKey, ...] = Field((), description="Sealed third-party keys by field, e.g. astro_colibri_uid.")
+
+
+class IdentifyResult(_Model):
+    """Result of ``identify``; its files are ``matches.fits`` and ``identifications.fits``."""
+
+    sources: int
+    identified: int = Field(description="Sources with a match in some catalogue.")
+    catalogues: tuple[CatalogueStatus, ...]
+
+
+class UpstreamState(_Model):
+    """What the service knows of one upstream (administrators)."""
+
+    upstream: str
+    breaker: Literal["closed", "open", "half_open"]
+    failures: int
+    last_success_at: datetime | None = None
+    last_failure_at: datetime | None = None
+    last_cause: str | None = None
+    open_until: datetime | None = None
+    requests_per_s: float
+    concurrency: int
+    cache_hits: int = 0
+    cache_misses: int = 0
+
+
+class UpstreamStates(_Model):
+    items: tuple[UpstreamState, ...]
