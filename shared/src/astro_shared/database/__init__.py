@@ -1,0 +1,1 @@
+"""PostgreSQL: engines with small pools, and migrations."""

@@ -1,0 +1,92 @@
+"""Engines, and the three spellings of a database's address."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from astro_shared.database.errors import DatabaseUnavailableError
+from astro_shared.settings import DatabaseSettings
+
+_DRIVER = "postgresql+psycopg"
+_CONNECT_TIMEOUT_S = 5
+
+
+def database_url(address: str | SecretStr) -> URL:
+    """Return SQLAlchemy's form of ``postgresql://...``, with the driver that all services use."""
+    plain = address.get_secret_value() if isinstance(address, SecretStr) else address
+    return make_url(plain).set(drivername=_DRIVER)
+
+
+def conninfo(address: str | SecretStr | URL) -> str:
+    """Return libpq's form of an address, for psycopg itself."""
+    url = address if isinstance(address, URL) else database_url(address)
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def make_engine(
+    address: str | SecretStr, settings: DatabaseSettings | None = None, *, application: str = "alidade"
+) -> AsyncEngine:
+    """Make the engine of a process; nothing connects yet.
+
+    Parameters
+    ----------
+    address
+        ``postgresql://user:password@host/name``.
+    settings
+        Pool sizes; the defaults suit a process that shares a machine with many others.
+    application
+        Name shown in the server's list of connections.
+    """
+    settings = settings or DatabaseSettings()
+    return create_async_engine(
+        database_url(address),
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_overflow,
+        pool_timeout=settings.pool_timeout_s,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": application},
+    )
+
+
+async def check_connection(engine: AsyncEngine) -> None:
+    """Raise DatabaseUnavailableError where the database does not answer (for readiness)."""
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError) as error:
+        raise DatabaseUnavailableError("the database does not answer") from error
+
+
+def create_database_if_missing(address: str | SecretStr, *, maintenance_database: str = "postgres") -> bool:
+    """Create the database of an address on its server; True where it was made now.
+
+    Two processes may do so at the same time. The user of the address must be allowed to create databases.
+    """
+    url = database_url(address)
+    engine = create_engine(
+        url.set(database=maintenance_database),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
+    )
+    try:
+        with engine.connect() as connection:
+            exists = text("SELECT 1 FROM pg_database WHERE datname = :name")
+            if connection.execute(exists, {"name": url.database}).first():
+                return False
+            quoted = engine.dialect.identifier_preparer.quote_identifier(str(url.database))
+            try:
+                connection.execute(text(f"CREATE DATABASE {quoted}"))
+            except (ProgrammingError, SQLAlchemyError):
+                if connection.execute(exists, {"name": url.database}).first():
+                    return False
+                raise
+            return True
+    except OperationalError as error:
+        raise DatabaseUnavailableError(f"can not reach the database server of {url.database}") from error
+    finally:
+        engine.dispose()
