@@ -1,0 +1,41 @@
+"""What can go wrong in astrometry, by name.
+
+::
+
+    AlidadeError
+    `-- InvalidRequestError
+        |-- SourceListError        the detections cannot be used
+        |-- ReferenceListError     the reference stars cannot be used
+        |-- WcsHeaderError         a header's world coordinate system cannot be read
+        `-- RefinementError        too few pairs, or nothing coherent, to fit
+"""
+
+from __future__ import annotations
+
+from astro_shared.errors import InvalidRequestError
+
+__all__ = ["ReferenceListError", "RefinementError", "SourceListError", "WcsHeaderError"]
+
+
+class SourceListError(InvalidRequestError):
+    """The list of detections lacks columns or has nothing usable; attribute ``count``."""
+
+    code = "bad_source_list"
+
+
+class ReferenceListError(InvalidRequestError):
+    """The list of reference stars lacks columns or is empty; attribute ``count``."""
+
+    code = "bad_reference_list"
+
+
+class WcsHeaderError(InvalidRequestError):
+    """The world coordinate system of a header cannot be read; attribute ``problems``."""
+
+    code = "bad_wcs"
+
+
+class RefinementError(InvalidRequestError):
+    """There are too few pairs for a fit; attributes ``found`` and ``needed``."""
+
+    code = "too_few_pairs"
