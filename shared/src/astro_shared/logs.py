@@ -1,4 +1,4 @@
-"""Structured logs: lines for people in development, JSON in production, always with the request or job they belong to."""
+"""Structured logs: lines for people or JSON for machines, always with the request or job they belong to."""
 
 from __future__ import annotations
 
@@ -92,5 +92,12 @@ def _named(service: str) -> Any:
 
 def _rendering(log_format: LogFormat) -> list[Any]:
     if log_format == "json":
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [_tracebacks_without_values(), structlog.processors.JSONRenderer(default=str)]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+
+
+def _tracebacks_without_values() -> Any:
+    """Local variables hold passwords and tokens: they stay out of every log."""
+    transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return structlog.processors.ExceptionRenderer(transformer)

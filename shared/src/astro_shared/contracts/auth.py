@@ -67,7 +67,14 @@ class Scope(StrEnum):
 
 
 SERVICE_SCOPES = frozenset(
-    {Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.JOBS_CALLBACK, Scope.USER_SETTINGS_READ, Scope.KEYS_UNSEAL, Scope.CATALOGS_READ}
+    {
+        Scope.JOBS_READ,
+        Scope.JOBS_WRITE,
+        Scope.JOBS_CALLBACK,
+        Scope.USER_SETTINGS_READ,
+        Scope.KEYS_UNSEAL,
+        Scope.CATALOGS_READ,
+    }
 )
 """Scopes that a service may ask for; no user ever gets one that is only here."""
 
@@ -89,7 +96,9 @@ ALL_USER_SCOPES = frozenset(
 """Scopes of a session begun with a password."""
 
 Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{1,62}$")]
-Email = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,190}$", max_length=254)]
+Email = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,190}$", max_length=254)
+]
 KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
 
 
@@ -125,14 +134,23 @@ class RevocationFeed(_Model):
 
     generated_at: datetime = Field(title="Time of this answer, UTC")
     sessions: list[str] = Field(title="Ended sessions", description="Tokens whose `sid` is here are refused.")
-    subjects: list[str] = Field(title="Disabled or deleted users", description="Tokens with this `sub` or `on_behalf_of` are refused.")
+    subjects: list[str] = Field(
+        title="Disabled or deleted users", description="Tokens with this `sub` or `on_behalf_of` are refused."
+    )
 
 
 class RegisterRequest(_Model):
     """Opens an account."""
 
-    username: Username = Field(title="Name to log in with", description="Lower case, 2 to 63 characters.", examples=["ada"])
-    password: SecretStr = Field(title="Password", description="8 to 128 characters of any kind; common ones are refused.", min_length=1, max_length=1024)
+    username: Username = Field(
+        title="Name to log in with", description="Lower case, 2 to 63 characters.", examples=["ada"]
+    )
+    password: SecretStr = Field(
+        title="Password",
+        description="8 to 128 characters of any kind; common ones are refused.",
+        min_length=1,
+        max_length=1024,
+    )
     email: Email | None = Field(default=None, title="Address for recovery and notices")
 
 
@@ -165,7 +183,7 @@ class AccessTokenResponse(_Model):
     """An access token, to be sent as `Authorization: Bearer ...`."""
 
     access_token: str = Field(title="ES256 JWT")
-    token_type: Literal["Bearer"] = "Bearer"
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a kind
     expires_in: int = Field(title="Seconds until it expires", examples=[900])
     scope: str = Field(title="Scopes, separated by spaces")
 
@@ -173,7 +191,9 @@ class AccessTokenResponse(_Model):
 class SessionTokens(AccessTokenResponse):
     """What login and refresh answer."""
 
-    refresh_token: str | None = Field(default=None, title="Refresh token", description="Absent when it was set as a cookie.")
+    refresh_token: str | None = Field(
+        default=None, title="Refresh token", description="Absent when it was set as a cookie."
+    )
 
 
 class ServiceTokenRequest(_Model):
