@@ -101,6 +101,8 @@ def crlb(
     uncorrelated, so the bounds also hold when all three are free. Both sums depend on F/B alone, up to a factor,
     and are interpolated in it.
     """
+    if flux_e.size == 0:
+        return np.zeros(0), np.zeros(0)
     ratio = np.geomspace(1e-4, 1e7, 331)
     widths = np.linspace(fwhm.min(), fwhm.max(), 5) if np.ptp(fwhm) > 1e-3 * fwhm.min() else fwhm[:1]
     tables = np.log(np.stack([_information(ratio, float(w), beta) for w in widths]))
