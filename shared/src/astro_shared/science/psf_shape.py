@@ -1,0 +1,154 @@
+"""One elliptical Moffat profile for a frame, fitted to its bright isolated stars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from astro_shared.science.centroids import PsfTable, moffat_table, psf_fit
+
+__all__ = ["MoffatShape", "fit_moffat"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MoffatShape:
+    """Shape of the stars of a frame.
+
+    Attributes
+    ----------
+    fwhm_px : pixel, geometric mean of the axes, before integration over the pixel
+    beta : exponent
+    e1, e2 : ellipticity along the axes and the diagonals
+    stars : number of stars that it was fitted to
+    """
+
+    fwhm_px: float
+    beta: float
+    e1: float
+    e2: float
+    stars: int
+
+    def table(self, *, oversampling: int = 8) -> PsfTable:
+        """The profile integrated over pixels."""
+        reach = int(np.ceil(3.0 * self.fwhm_px)) + 4
+        return moffat_table(
+            self.fwhm_px, self.beta, e1=self.e1, e2=self.e2, reach_px=reach, oversampling=oversampling
+        )
+
+
+def fit_moffat(
+    image: NDArray[np.float32],
+    x: Floats,
+    y: Floats,
+    background_variance: Floats,
+    *,
+    mask: NDArray[np.bool_] | None = None,
+    max_stars: int = 40,
+    rounds: int = 2,
+) -> MoffatShape | None:
+    """Fit width, exponent and ellipticity to the first ``max_stars`` stars.
+
+    Parameters
+    ----------
+    image : (ny, nx), electron, background subtracted
+    x, y : (n,), pixel, brightest first
+    background_variance : (n,), electron^2
+    mask : (ny, nx), True = bad
+    rounds : shape fits, with new centroids between them
+
+    Returns
+    -------
+    MoffatShape or None where fewer than three stars keep clear of the edge and of bad pixels.
+
+    Notes
+    -----
+    Each star's flux is solved for inside (variable projection); pixels are weighted by their noise plus 2 per cent of
+    the star's peak, so that the brightest star does not decide alone; the loss is soft (Huber) against neighbours.
+    """
+    half = 7
+    stamps, variance, px, py = _stamps(image, x[: 4 * max_stars], y[: 4 * max_stars], background_variance, mask, half)
+    if px.size < 3:
+        return None
+    stamps, variance, px, py = stamps[:max_stars], variance[:max_stars], px[:max_stars], py[:max_stars]
+    start = np.array([np.log(_rough_fwhm(stamps, half)), np.log(2.5), 0.0, 0.0])
+    for turn in range(rounds):
+        fitted = least_squares(
+            _residuals, start, args=(stamps, variance, px, py, half), loss="huber", f_scale=2.0, max_nfev=12,
+            bounds=([np.log(0.8), np.log(1.1), -0.6, -0.6], [np.log(30.0), np.log(12.0), 0.6, 0.6]), x_scale=0.1,
+        )  # fmt: skip
+        start = fitted.x
+        if turn + 1 < rounds:
+            px, py = _recentre(stamps, variance, px, py, start, half)
+    return MoffatShape(float(np.exp(start[0])), float(np.exp(start[1])), float(start[2]), float(start[3]), px.size)
+
+
+def _stamps(
+    image: NDArray[np.float32], x: Floats, y: Floats, variance: Floats, mask: NDArray[np.bool_] | None, half: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Stamps of the stars that are whole, with the place of each star in its stamp."""
+    ny, nx = image.shape
+    ix, iy = np.rint(x).astype(int), np.rint(y).astype(int)
+    inside = np.flatnonzero((ix >= half) & (iy >= half) & (ix < nx - half) & (iy < ny - half))
+    offsets = np.arange(-half, half + 1)
+    rows = iy[inside, None, None] + offsets[None, :, None]
+    columns = ix[inside, None, None] + offsets[None, None, :]
+    stamps = image[rows, columns].astype(np.float64)
+    if mask is not None:
+        whole = ~mask[rows, columns].any(axis=(1, 2))
+        inside, stamps = inside[whole], stamps[whole]
+    return stamps, variance[inside], x[inside] - ix[inside], y[inside] - iy[inside]
+
+
+def _rough_fwhm(stamps: Floats, half: int) -> float:
+    """Width from the area above half of the peak, median over stars."""
+    peak = stamps.max(axis=(1, 2), keepdims=True)
+    area = (stamps[:, half - 4 : half + 5, half - 4 : half + 5] > 0.5 * peak).sum(axis=(1, 2))
+    return float(np.clip(2.0 * np.sqrt(np.median(area) / np.pi), 1.0, 12.0))
+
+
+def _profile(shape: Floats, dx: Floats, dy: Floats, nodes: int) -> Floats:
+    """Pixel-integrated profiles (n, side, side) of unit central density for offsets dx (n, side), dy (n, side)."""
+    alpha2 = (np.exp(shape[0]) / 2.0) ** 2 / (2.0 ** np.exp(-shape[1]) - 1.0)
+    e1, e2 = shape[2], shape[3]
+    norm = alpha2 * np.sqrt(max(1.0 - e1 * e1 - e2 * e2, 1e-3))
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    total = np.zeros((dx.shape[0], dy.shape[1], dx.shape[1]))
+    for node_y, weight_y in zip(points / 2, weights / 2, strict=True):
+        v = (dy + node_y)[:, :, None]
+        for node_x, weight_x in zip(points / 2, weights / 2, strict=True):
+            u = (dx + node_x)[:, None, :]
+            q = ((1 - e1) * u * u - 2 * e2 * u * v + (1 + e1) * v * v) / norm
+            total += weight_x * weight_y * np.exp(-np.exp(shape[1]) * np.log1p(q))
+    return total
+
+
+def _residuals(shape: Floats, stamps: Floats, variance: Floats, px: Floats, py: Floats, half: int) -> Floats:
+    grid = np.arange(-half, half + 1)
+    model = _profile(shape, grid - px[:, None], grid - py[:, None], 3)
+    peak = stamps.max(axis=(1, 2))
+    weight = 1.0 / np.sqrt(variance[:, None, None] + np.maximum(stamps, 0.0) + (0.02 * peak[:, None, None]) ** 2)
+    wm = weight * model
+    flux = np.sum(wm * weight * stamps, axis=(1, 2)) / np.sum(wm * wm, axis=(1, 2))
+    return np.asarray((weight * stamps - flux[:, None, None] * wm).ravel(), dtype=np.float64)
+
+
+def _recentre(
+    stamps: Floats, variance: Floats, px: Floats, py: Floats, shape: Floats, half: int
+) -> tuple[Floats, Floats]:
+    """Places from PSF fits with the present shape; a star whose fit fails keeps its place."""
+    table = moffat_table(
+        float(np.exp(shape[0])), float(np.exp(shape[1])), e1=float(shape[2]), e2=float(shape[3]), reach_px=half + 2
+    )
+    side = 2 * half + 1
+    image = np.ascontiguousarray(stamps.reshape(-1, side), np.float32)
+    rows = np.arange(px.size) * side + half
+    fit = psf_fit(image, px + half, py + rows, table, reach_px=half - 2, background_variance=variance, gain=1.0)
+    return (
+        np.where(np.isfinite(fit.x), fit.x - half, px),
+        np.where(np.isfinite(fit.y), fit.y - rows, py),
+    )

@@ -1,0 +1,331 @@
+"""Detection of stars with SEP in two depths, with refined centroids and their covariances.
+
+One extraction goes down to the relaxed threshold; the strict list (for starting a match) is the part of it that has
+enough pixels above the strict threshold. Sources that cannot be trusted are flagged and kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+import sep
+from numpy.typing import NDArray
+
+from astro_shared.science.centroids import (
+    Centroids,
+    floor_covariance,
+    half_light_sigma,
+    isophotal_covariance,
+    psf_fit,
+    windowed,
+)
+from astro_shared.science.psf_shape import fit_moffat
+
+__all__ = ["ExtractedSources", "ExtractionFlag", "ExtractionOptions", "extract_sources"]
+
+Floats = NDArray[np.float64]
+
+
+class ExtractionFlag(IntFlag):
+    """Why a source may be doubtful.
+
+    ========== ==============================================================
+    BLENDED    deblended from a neighbour
+    TRUNCATED  reaches the edge of the frame, or the deblending overflowed
+    SATURATED  has a saturated pixel in its core
+    MASKED     has masked pixels in its core
+    SHARP      half-light radius below the stellar locus: cosmic ray, hot pixel
+    EXTENDED   half-light radius above the stellar locus: galaxy, nebula, trail
+    MOVED      the refined centroid lies too far from the barycentre, or failed
+    ========== ==============================================================
+    """
+
+    NONE = 0
+    BLENDED = 1
+    TRUNCATED = 2
+    SATURATED = 4
+    MASKED = 8
+    SHARP = 16
+    EXTENDED = 32
+    MOVED = 64
+
+
+@dataclass(frozen=True)
+class ExtractionOptions:
+    """Every number of the extraction.
+
+    Attributes
+    ----------
+    mesh_px : pixel, side of the background mesh (64 to 128)
+    strict_sigma, strict_pixels : the strict list has this many pixels above this many sigma
+    relaxed_sigma, relaxed_pixels : threshold of the (matched-filtered) extraction and least area
+    deblend_contrast : of SEP
+    locus_low, locus_high : half-light radius in units of the stellar median outside which a source is no star
+    max_move_px : pixel, largest way of a centroid from the barycentre
+    psf_below_fwhm_px : pixel, below it the image is undersampled and every centroid is a PSF fit
+    psf_above_snr : PSF fits of brighter stars, when ``psf_for_bright``
+    psf_for_bright : refine bright stars of well-sampled images by PSF fits as well
+    max_sources : the brightest of the relaxed list
+    """
+
+    mesh_px: int = 128
+    strict_sigma: float = 5.0
+    strict_pixels: int = 5
+    relaxed_sigma: float = 2.0
+    relaxed_pixels: int = 5
+    deblend_contrast: float = 0.005
+    locus_low: float = 0.65
+    locus_high: float = 1.6
+    max_move_px: float = 1.0
+    psf_below_fwhm_px: float = 2.4
+    psf_above_snr: float = 300.0
+    psf_for_bright: bool = True
+    max_sources: int = 200_000
+
+
+@dataclass(frozen=True)
+class ExtractedSources:
+    """Sources of a frame, brightest first.
+
+    Attributes
+    ----------
+    x, y : (n,), pixel, 0-based
+    covariance : (n, 2, 2), pixel^2
+    psf_fitted : (n,), True where the place is from a PSF fit
+    flux, flux_err : (n,), electron, in an aperture of 2.5 half-light radii
+    snr : (n,), flux / flux_err
+    half_light_px : (n,), pixel
+    flags : (n,), `ExtractionFlag`
+    strict : (n,), member of the strict list
+    fwhm_px : pixel, of the stars
+    position_kind : ``windowed`` or ``psf``, what most places are
+    background_e, background_rms_e : electron, medians over the frame
+    """
+
+    x: Floats
+    y: Floats
+    covariance: Floats
+    psf_fitted: NDArray[np.bool_]
+    flux: Floats
+    flux_err: Floats
+    snr: Floats
+    half_light_px: Floats
+    flags: NDArray[np.int32]
+    strict: NDArray[np.bool_]
+    fwhm_px: float
+    position_kind: str
+    background_e: float
+    background_rms_e: float
+
+    def __len__(self) -> int:
+        return int(self.x.size)
+
+    @property
+    def stellar(self) -> NDArray[np.bool_]:
+        """Sources without any flag but ``BLENDED``."""
+        return (self.flags & ~int(ExtractionFlag.BLENDED)) == 0
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Sources without any flag: those that may carry an astrometric fit."""
+        return self.flags == 0
+
+
+def extract_sources(
+    image_e: NDArray[np.float32],
+    *,
+    saturation_e: float = np.inf,
+    mask: NDArray[np.bool_] | None = None,
+    options: ExtractionOptions | None = None,
+) -> ExtractedSources:
+    """Find the stars of a frame.
+
+    Parameters
+    ----------
+    image_e : (ny, nx), electron, with its sky; NaN counts as masked
+    saturation_e : electron, level from which a pixel is saturated
+    mask : (ny, nx), True = bad pixel
+    options : thresholds
+
+    Returns
+    -------
+    ExtractedSources
+        Empty for a frame without a source; never an exception for an odd image.
+    """
+    options = options or ExtractionOptions()
+    image = np.array(image_e, dtype=np.float32, order="C", copy=True)
+    bad = ~np.isfinite(image)
+    if mask is not None:
+        bad |= mask
+    saturated = image >= saturation_e
+    if bad.all():
+        return _empty()
+    image[bad] = np.float32(np.median(image[~bad]))
+    background = sep.Background(image, mask=bad | saturated, bw=options.mesh_px, bh=options.mesh_px)
+    background.subfrom(image)
+    rms = background.rms()
+    if not background.globalrms > 0:
+        return _empty()
+    found = _extract(image, rms, bad, options)
+    if len(found) == 0:
+        return _empty()
+    return _refine(image, rms, found, saturated, bad, background, options)
+
+
+def _extract(
+    image: NDArray[np.float32], rms: NDArray[np.float32], bad: NDArray[np.bool_], options: ExtractionOptions
+) -> NDArray[np.void]:
+    """Rows of ``sep.extract`` at the relaxed threshold, brightest first."""
+    sep.set_extract_pixstack(max(1_000_000, image.size // 4))
+    sep.set_sub_object_limit(8192)
+    objects = sep.extract(
+        image, options.relaxed_sigma, err=rms, mask=bad if bad.any() else None, gain=1.0,
+        minarea=options.relaxed_pixels, deblend_cont=options.deblend_contrast,
+    )  # fmt: skip
+    finite = np.isfinite(objects["x"]) & np.isfinite(objects["y"]) & (objects["flux"] > 0)
+    objects = objects[finite]
+    return objects[np.argsort(-objects["flux"], kind="stable")][: options.max_sources]
+
+
+def _refine(
+    image: NDArray[np.float32],
+    rms: NDArray[np.float32],
+    found: NDArray[np.void],
+    saturated: NDArray[np.bool_],
+    bad: NDArray[np.bool_],
+    background: sep.Background,
+    options: ExtractionOptions,
+) -> ExtractedSources:
+    x0, y0 = found["x"].astype(np.float64), found["y"].astype(np.float64)
+    column = np.clip(np.rint(x0).astype(int), 0, image.shape[1] - 1)
+    row = np.clip(np.rint(y0).astype(int), 0, image.shape[0] - 1)
+    variance = rms[row, column].astype(np.float64) ** 2
+    strict = _pixels_above(image, rms, column, row, options.strict_sigma) >= options.strict_pixels
+    flags = _core_flags(found, saturated, bad, column, row)
+    half, locus = _half_light(image, x0, y0, strict & (flags == 0))
+    flags[half < options.locus_low * locus] |= ExtractionFlag.SHARP
+    flags[half > options.locus_high * locus] |= ExtractionFlag.EXTENDED
+    flux, flux_err, _ = sep.sum_circle(image, x0, y0, 2.5 * locus, err=rms, gain=1.0, subpix=5)
+    flux_err = np.maximum(flux_err, 1e-6)
+    snr = flux / flux_err
+    clean = strict & (flags == 0)
+    places, fitted, fwhm = _centroids(image, x0, y0, variance, snr, bad | saturated, clean, locus, options)
+    moved = ~(np.hypot(places.x - x0, places.y - y0) <= options.max_move_px)
+    flags[moved] |= ExtractionFlag.MOVED
+    fallback = isophotal_covariance(found["errx2"], found["erry2"], found["errxy"])
+    covariance = np.where(moved[:, None, None], fallback, places.covariance)
+    return ExtractedSources(
+        x=np.where(moved, x0, places.x),
+        y=np.where(moved, y0, places.y),
+        covariance=floor_covariance(covariance, found["npix"].astype(np.float64)),
+        psf_fitted=fitted & ~moved,
+        flux=np.asarray(flux, np.float64),
+        flux_err=np.asarray(flux_err, np.float64),
+        snr=np.asarray(snr, np.float64),
+        half_light_px=half,
+        flags=flags,
+        strict=strict,
+        fwhm_px=fwhm,
+        position_kind="psf" if fitted.mean() > 0.5 else "windowed",
+        background_e=float(background.globalback),
+        background_rms_e=float(background.globalrms),
+    )
+
+
+def _pixels_above(
+    image: NDArray[np.float32],
+    rms: NDArray[np.float32],
+    column: NDArray[np.int_],
+    row: NDArray[np.int_],
+    sigma: float,
+) -> NDArray[np.int_]:
+    """Pixels above ``sigma`` in the 5 x 5 around each source."""
+    ny, nx = image.shape
+    count = np.zeros(column.size, int)
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            j, i = np.clip(row + dy, 0, ny - 1), np.clip(column + dx, 0, nx - 1)
+            count += image[j, i] > sigma * rms[j, i]
+    return count
+
+
+def _core_flags(
+    found: NDArray[np.void],
+    saturated: NDArray[np.bool_],
+    bad: NDArray[np.bool_],
+    column: NDArray[np.int_],
+    row: NDArray[np.int_],
+) -> NDArray[np.int32]:
+    flags = np.zeros(len(found), np.int32)
+    flags[(found["flag"] & sep.OBJ_MERGED) != 0] |= ExtractionFlag.BLENDED
+    flags[(found["flag"] & ~sep.OBJ_MERGED) != 0] |= ExtractionFlag.TRUNCATED
+    for image, flag in ((saturated, ExtractionFlag.SATURATED), (bad, ExtractionFlag.MASKED)):
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                j = np.clip(row + dy, 0, image.shape[0] - 1)
+                i = np.clip(column + dx, 0, image.shape[1] - 1)
+                flags[image[j, i]] |= flag
+    return flags
+
+
+def _half_light(
+    image: NDArray[np.float32], x: Floats, y: Floats, clean: NDArray[np.bool_]
+) -> tuple[Floats, float]:
+    """Half-light radii and their median over clean stars, pixels."""
+    sample = np.flatnonzero(clean)[:2000] if clean.sum() >= 5 else np.arange(min(x.size, 200))
+    first, _ = sep.flux_radius(image, x[sample], y[sample], np.full(sample.size, 10.0), 0.5, subpix=5)
+    locus = max(float(np.median(first[first > 0.3])) if np.any(first > 0.3) else 1.0, 0.5)
+    reach = np.full(x.size, max(3.5 * locus, 3.0))
+    half, _ = sep.flux_radius(image, x, y, reach, 0.5, subpix=2)
+    inner = half[sample]
+    return half, max(float(np.median(inner[inner > 0.3])) if np.any(inner > 0.3) else locus, 0.5)
+
+
+def _centroids(
+    image: NDArray[np.float32],
+    x: Floats,
+    y: Floats,
+    variance: Floats,
+    snr: Floats,
+    bad: NDArray[np.bool_],
+    clean: NDArray[np.bool_],
+    locus: float,
+    options: ExtractionOptions,
+) -> tuple[Centroids, NDArray[np.bool_], float]:
+    """Windowed centroids; PSF fits where the image is undersampled, and for bright stars. And the FWHM."""
+    sigma = half_light_sigma(locus)
+    places = windowed(
+        image, x, y, window_sigma_px=sigma, background_variance=variance, gain=1.0, mask=bad
+    )  # fmt: skip
+    fitted = np.zeros(x.size, bool)
+    stars = np.flatnonzero(clean & np.isfinite(places.x) & (snr > 20))
+    shape = fit_moffat(image, places.x[stars], places.y[stars], variance[stars], mask=bad) if stars.size >= 5 else None
+    fwhm = shape.fwhm_px if shape else 2.0 * locus
+    if shape is None:
+        return places, fitted, fwhm
+    undersampled = fwhm < options.psf_below_fwhm_px
+    wanted = np.isfinite(places.x) & ((snr > options.psf_above_snr) if not undersampled else True)
+    if not undersampled and not options.psf_for_bright:
+        return places, fitted, fwhm
+    rows = np.flatnonzero(wanted)
+    # Bright stars reach further out; three widths hold all of the information that a Moffat has.
+    fit = psf_fit(
+        image, places.x[rows], places.y[rows], shape.table(), reach_px=max(3, round(2.0 * fwhm)),
+        background_variance=variance[rows], gain=1.0, mask=bad,
+    )  # fmt: skip
+    taken = np.isfinite(fit.x)
+    rows, px, py = rows[taken], places.x.copy(), places.y.copy()
+    covariance = places.covariance.copy()
+    px[rows], py[rows], covariance[rows] = fit.x[taken], fit.y[taken], fit.covariance[taken]
+    fitted[rows] = True
+    return Centroids(px, py, covariance, places.flux, places.reduced_chi2), fitted, fwhm
+
+
+def _empty() -> ExtractedSources:
+    none = np.zeros(0)
+    return ExtractedSources(
+        none, none, np.zeros((0, 2, 2)), np.zeros(0, bool), none, none, none, none, np.zeros(0, np.int32),
+        np.zeros(0, bool), float("nan"), "windowed", float("nan"), float("nan"),
+    )  # fmt: skip
