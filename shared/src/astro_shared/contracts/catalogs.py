@@ -33,7 +33,7 @@ class ReferenceConeRequest(_Model):
 
     The answer is a FITS binary table with Gaia's column names and units. Its header says where the rows come from:
     ``REFNAME``, ``REFLAYER``, ``RELEASE``, ``REFROWS`` (found before ``max_rows``), ``TRUNC`` (rows were left out),
-    ``MAGLIM``, ``POSEPOCH`` (epoch of the positions when propagated) and one ``SKIPn`` card per cut whose column is missing.
+    ``MAGLIM``, ``POSEPOCH`` (epoch of the positions when propagated) a ``SKIPn`` card per cut whose column is missing.
     """
 
     name: ListName = "gaia"
@@ -57,7 +57,7 @@ class ReferenceConeRequest(_Model):
     color_range: tuple[float, float] | None = Field(None, description="Range of BP-RP; skipped without those bands.")
     drop_duplicated: bool = Field(False, description="Leave out duplicated_source rows.")
     drop_variable: bool = Field(False, description="Leave out phot_variable_flag = VARIABLE rows.")
-    owner: str | None = Field(None, description="Whose lists are searched before the global ones; default: the caller's.")
+    owner: str | None = Field(None, description="Whose lists come before the global ones; default: the caller.")
 
     @model_validator(mode="after")
     def _one_region(self) -> ReferenceConeRequest:
@@ -89,7 +89,7 @@ class ReferenceListInfo(_Model):
     rows: int
     columns: tuple[str, ...]
     bands: tuple[BandInfo, ...] = ()
-    missing: tuple[str, ...] = Field((), description="Gaia columns that the list does not have: cuts on them are skipped.")
+    missing: tuple[str, ...] = Field((), description="Gaia columns the list does not have: cuts on them are skipped.")
     ref_epoch_min: float | None = None
     ref_epoch_max: float | None = None
     release: str | None = None
@@ -113,7 +113,7 @@ class ImportReferenceRequest(_Model):
     owner: str | None = Field(None, description="Owner of a list of scope user; default: the job's.")
     format: Literal["auto", "csv", "ecsv", "fits", "votable", "parquet", "tycho2_index"] = "auto"
     columns: dict[str, str] = Field(
-        default_factory=dict, max_length=200, description="Gaia name to column name of the file, before the alias table."
+        default_factory=dict, max_length=200, description="Gaia name to column of the file, before the alias table."
     )
     ref_epoch: float | None = Field(None, ge=1800, le=2200, description="Epoch of rows without one; default 2000.")
 
