@@ -32,7 +32,8 @@ class StorageSettings(BaseModel):
         default=None, title="Secret of signed addresses", description="Folder store only; at least 32 characters"
     )
     public_url: str | None = Field(
-        default=None, title="Public address",
+        default=None,
+        title="Public address",
         description="What browsers reach: the gateway's /storage for a folder, the endpoint for S3",
     )
     s3_endpoint: str | None = Field(default=None, title="S3 endpoint", description="Address the services use")
@@ -44,7 +45,9 @@ class StorageSettings(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> StorageSettings:
-        needed = ("folder", "url_secret") if self.kind == "folder" else ("s3_endpoint", "s3_access_key", "s3_secret_key")
+        needed = (
+            ("folder", "url_secret") if self.kind == "folder" else ("s3_endpoint", "s3_access_key", "s3_secret_key")
+        )
         missing = [name for name in needed if getattr(self, name) is None]
         if missing:
             raise ValueError(f"a {self.kind} store needs {' and '.join(missing)}")
@@ -80,7 +83,9 @@ class ServiceSettings(BaseSettings):
     public_base_url: str = Field(
         default="http://127.0.0.1:8000", title="Public address of the platform", pattern=r"^https?://[^/]+.*[^/]$"
     )
-    database_url: SecretStr = Field(title="Database", description="postgresql://user:password@host/name, one per service")
+    database_url: SecretStr = Field(
+        title="Database", description="postgresql://user:password@host/name, one per service"
+    )
     database: DatabaseSettings = Field(default_factory=DatabaseSettings, title="Connection pool")
     auth_jwks_url: str = Field(
         default="http://127.0.0.1:8001/.well-known/jwks.json", title="Public keys of auth", pattern=r"^https?://"
@@ -106,7 +111,9 @@ def load_settings(settings_class: type[SettingsType], **values: Any) -> Settings
         return settings_class(**values)
     except ValidationError as error:
         prefix = str(settings_class.model_config.get("env_prefix") or "").upper()
-        problems = [_problem(prefix, item["loc"], item["type"], item["msg"]) for item in error.errors(include_input=False)]
+        problems = [
+            _problem(prefix, item["loc"], item["type"], item["msg"]) for item in error.errors(include_input=False)
+        ]
         raise SettingsError("settings: " + "; ".join(problems)) from None
 
 

@@ -55,12 +55,19 @@ class JobCreate(BaseModel):
 
     kind: str = Field(title="Kind", description="What to do; each service lists its own", examples=["measure"])
     idempotency_key: str = Field(
-        title="Idempotency key", description="Same key and same request give the same job",
-        min_length=8, max_length=128, pattern=r"^[\x21-\x7e]+$", examples=["9b2e-measure-1f4a"],
+        title="Idempotency key",
+        description="Same key and same request give the same job",
+        min_length=8,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        examples=["9b2e-measure-1f4a"],
     )
     request: dict[str, Any] = Field(title="Request", description="Validated with the model of the kind")
     callback_url: str | None = Field(
-        default=None, title="Callback", max_length=500, pattern=r"^https?://",
+        default=None,
+        title="Callback",
+        max_length=500,
+        pattern=r"^https?://",
         description="Told once of the final phase, without promise: whoever waits also asks now and then",
     )
 
@@ -99,7 +106,9 @@ class JobView(BaseModel):
     kind: str
     owner: str
     phase: JobPhase
-    attempt: int = Field(title="Attempt", description="Number of the execution that runs or ran last; 0 before the first")
+    attempt: int = Field(
+        title="Attempt", description="Number of the execution that runs or ran last; 0 before the first"
+    )
     progress: JobProgress = Field(default_factory=JobProgress)
     created_at: datetime
     started_at: datetime | None = None

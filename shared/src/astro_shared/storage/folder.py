@@ -75,16 +75,15 @@ class FolderStore:
     async def open(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         path = self.path_of(key)
         left = length
-        with _storage_errors(key):
-            with await asyncio.to_thread(path.open, "rb") as file:
-                file.seek(offset)
-                while left is None or left > 0:
-                    wanted = CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)
-                    chunk = await asyncio.to_thread(file.read, wanted)
-                    if not chunk:
-                        return
-                    left = None if left is None else left - len(chunk)
-                    yield chunk
+        with _storage_errors(key), await asyncio.to_thread(path.open, "rb") as file:
+            file.seek(offset)
+            while left is None or left > 0:
+                wanted = CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)
+                chunk = await asyncio.to_thread(file.read, wanted)
+                if not chunk:
+                    return
+                left = None if left is None else left - len(chunk)
+                yield chunk
 
     async def stat(self, key: str) -> ObjectStat:
         return await asyncio.to_thread(self._stat, checked_key(key))
