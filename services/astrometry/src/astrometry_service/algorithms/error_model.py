@@ -1,0 +1,325 @@
+"""The likelihood error model of an astrometric solution: alpha and sigma_sys with their errors.
+
+    C_i = alpha^2 J_i C_pix,i J_i^T + sigma_sys^2 I + C_cat,i
+    ln L = -1/2 sum [ r^T C^-1 r + ln det C + 2 ln 2 pi ] - 1/2 ln det( X^T C^-1 X )
+
+The last term (restricted likelihood) takes out what fitting the distortion to the same stars takes from the residuals. It is
+maximised by Fisher scoring in the variances a = alpha^2 and s = sigma_sys^2, which are linear in C and may reach zero.
+
+References
+----------
+Patterson & Thompson 1971, Biometrika 58, 545 (restricted likelihood); Harville 1977, JASA 72, 320 (scoring).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrometry_service.algorithms.covariances import Sym2
+
+__all__ = ["ErrorModel", "ErrorModelOptions", "Residuals", "fit_error_model", "leverage", "total_covariance"]
+
+Floats = NDArray[np.float64]
+
+# Drop of ln L at the 95 per cent limit of one parameter.
+LIKELIHOOD_DROP_95 = 1.92
+
+
+@dataclass(frozen=True)
+class ErrorModelOptions:
+    """Every number of the error model.
+
+    Attributes
+    ----------
+    fix_alpha : take the pixel covariances at their word
+    min_side_fraction, min_side_stars : alpha is free only where at least this share (and number) of the stars has
+        centroid noise above sigma_sys; without them it cannot be told from sigma_sys
+    max_alpha_error : relative error of alpha above which it is fixed
+    limit_sigmas : sigma_sys below this many of its errors is given as an upper limit
+    max_steps, tolerance : of the scoring
+    """
+
+    fix_alpha: bool = False
+    min_side_fraction: float = 0.05
+    min_side_stars: int = 10
+    max_alpha_error: float = 0.5
+    limit_sigmas: float = 2.0
+    max_steps: int = 40
+    tolerance: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Residuals of pairs with what their covariance is made of.
+
+    Attributes
+    ----------
+    rx, ry : (n,), mas, catalogue minus fit in the tangent plane
+    pixel : covariances of the centroids carried to the plane, mas^2
+    catalogue : covariances of the reference positions, mas^2
+    """
+
+    rx: Floats
+    ry: Floats
+    pixel: Sym2
+    catalogue: Sym2
+
+    def __len__(self) -> int:
+        return int(self.rx.size)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Residuals:
+        """The residuals of some pairs."""
+        return Residuals(self.rx[rows], self.ry[rows], self.pixel[rows], self.catalogue[rows])
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """What the residuals say about the errors.
+
+    Attributes
+    ----------
+    alpha, alpha_err : factor on the centroid errors; error NaN when fixed
+    sigma_sys_mas, sigma_sys_err_mas : mas per axis, added in quadrature; error NaN where sigma_sys is zero
+    upper_limit_mas : 95 per cent limit of sigma_sys where it is not significant, else NaN
+    correlation : of alpha^2 and sigma_sys^2
+    alpha_fixed : alpha was not fitted
+    note : why alpha was fixed, or empty
+    log_likelihood : of the pairs that were fitted
+    pairs : how many
+    """
+
+    alpha: float = 1.0
+    alpha_err: float = float("nan")
+    sigma_sys_mas: float = 0.0
+    sigma_sys_err_mas: float = float("nan")
+    upper_limit_mas: float = float("nan")
+    correlation: float = float("nan")
+    alpha_fixed: bool = False
+    note: str = ""
+    log_likelihood: float = float("nan")
+    pairs: int = 0
+
+
+def total_covariance(residuals: Residuals, model: ErrorModel) -> Sym2:
+    """C of every pair under a model, mas^2."""
+    return residuals.catalogue.plus(residuals.pixel, model.alpha**2).with_diagonal(model.sigma_sys_mas**2)
+
+
+def leverage(design: Floats, variance: Floats) -> Floats:
+    """Share h_i of each star's own weight in the fit at its place: w_i b_i^T (X^T W X)^-1 b_i; sums to n_terms."""
+    q = np.linalg.qr(design / np.sqrt(variance)[:, None])[0]
+    return np.asarray(np.einsum("ij,ij->i", q, q), dtype=np.float64)
+
+
+def fit_error_model(
+    residuals: Residuals,
+    options: ErrorModelOptions | None = None,
+    *,
+    design: Floats | None = None,
+    truncation: float = 1.0,
+    weights: Floats | None = None,
+    start: ErrorModel | None = None,
+    limits: bool = True,
+) -> ErrorModel:
+    """Maximum (restricted) likelihood of alpha and sigma_sys.
+
+    Parameters
+    ----------
+    residuals : of the kept pairs
+    design : (n, n_terms), of the distortion fit that made the residuals; None: the distortion was not fitted to them
+    truncation : expected d^2 / 2 of pairs clipped at some d^2: 1 - (q/2) e^(-q/2) / (1 - e^(-q/2)); 1 without clipping
+    weights : (n,), responsibilities of a mixture; None: one each
+    start : a model nearby; without one, two starts are tried (sigma_sys zero, sigma_sys = rms)
+    limits : work out the upper limit where sigma_sys is not significant
+
+    Returns
+    -------
+    ErrorModel
+    """
+    options = options or ErrorModelOptions()
+    weights = np.ones(len(residuals)) if weights is None else weights
+    fitter = _Scoring(residuals, options, design, truncation, weights)
+    fixed, note = options.fix_alpha, "asked" if options.fix_alpha else ""
+    if not fixed and not np.any(residuals.pixel.mean > 0):
+        fixed, note = True, "no_centroid_errors"
+    best = fitter.best(start, fixed)
+    if not fixed:
+        note = _unidentified(residuals, best, options)
+        if note:
+            fixed, best = True, fitter.best(None, True)
+    model = replace(best, alpha_fixed=fixed, note=note)
+    weak = not model.sigma_sys_mas > options.limit_sigmas * model.sigma_sys_err_mas
+    if limits and weak:
+        model = replace(model, upper_limit_mas=fitter.upper_limit(model, fixed))
+    return model
+
+
+def _unidentified(residuals: Residuals, model: ErrorModel, options: ErrorModelOptions) -> str:
+    """Why alpha cannot be told from sigma_sys, or nothing."""
+    noisy = int(np.count_nonzero(model.alpha**2 * residuals.pixel.mean > model.sigma_sys_mas**2))
+    if noisy < max(options.min_side_stars, options.min_side_fraction * len(residuals)):
+        return "all_stars_below_sigma_sys"
+    if not model.alpha_err < options.max_alpha_error * model.alpha:
+        return "alpha_uncertain"
+    return ""
+
+
+class _Scoring:
+    """Fisher scoring of (a, s) = (alpha^2, sigma_sys^2) for one set of residuals."""
+
+    def __init__(
+        self, residuals: Residuals, options: ErrorModelOptions, design: Floats | None, truncation: float, weights: Floats
+    ) -> None:
+        self.residuals = residuals
+        self.options = options
+        self.design = design
+        self.weights = weights
+        # Clipping takes the tail; unclipped residuals would be larger by this.
+        scale = 1.0 / np.sqrt(truncation)
+        self.rx, self.ry = residuals.rx * scale, residuals.ry * scale
+        self.rms2 = float(np.sum(weights * (self.rx**2 + self.ry**2)) / 2.0 / max(np.sum(weights), 1e-300))
+        self.hat = np.zeros(len(residuals))
+        floor = float(np.median(residuals.pixel.mean + residuals.catalogue.mean))
+        self.jitter = 1e-12 * max(floor, self.rms2, 1e-12)
+
+    def best(self, start: ErrorModel | None, fixed: bool) -> ErrorModel:
+        """Best of the starts."""
+        if start is not None:
+            starts = [(start.alpha**2 if not fixed else 1.0, start.sigma_sys_mas**2)]
+        else:
+            starts = [(1.0, 1e-4 * self.rms2), (1.0, 0.7 * self.rms2)]
+        self._leverage(*starts[0])
+        models = [self._climb(a, s, fixed) for a, s in starts]
+        return max(models, key=lambda model: model.log_likelihood)
+
+    def upper_limit(self, model: ErrorModel, fixed: bool) -> float:
+        """sigma_sys at which the profile likelihood is lower by 1.92 than at its maximum."""
+        top = self._value(model.alpha**2, model.sigma_sys_mas**2)
+        low, high = model.sigma_sys_mas**2, max(model.sigma_sys_mas**2, 0.1 * self.rms2, 1e-12)
+
+        def drop(s: float) -> float:
+            return top - self._value(self._alpha_given(model.alpha**2, s, fixed), s)
+
+        for _ in range(40):
+            if drop(high) > LIKELIHOOD_DROP_95:
+                break
+            high *= 2.0
+        for _ in range(30):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if drop(middle) < LIKELIHOOD_DROP_95 else (low, middle)
+            if high - low < 1e-3 * high:
+                break
+        return float(np.sqrt(high))
+
+    def _covariance(self, a: float, s: float) -> Sym2:
+        return self.residuals.catalogue.plus(self.residuals.pixel, a).with_diagonal(s + self.jitter)
+
+    def _leverage(self, a: float, s: float) -> None:
+        if self.design is not None:
+            self.hat = leverage(self.design, self._covariance(a, s).mean)
+
+    def _value(self, a: float, s: float) -> float:
+        c = self._covariance(a, s)
+        each = c.inverse().quadratic(self.rx, self.ry) + np.log(c.determinant) + 2.0 * np.log(2.0 * np.pi)
+        value = -0.5 * float(np.sum(self.weights * each))
+        if self.design is not None:
+            normal = self.design.T @ (self.design / c.mean[:, None])
+            value -= float(np.linalg.slogdet(normal)[1])
+        return value
+
+    def _derivatives(self, a: float, s: float) -> tuple[Floats, Floats]:
+        """Gradient and Fisher matrix in (a, s)."""
+        inverse = self._covariance(a, s).inverse()
+        gx, gy = inverse.apply(self.rx, self.ry)
+        pixel = self.residuals.pixel
+        w = self.weights
+        seen = w * (1.0 - self.hat)
+        trace_a, trace_s = inverse.trace_with(pixel), inverse.xx + inverse.yy
+        gradient = 0.5 * np.array(
+            [
+                np.sum(w * pixel.quadratic(gx, gy)) - np.sum(seen * trace_a),
+                np.sum(w * (gx * gx + gy * gy)) - np.sum(seen * trace_s),
+            ]
+        )
+        # M A M and M M, for the traces of pairs of derivatives.
+        m11, m22, m12 = inverse.xx, inverse.yy, inverse.xy
+        square = Sym2(m11 * m11 + m12 * m12, m22 * m22 + m12 * m12, m12 * (m11 + m22))
+        t11 = m11 * pixel.xx + m12 * pixel.xy
+        t12 = m11 * pixel.xy + m12 * pixel.yy
+        t21 = m12 * pixel.xx + m22 * pixel.xy
+        t22 = m12 * pixel.xy + m22 * pixel.yy
+        f_aa = 0.5 * np.sum(seen * (t11 * t11 + t22 * t22 + 2.0 * t12 * t21))
+        f_as = 0.5 * np.sum(seen * square.trace_with(pixel))
+        f_ss = 0.5 * np.sum(seen * (square.xx + square.yy))
+        return gradient, np.array([[f_aa, f_as], [f_as, f_ss]])
+
+    def _climb(self, a: float, s: float, fixed: bool) -> ErrorModel:
+        """Scoring with step halving; a parameter pushed below zero rests there."""
+        value = self._value(a, s)
+        for step in range(self.options.max_steps):
+            if step in (2, 5):
+                self._leverage(a, s)
+            gradient, fisher = self._derivatives(a, s)
+            da, ds = _step(gradient, fisher, fixed, s)
+            scale = 1.0
+            for _ in range(12):
+                trial = (max(a + scale * da, 1e-4 * a), max(s + scale * ds, 0.0))
+                trial_value = self._value(*trial)
+                if trial_value >= value - 1e-9 * abs(value):
+                    break
+                scale *= 0.5
+            change = abs(trial[0] - a) / a + abs(trial[1] - s) / max(self.rms2, 1e-300)
+            (a, s), value = trial, trial_value
+            if change < self.options.tolerance and step > 2:
+                break
+        return self._model(a, s, value, fixed)
+
+    def _alpha_given(self, a: float, s: float, fixed: bool) -> float:
+        if fixed:
+            return a
+        for _ in range(6):
+            gradient, fisher = self._derivatives(a, s)
+            a = max(a + gradient[0] / fisher[0, 0], 1e-2 * a)
+        return a
+
+    def _model(self, a: float, s: float, value: float, fixed: bool) -> ErrorModel:
+        _, fisher = self._derivatives(a, s)
+        if fixed:
+            var_a, var_s, cov = float("nan"), 1.0 / fisher[1, 1], float("nan")
+        else:
+            det = fisher[0, 0] * fisher[1, 1] - fisher[0, 1] ** 2
+            good = det > 0
+            var_a = fisher[1, 1] / det if good else float("inf")
+            var_s = fisher[0, 0] / det if good else float("inf")
+            cov = -fisher[0, 1] / np.sqrt(fisher[0, 0] * fisher[1, 1]) if good else float("nan")
+        alpha, sigma = float(np.sqrt(a)), float(np.sqrt(s))
+        return ErrorModel(
+            alpha=alpha,
+            alpha_err=float(np.sqrt(var_a) / (2.0 * alpha)),
+            sigma_sys_mas=sigma,
+            sigma_sys_err_mas=float(np.sqrt(var_s) / (2.0 * sigma)) if sigma > 0 else float("nan"),
+            correlation=float(cov),
+            log_likelihood=value,
+            pairs=len(self.residuals),
+        )
+
+
+def _step(gradient: Floats, fisher: Floats, fixed: bool, s: float) -> tuple[float, float]:
+    """Scoring step; alone along one parameter where the other is held or rests at zero."""
+    if fixed:
+        return 0.0, float(gradient[1] / fisher[1, 1])
+    if s <= 0.0 and gradient[1] <= 0.0:
+        return float(gradient[0] / fisher[0, 0]), 0.0
+    det = fisher[0, 0] * fisher[1, 1] - fisher[0, 1] ** 2
+    if det <= 1e-12 * fisher[0, 0] * fisher[1, 1]:
+        return 0.0, float(gradient[1] / fisher[1, 1])
+    da = (fisher[1, 1] * gradient[0] - fisher[0, 1] * gradient[1]) / det
+    ds = (fisher[0, 0] * gradient[1] - fisher[0, 1] * gradient[0]) / det
+    if s + ds < 0.0:
+        # To the boundary, and the best alpha for that step.
+        ds = -s
+        da = (gradient[0] - fisher[0, 1] * ds) / fisher[0, 0]
+    return float(da), float(ds)

@@ -1,0 +1,107 @@
+"""Residuals over the frame: mean vectors on a grid, and the correlation of neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+__all__ = ["NeighbourCorrelation", "ResidualMap", "neighbour_correlation", "residual_map"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ResidualMap:
+    """Weighted mean residuals on a grid over the frame.
+
+    Attributes
+    ----------
+    dx_mas, dy_mas : (rows, columns), mas, in xi and eta; NaN in empty cells
+    error_mas : (rows, columns), mas per axis
+    pairs : (rows, columns)
+    """
+
+    dx_mas: Floats
+    dy_mas: Floats
+    error_mas: Floats
+    pairs: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NeighbourCorrelation:
+    """Mean product of the whitened residuals of neighbours (Moran's form): 0 for independent stars, 1 for a coherent field.
+
+    Attributes
+    ----------
+    radius_arcmin : largest separation
+    value, error : correlation and its standard error under independence
+    links : number of neighbour pairs
+    """
+
+    radius_arcmin: float
+    value: float
+    error: float
+    links: int
+
+
+def residual_map(
+    x: Floats, y: Floats, rx: Floats, ry: Floats, variance: Floats, *, nx: int, ny: int, grid: tuple[int, int] = (12, 8)
+) -> ResidualMap:
+    """Mean residuals in ``grid`` (columns, rows; exchanged for portrait frames) cells.
+
+    Parameters
+    ----------
+    x, y : (n,), pixel
+    rx, ry : (n,), mas
+    variance : (n,), mas^2 per axis
+    """
+    columns, rows = grid if nx >= ny else grid[::-1]
+    i = np.clip(((x + 0.5) * columns / nx).astype(int), 0, columns - 1)
+    j = np.clip(((y + 0.5) * rows / ny).astype(int), 0, rows - 1)
+    cell, size = j * columns + i, rows * columns
+    weight = np.bincount(cell, 1.0 / variance, size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dx = np.bincount(cell, rx / variance, size) / weight
+        dy = np.bincount(cell, ry / variance, size) / weight
+        error = 1.0 / np.sqrt(weight)
+    pairs = np.bincount(cell, minlength=size)
+    shape = (rows, columns)
+    error[pairs == 0] = np.nan
+    return ResidualMap(dx.reshape(shape), dy.reshape(shape), error.reshape(shape), pairs.reshape(shape))
+
+
+def neighbour_correlation(
+    plane_deg: Floats,
+    white_x: Floats,
+    white_y: Floats,
+    *,
+    radii_arcmin: tuple[float, ...] = (2.0, 5.0, 10.0),
+    max_stars: int = 1500,
+) -> tuple[NeighbourCorrelation, ...]:
+    """Correlation of the residuals of stars closer than each radius.
+
+    Parameters
+    ----------
+    plane_deg : (n, 2), deg, standard coordinates
+    white_x, white_y : (n,), whitened residuals
+    max_stars : every k-th star is taken above this number
+    """
+    step = max(1, -(-plane_deg.shape[0] // max_stars))
+    places, zx, zy = plane_deg[::step], white_x[::step], white_y[::step]
+    norm = float(np.mean(zx * zx + zy * zy)) if zx.size else np.nan
+    links = cKDTree(places).query_pairs(max(radii_arcmin) / 60.0, output_type="ndarray") if zx.size else None
+    out = []
+    for radius in radii_arcmin:
+        if links is None or links.shape[0] == 0:
+            out.append(NeighbourCorrelation(radius, float("nan"), float("nan"), 0))
+            continue
+        i, j = links[np.hypot(*(places[links[:, 0]] - places[links[:, 1]]).T) <= radius / 60.0].T
+        if i.size == 0:
+            out.append(NeighbourCorrelation(radius, float("nan"), float("nan"), 0))
+            continue
+        value = float(np.mean(zx[i] * zx[j] + zy[i] * zy[j]) / norm)
+        out.append(NeighbourCorrelation(radius, value, float(1.0 / np.sqrt(2.0 * i.size)), int(i.size)))
+    return tuple(out)
