@@ -1,0 +1,80 @@
+"""What the workflows need from outside, and several things can give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from astrometry_service.domain.reference import ReferenceStars
+from astrometry_service.domain.solving import EngineAnswer, EngineStatus, SolveHints
+from astrometry_service.domain.star_lists import SkyStars, StarList
+
+__all__ = ["AllSkyStars", "ReferenceCatalogue", "ReferenceCone", "SolveEngine"]
+
+
+@dataclass(frozen=True)
+class ReferenceCone:
+    """An answer of a reference catalogue.
+
+    Attributes
+    ----------
+    stars : brightest first, at their own epochs
+    name : of the list, e.g. ``gaia``
+    layer : where the rows came from: list, mirror, cache, archive, vizier
+    truncated : fainter stars were left out
+    notes : cuts that could not be made, and the like
+    """
+
+    stars: ReferenceStars
+    name: str
+    layer: str
+    truncated: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class ReferenceCatalogue(Protocol):
+    """Reference stars around a position."""
+
+    def cone(
+        self,
+        ra_deg: float,
+        dec_deg: float,
+        radius_deg: float,
+        *,
+        mag_limit: float | None = None,
+        max_rows: int | None = None,
+        epoch_jyear: float | None = None,
+    ) -> ReferenceCone:
+        """The brightest stars of a disc; an empty list where there are none.
+
+        Raises
+        ------
+        AlidadeError
+            The catalogue could not be reached (retryable) or does not exist.
+        """
+        ...
+
+
+class AllSkyStars(Protocol):
+    """A local list of bright stars all over the sky, for fields without any pointing."""
+
+    def load(self) -> SkyStars | None:
+        """The whole list, or None when there is none here."""
+        ...
+
+
+class SolveEngine(Protocol):
+    """A program that finds where a list of stars is on the sky. What it says is verified before it is believed."""
+
+    @property
+    def name(self) -> str:
+        """Short name, as in reports."""
+        ...
+
+    def status(self) -> EngineStatus:
+        """Whether it can be used here; must be quick and start nothing."""
+        ...
+
+    def solve(self, stars: StarList, shape: tuple[int, int], hints: SolveHints, *, limit_s: float) -> EngineAnswer:
+        """Look for a solution for at most ``limit_s`` seconds. Never raises for a field that it cannot solve."""
+        ...
