@@ -77,7 +77,9 @@ class AstrometryReport(_Model):
     sigma_sys_err_mas: float | None = None
     sigma_sys_upper_mas: float | None = None
     chi2_dof: float | None = None
-    solution_error_mas: float | None = Field(None, description="Rms per axis over the frame, from the covariance of the fit.")
+    solution_error_mas: float | None = Field(
+        None, description="Rms per axis over the frame, from the covariance of the fit."
+    )
     solution_error_corner_mas: float | None = None
     log_odds: float | None = None
     epoch_jyear: float | None = None

@@ -24,7 +24,9 @@ class _Section(BaseModel):
 class InputSettings(_Section):
     """What to read, and values that replace or complete the header's."""
 
-    hdu: int | Literal["first", "all"] = Field("first", description="Image HDU: its index, the first, or all amplifiers.")
+    hdu: int | Literal["first", "all"] = Field(
+        "first", description="Image HDU: its index, the first, or all amplifiers."
+    )
     gain_e_per_adu: Positive | None = Field(None, description="Overrides the header. Electrons per ADU.")
     read_noise_e: Annotated[float, Field(ge=0)] | None = Field(None, description="Overrides the header. Electrons.")
     saturation_adu: Positive | None = Field(None, description="Overrides the header. ADU.")
@@ -41,8 +43,12 @@ class CosmicRaySettings(_Section):
     """L.A.Cosmic (van Dokkum 2001)."""
 
     enabled: Literal["auto", "on", "off"] = Field("auto", description="auto: on where the FWHM is at least 2 px.")
-    engine: Literal["sparse", "astroscrappy"] = Field("sparse", description="Same decisions; astroscrappy is the reference.")
-    medians: Literal["full", "separable"] = Field("full", description="separable is faster and flags undersampled stars.")
+    engine: Literal["sparse", "astroscrappy"] = Field(
+        "sparse", description="Same decisions; astroscrappy is the reference."
+    )
+    medians: Literal["full", "separable"] = Field(
+        "full", description="separable is faster and flags undersampled stars."
+    )
     sigclip: Positive = Field(4.5, description="Laplacian S/N limit.")
     sigfrac: Annotated[float, Field(gt=0, le=1)] = Field(0.3, description="Share of sigclip for neighbouring pixels.")
     objlim: Positive = Field(5.0, description="Contrast against the fine structure of stars.")
@@ -52,11 +58,15 @@ class CosmicRaySettings(_Section):
 class BackgroundSettings(_Section):
     """Two-dimensional background and its RMS."""
 
-    box_px: Annotated[int, Field(ge=8, le=4096)] | None = Field(None, description="Mesh size; default 64, at least 10 FWHM.")
+    box_px: Annotated[int, Field(ge=8, le=4096)] | None = Field(
+        None, description="Mesh size; default 64, at least 10 FWHM."
+    )
     filter_size: Annotated[int, Field(ge=1, le=15)] = Field(3, description="Median filter over meshes.")
     clip_sigma: Positive = Field(3.0, description="Clipping limit.")
     max_iterations: Annotated[int, Field(ge=1, le=50)] = Field(10, description="Most clipping rounds.")
-    estimator: Literal["sextractor", "median"] = Field("sextractor", description="2.5 median - 1.5 mean, or the median.")
+    estimator: Literal["sextractor", "median"] = Field(
+        "sextractor", description="2.5 median - 1.5 mean, or the median."
+    )
     mask_sources: bool = Field(True, description="Mask detected sources in a second pass.")
 
 
@@ -91,16 +101,24 @@ class PsfPhotometrySettings(_Section):
     model_error: Annotated[float, Field(ge=0, le=0.1)] | None = Field(
         None, description="Floor for an imperfect PSF in the weights; default 0.003, 0.01 when the PSF model is poor."
     )
-    flat_error: Annotated[float, Field(ge=0, le=0.1)] = Field(0.0, description="Relative flat-field error in the errors.")
+    flat_error: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        0.0, description="Relative flat-field error in the errors."
+    )
     sweeps: Annotated[int, Field(ge=1, le=20)] = Field(6, description="Most sweeps over all stars.")
-    group_fwhm: Annotated[float, Field(ge=0, le=5)] = Field(1.0, description="Stars closer than this are fitted jointly.")
+    group_fwhm: Annotated[float, Field(ge=0, le=5)] = Field(
+        1.0, description="Stars closer than this are fitted jointly."
+    )
 
 
 class ApertureSettings(_Section):
     """Aperture photometry."""
 
-    radii_fwhm: tuple[Positive, Positive, Positive, Positive] = Field((1.0, 1.5, 2.0, 3.0), description="Four radii in FWHM.")
-    annulus_fwhm: tuple[Positive, Positive] | None = Field((4.0, 6.0), description="Sky annulus; null uses the background map.")
+    radii_fwhm: tuple[Positive, Positive, Positive, Positive] = Field(
+        (1.0, 1.5, 2.0, 3.0), description="Four radii in FWHM."
+    )
+    annulus_fwhm: tuple[Positive, Positive] | None = Field(
+        (4.0, 6.0), description="Sky annulus; null uses the background map."
+    )
     subtract_neighbours: bool = Field(True, description="Subtract the PSF models of the neighbours first.")
     correction_radius_fwhm: Positive = Field(4.0, description="Radius taken as the whole flux.")
 
@@ -109,18 +127,26 @@ class ZeroPointSettings(_Section):
     """Photometric calibration against reference stars."""
 
     mode: Literal["robust", "classic"] = Field("robust", description="classic: constant, sigma-clipped median.")
-    band: str | None = Field(None, description="Reference band, e.g. G, BP, RP or a list's own <band>_mag; default by filter.")
+    band: str | None = Field(
+        None, description="Reference band, e.g. G, BP, RP or a list's own <band>_mag; default by filter."
+    )
     color: str | None = Field(None, description="Colour as BAND-BAND; default BP-RP where the list has it.")
     color_term: Literal["auto", "off"] = Field("auto", description="auto: with 15 stars over 0.3 mag of colour.")
-    spatial_order: Annotated[int, Field(ge=0, le=2)] | Literal["auto"] = Field("auto", description="0, 1 or 2 in x and y.")
+    spatial_order: Annotated[int, Field(ge=0, le=2)] | Literal["auto"] = Field(
+        "auto", description="0, 1 or 2 in x and y."
+    )
     clip_sigma: Positive = Field(3.0, description="Clipping limit.")
     min_snr: Positive = Field(20.0, description="Least S/N of a calibrator.")
     saturation_fraction: Annotated[float, Field(gt=0, le=1)] = Field(0.7, description="Highest peak over saturation.")
     max_ruwe: Positive = Field(1.4, description="Gaia RUWE limit, where the list has it.")
     color_range: tuple[float, float] = Field((-0.5, 3.0), description="BP-RP of calibrators.")
     extinction: Literal["absorbed", "fixed", "fit"] = Field("absorbed", description="How the airmass term is treated.")
-    extinction_mag: Annotated[float, Field(ge=0, le=5)] = Field(0.1, description="Magnitudes per airmass for fixed and classic.")
-    airmass_formula: Literal["pickering", "kasten_young", "hardie"] = Field("pickering", description="Airmass from altitude.")
+    extinction_mag: Annotated[float, Field(ge=0, le=5)] = Field(
+        0.1, description="Magnitudes per airmass for fixed and classic."
+    )
+    airmass_formula: Literal["pickering", "kasten_young", "hardie"] = Field(
+        "pickering", description="Airmass from altitude."
+    )
 
 
 class SolveSettings(_Section):

@@ -77,7 +77,13 @@ _MEASUREMENT = (
 _SKY = (
     _c("ra", "float64", "deg", "pos.eq.ra;meta.main", "ICRS, at the epoch of the exposure"),
     _c("dec", "float64", "deg", "pos.eq.dec;meta.main", "ICRS, at the epoch of the exposure"),
-    _c("ra_err_mas", "float64", "mas", "stat.error;pos.eq.ra", "Error of ra cos(dec), centroid, systematic and solution"),
+    _c(
+        "ra_err_mas",
+        "float64",
+        "mas",
+        "stat.error;pos.eq.ra",
+        "Error of ra cos(dec), centroid, systematic and solution",
+    ),
     _c("dec_err_mas", "float64", "mas", "stat.error;pos.eq.dec", "Error of dec"),
     _c("radec_cov_mas2", "float64", "mas2", "stat.covariance", "Covariance of ra cos(dec) and dec"),
 )
@@ -85,10 +91,22 @@ _SKY = (
 _MAGNITUDES = (
     _c("mag_cal_psf", "float64", "mag", "phot.mag;em.opt", "Calibrated magnitude of the profile fit"),
     _c("mag_cal_psf_err_stat", "float64", "mag", "stat.error;phot.mag", "Error from the counts"),
-    _c("mag_cal_psf_err_total", "float64", "mag", "stat.error;phot.mag", "With zero point, aperture correction, scatter"),
+    _c(
+        "mag_cal_psf_err_total",
+        "float64",
+        "mag",
+        "stat.error;phot.mag",
+        "With zero point, aperture correction, scatter",
+    ),
     _c("mag_cal_aper", "float64", "mag", "phot.mag;em.opt", "Calibrated magnitude of the corrected aperture"),
     _c("mag_cal_aper_err_stat", "float64", "mag", "stat.error;phot.mag", "Error from the counts"),
-    _c("mag_cal_aper_err_total", "float64", "mag", "stat.error;phot.mag", "With zero point, aperture correction, scatter"),
+    _c(
+        "mag_cal_aper_err_total",
+        "float64",
+        "mag",
+        "stat.error;phot.mag",
+        "With zero point, aperture correction, scatter",
+    ),
 )
 
 SOURCES = TableSchema("sources", _POSITION + _MEASUREMENT)

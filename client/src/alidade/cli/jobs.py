@@ -1,0 +1,56 @@
+"""``alidade jobs``: reductions at the server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from alidade.cli.console import out, plain_errors, say
+from alidade.processing import fetch_results
+from alidade.session import client_session
+
+app = typer.Typer(no_args_is_help=True, help="Reductions at the server.")
+ServerOption = Annotated[
+    str | None, typer.Option("--server", metavar="URL", help="A server; default: the login, or this machine.")
+]
+
+
+@app.command("list")
+def list_jobs(server: ServerOption = None, limit: Annotated[int, typer.Option(min=1, max=500)] = 20) -> None:
+    """The latest, newest first."""
+    with plain_errors(), client_session(server, say=say) as client:
+        found = client.reductions(limit)
+    table = Table("id", "frame", "phase", "status", "created", box=None)
+    for view in found:
+        table.add_row(
+            view.id, view.frame_name, str(view.phase), view.status or "", f"{view.created_at:%Y-%m-%d %H:%M:%S}"
+        )
+    out.print(table)
+
+
+@app.command()
+def show(reduction_id: str, server: ServerOption = None) -> None:
+    """One reduction, as JSON."""
+    with plain_errors(), client_session(server, say=say) as client:
+        out.print(json.dumps(client.reduction(reduction_id).model_dump(mode="json"), indent=2), markup=False)
+
+
+@app.command()
+def abort(reduction_id: str, server: ServerOption = None) -> None:
+    """Stop one."""
+    with plain_errors(), client_session(server, say=say) as client:
+        out.print(f"{reduction_id}: {client.abort(reduction_id).phase}")
+
+
+@app.command()
+def fetch(
+    reduction_id: str, to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR")], server: ServerOption = None
+) -> None:
+    """Bring the results of one home."""
+    with plain_errors(), client_session(server, say=say) as client:
+        fetch_results(client, client.reduction(reduction_id), to)
+    out.print(str(to))

@@ -1,0 +1,23 @@
+"""The command line of Alidade."""
+
+from __future__ import annotations
+
+import typer
+
+from alidade.cli import account, jobs, reference
+from alidade.cli.process import process
+from alidade.cli.up import up
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Telescope frames in, calibrated catalogues out."
+)
+app.command()(process)
+app.command()(up)
+app.command()(account.login)
+app.command()(account.logout)
+app.command()(account.register)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(reference.app, name="reference")
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,265 @@
+"""The Python client: HTTP calls with deadlines, retries where they are safe, and errors that say what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from astro_shared.contracts.gateway import ReductionPhase, ReductionView, UploadView
+
+CHUNK_BYTES = 1 << 20
+FINAL = frozenset({ReductionPhase.COMPLETED, ReductionPhase.ERROR, ReductionPhase.ABORTED})
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_TRIES = 4
+_RENEW_BEFORE_S = 60.0
+
+
+class AlidadeClientError(Exception):
+    """A call failed; the message is one sentence for a person.
+
+    Attributes
+    ----------
+    code : stable code of the server, or ``unreachable``
+    status : HTTP status, None where there was no answer
+    """
+
+    def __init__(self, message: str, *, code: str = "error", status: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class AlidadeClient:
+    """
+    Parameters
+    ----------
+    base_url : of the gateway, ``http://127.0.0.1:8000``
+    personal_token : swapped for short-lived access tokens as needed
+    access_token : used as it is, where there is no personal token
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        personal_token: str | None = None,
+        access_token: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._personal_token = personal_token
+        self._access_token = access_token
+        self._expires_at_s = float("inf") if access_token else 0.0
+        self._http = httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def register(self, username: str, password: str, email: str | None = None) -> dict[str, Any]:
+        """Open an account."""
+        body = {"username": username, "password": password} | ({"email": email} if email else {})
+        return self._json("POST", "/api/v1/auth/register", json=body, anonymous=True)
+
+    def login(self, username: str, password: str) -> None:
+        """Log in; the session lasts as long as its access token."""
+        body = {"username": username, "password": password}
+        self._keep(self._json("POST", "/api/v1/auth/login", json=body, anonymous=True))
+
+    def make_personal_token(self, name: str, days: int = 90) -> str:
+        """Make a token for scripts; it is shown this once."""
+        made = self._json("POST", "/api/v1/me/tokens", json={"name": name, "expires_in_days": days})
+        return str(made["token"])
+
+    def me(self) -> dict[str, Any]:
+        """One's account."""
+        return self._json("GET", "/api/v1/me")
+
+    def upload(self, path: Path, *, purpose: str = "frame", name: str | None = None) -> UploadView:
+        """Send a file straight to storage, checked by its hash.
+
+        Raises
+        ------
+        AlidadeClientError
+            The file cannot be read, or the server refused it.
+        """
+        try:
+            size, sha256 = path.stat().st_size, _sha256(path)
+        except OSError as error:
+            raise AlidadeClientError(
+                f"{path}: {(error.strerror or 'cannot be read').lower()}", code="unreadable"
+            ) from None
+        if size == 0:
+            raise AlidadeClientError(f"{path}: the file is empty", code="fits_truncated")
+        body = {"filename": name or path.name, "size": size, "sha256": sha256, "purpose": purpose}
+        upload = UploadView.model_validate(self._json("POST", "/api/v1/uploads", json=body))
+        self._put(str(upload.url), path, size)
+        return UploadView.model_validate(self._json("POST", f"/api/v1/uploads/{upload.id}:complete", repeat=True))
+
+    def reduce(
+        self,
+        upload_id: str,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        preset: str | None = None,
+        key: str | None = None,
+    ) -> ReductionView:
+        """Begin a reduction; safe to repeat with the same ``key``."""
+        body = {"upload_id": upload_id, "settings": dict(settings or {}), "preset": preset}
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        answer = self._json("POST", "/api/v1/reductions", json=body, headers=headers, repeat=True)
+        return ReductionView.model_validate(answer)
+
+    def reduction(self, reduction_id: str) -> ReductionView:
+        """A reduction as it stands."""
+        return ReductionView.model_validate(self._json("GET", f"/api/v1/reductions/{reduction_id}"))
+
+    def reductions(self, limit: int = 50) -> list[ReductionView]:
+        """One's latest reductions, newest first."""
+        page = self._json("GET", "/api/v1/reductions", params={"limit": limit})
+        return [ReductionView.model_validate(item) for item in page["items"]]
+
+    def abort(self, reduction_id: str) -> ReductionView:
+        """Stop a reduction."""
+        return ReductionView.model_validate(self._json("POST", f"/api/v1/reductions/{reduction_id}:abort", repeat=True))
+
+    def watch(self, reduction_id: str, *, every_s: float = 0.4) -> Iterator[ReductionView]:
+        """Yield the reduction whenever it was looked at, the last time when it has ended."""
+        while True:
+            view = self.reduction(reduction_id)
+            yield view
+            if view.phase in FINAL:
+                return
+            time.sleep(every_s)
+
+    def download(self, reduction_id: str, name: str, path: Path) -> None:
+        """Fetch one file of a result; nothing half-written is left behind."""
+        answer = self._call("GET", f"/api/v1/reductions/{reduction_id}/results/{name}")
+        part = path.with_name(path.name + ".part")
+        try:
+            with self._http.stream("GET", answer.headers["location"]) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise _error(response)
+                with part.open("wb") as file:
+                    for chunk in response.iter_bytes(CHUNK_BYTES):
+                        file.write(chunk)
+            part.replace(path)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        finally:
+            part.unlink(missing_ok=True)
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET any path of the API and return its JSON."""
+        return self._json("GET", path, params=params or None)
+
+    def post(self, path: str, body: Mapping[str, Any], *, repeat: bool = False) -> Any:
+        """POST JSON to any path of the API and return its JSON."""
+        return self._json("POST", path, json=dict(body), repeat=repeat)
+
+    def delete(self, path: str) -> None:
+        """DELETE any path of the API."""
+        self._call("DELETE", path)
+
+    def _put(self, url: str, path: Path, size: int) -> None:
+        def chunks() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    yield chunk
+
+        try:
+            response = self._http.put(url, content=chunks(), headers={"Content-Length": str(size)})
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        if response.status_code >= 400:
+            raise _error(response)
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        response = self._call(method, path, **options)
+        return response.json() if response.content else None
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        anonymous: bool = False,
+        repeat: bool | None = None,
+        headers: Any = None,
+        **options: Any,
+    ) -> httpx.Response:
+        repeat = method in ("GET", "DELETE", "PUT") if repeat is None else repeat
+        tries = _TRIES if repeat else 1
+        for number in range(tries):
+            sent = dict(headers or {})
+            if not anonymous:
+                sent["Authorization"] = f"Bearer {self._token()}"
+            last = number == tries - 1
+            try:
+                response = self._http.request(method, self.base_url + path, headers=sent, **options)
+            except httpx.TransportError as error:
+                if last:
+                    raise self._unreachable(error) from None
+                time.sleep(0.3 * 2**number)
+                continue
+            if response.status_code in (429, 502, 503, 504) and not last:
+                wait = response.headers.get("retry-after", "")
+                time.sleep(min(float(wait), 10.0) if wait.isdigit() else 0.3 * 2**number)
+                continue
+            if response.status_code >= 400:
+                raise _error(response)
+            return response
+        raise AssertionError("unreachable")
+
+    def _token(self) -> str:
+        if self._access_token and time.monotonic() < self._expires_at_s - _RENEW_BEFORE_S:
+            return self._access_token
+        if self._personal_token is None:
+            raise AlidadeClientError("Not logged in: run `alidade login`.", code="unauthorized", status=401)
+        body = {"personal_token": self._personal_token}
+        self._keep(self._json("POST", "/api/v1/auth/personal-token", json=body, anonymous=True, repeat=True))
+        return str(self._access_token)
+
+    def _keep(self, answer: Mapping[str, Any]) -> None:
+        self._access_token = answer["access_token"]
+        self._expires_at_s = time.monotonic() + float(answer["expires_in"])
+
+    def _unreachable(self, error: Exception) -> AlidadeClientError:
+        return AlidadeClientError(
+            f"No answer from {self.base_url}: is the server running, and the address right?", code="unreachable"
+        )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _error(response: httpx.Response) -> AlidadeClientError:
+    try:
+        problem = response.json()
+        message, code = str(problem["detail"]), str(problem["code"])
+        problems = [f"{p.get('pointer', '')}: {p.get('message', '')}" for p in problem.get("errors") or ()]
+        message = f"{message} ({'; '.join(problems)})" if problems and problems[0] not in message else message
+    except (ValueError, KeyError, TypeError):
+        message, code = f"The server answered with status {response.status_code}.", "error"
+    return AlidadeClientError(message, code=code, status=response.status_code)

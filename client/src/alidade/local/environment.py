@@ -1,0 +1,68 @@
+"""Settings of every service of the embedded platform, as environment variables.
+
+The defaults are those of a cluster; set here is only what a single machine decides: addresses, folders, secrets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alidade.local.postgres import PrivatePostgres
+from alidade.local.state import SERVICES, StateFolder
+
+_KEPT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "SSL_CERT_FILE",
+)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Loopback ports by service."""
+
+    ports: Mapping[str, int]
+    host: str = "127.0.0.1"
+
+    def url(self, service: str) -> str:
+        return f"http://{self.host}:{self.ports[service]}"
+
+
+def service_environment(
+    state: StateFolder, postgres: PrivatePostgres, addresses: Addresses, secrets: Mapping[str, str]
+) -> dict[str, str]:
+    """Variables for the processes that host the services."""
+    variables = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    variables |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
+    for service in SERVICES:
+        own = {
+            "ENVIRONMENT": "development",
+            "LOG_FORMAT": "json",
+            "DATABASE_URL": postgres.url(service),
+            "DATABASE__POOL_SIZE": "1",
+            "DATABASE__POOL_OVERFLOW": "3",
+            "PUBLIC_BASE_URL": addresses.url("gateway"),
+            "AUTH_JWKS_URL": f"{addresses.url('auth')}/.well-known/jwks.json",
+            "CLIENT_SECRET": secrets[f"client_{service}"],
+            "STORAGE__KIND": "folder",
+            "STORAGE__FOLDER": str(state.objects),
+            "STORAGE__URL_SECRET": secrets["storage_url"],
+            "STORAGE__PUBLIC_URL": f"{addresses.url('gateway')}/storage",
+            "SCRATCH_FOLDER": str(state.scratch),
+        }
+        own |= {f"{name.upper()}_URL": addresses.url(name) for name in SERVICES}
+        variables |= {f"{service.upper()}_{name}": value for name, value in own.items()}
+    variables["CATALOGS_DATA_FOLDER"] = str(state.reference)
+    variables["AUTH_MASTER_KEY"] = secrets["auth_master_key"]
+    for service in SERVICES:
+        variables[f"AUTH_SERVICE_SECRETS__{service.upper()}"] = secrets[f"client_{service}"]
+    return variables

@@ -1,0 +1,207 @@
+"""The embedded platform: start everything, keep it running, stop everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from alidade.credentials import write_private
+from alidade.local import children
+from alidade.local.environment import Addresses, service_environment
+from alidade.local.errors import LocalPlatformError
+from alidade.local.postgres import PrivatePostgres
+from alidade.local.state import SERVICES, StateFolder
+
+READY_LIMIT_S = 60.0
+WITH_WORKERS = tuple(name for name in SERVICES if name != "auth")
+_FIRST_RESTART_S = 0.5
+_LONGEST_RESTART_S = 10.0
+
+
+@dataclass
+class _Hosted:
+    """One supervised process."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at_s: float = 0.0
+    wait_s: float = _FIRST_RESTART_S
+
+
+@dataclass
+class LocalPlatform:
+    """
+    Parameters
+    ----------
+    state : data folder
+    port : of the gateway; 0 takes a free one
+    """
+
+    state: StateFolder
+    port: int = 8000
+    say: Callable[[str], None] = lambda text: None
+    addresses: Addresses | None = None
+    _lock: IO[str] | None = None
+    _postgres: PrivatePostgres | None = None
+    _hosted: list[_Hosted] = field(default_factory=list)
+    _environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Address of the gateway."""
+        if self.addresses is None:
+            raise LocalPlatformError("The platform is not running.")
+        return self.addresses.url("gateway")
+
+    def start(self) -> None:
+        """Start and wait until everything answers; on failure everything that was started is stopped.
+
+        Raises
+        ------
+        LocalPlatformError
+            With what is wrong: folder in use, port taken, a part that does not start.
+        """
+        self.state.prepare()
+        self._lock = self.state.lock()
+        try:
+            self.addresses = Addresses(_ports(self.port))
+            self._postgres = PrivatePostgres(self.state.database, self.state.logs / "postgres.log")
+            self._postgres.start()
+            self._environment = service_environment(self.state, self._postgres, self.addresses, self.state.secrets())
+            ports = [f"{name}={port}" for name, port in self.addresses.ports.items()]
+            self._hosted = [
+                _Hosted("apis", [sys.executable, "-m", "alidade.local.apis", *ports]),
+                _Hosted("workers", self._worker_command()),
+            ]
+            self.state.workers_ready.unlink(missing_ok=True)
+            for hosted in self._hosted:
+                self._launch(hosted)
+            self._wait_until_ready()
+            self._make_local_user()
+            write_private(self.state.running, json.dumps({"pid": os.getpid(), "url": self.url}))
+        except BaseException:
+            self.stop()
+            raise
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Keep the parts running until ``until`` says so; a part that ends is started again, later each time."""
+        while not until():
+            self.look_after()
+            time.sleep(0.2)
+
+    def look_after(self) -> None:
+        """Start again what has ended."""
+        if (
+            self._postgres is not None
+            and self._postgres.process is not None
+            and self._postgres.process.poll() is not None
+        ):
+            self.say("PostgreSQL ended; starting it again.")
+            self._postgres.start()
+        for hosted in self._hosted:
+            if hosted.process is not None and hosted.process.poll() is None:
+                continue
+            lived_s = time.monotonic() - hosted.started_at_s
+            hosted.wait_s = _FIRST_RESTART_S if lived_s > 30 else min(2 * hosted.wait_s, _LONGEST_RESTART_S)
+            if lived_s >= hosted.wait_s:
+                self.say(f"The {hosted.name} ended; starting them again (log: {self._log(hosted)}).")
+                self._launch(hosted)
+
+    def stop(self) -> None:
+        """Stop workers, APIs and database, in this order. Nothing is lost: unfinished work goes on at the next start."""
+        for hosted in reversed(self._hosted):
+            if hosted.process is not None:
+                hosted.process.send_signal(signal.SIGTERM) if hosted.process.poll() is None else None
+        for hosted in reversed(self._hosted):
+            if hosted.process is not None:
+                children.stop(hosted.process)
+        if self._postgres is not None:
+            self._postgres.stop()
+        if self._lock is not None:
+            self.state.running.unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def _worker_command(self) -> list[str]:
+        builders = [f"{name}_service.worker:build" for name in WITH_WORKERS]
+        options = ["--scratch", str(self.state.scratch), "--ready-file", str(self.state.workers_ready), "--exclusive"]
+        return [sys.executable, "-m", "astro_shared.jobs.host", *options, *builders]
+
+    def _launch(self, hosted: _Hosted) -> None:
+        hosted.started_at_s = time.monotonic()
+        hosted.process = children.start(hosted.command, environment=self._environment, log=self._log(hosted))
+
+    def _log(self, hosted: _Hosted) -> Path:
+        return self.state.logs / f"{hosted.name}.log"
+
+    def _wait_until_ready(self) -> None:
+        end = time.monotonic() + READY_LIMIT_S
+        waiting = dict.fromkeys(SERVICES)
+        with httpx.Client(timeout=2.0, trust_env=False) as http:
+            while waiting and time.monotonic() < end:
+                self._fail_if_ended()
+                for name in list(waiting):
+                    try:
+                        if http.get(f"{self.addresses.url(name)}/readyz").status_code == 200:  # type: ignore[union-attr]
+                            del waiting[name]
+                    except httpx.TransportError:
+                        break
+                time.sleep(0.05)
+            while not waiting and not self.state.workers_ready.exists() and time.monotonic() < end:
+                self._fail_if_ended()
+                time.sleep(0.05)
+        if not self.state.workers_ready.exists():
+            waiting["workers"] = None
+        if waiting:
+            raise LocalPlatformError(
+                f"{', '.join(waiting)} did not become ready in {READY_LIMIT_S:.0f} s (see {self.state.logs})."
+            )
+
+    def _fail_if_ended(self) -> None:
+        for hosted in self._hosted:
+            if hosted.process is not None and hosted.process.poll() is not None:
+                log = self._log(hosted)
+                last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no word in the log"]
+                raise LocalPlatformError(f"The {hosted.name} did not start: {last[0][:500]} (log: {log})")
+
+    def _make_local_user(self) -> None:
+        """The user ``local`` with a token file of mode 0600, at the first start."""
+        if self.state.user_token.exists():
+            return
+        command = [sys.executable, "-m", "auth_service.cli", "bootstrap-local"]
+        made = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise LocalPlatformError(f"The local user could not be made: {made.stderr.strip()[-300:]}")
+        write_private(self.state.user_token, made.stdout.strip().splitlines()[-1] + "\n")
+
+
+def _ports(gateway: int) -> dict[str, int]:
+    """The gateway's port as asked, free ones for the others; raises LocalPlatformError where the port is taken."""
+    sockets = {}
+    try:
+        for name in SERVICES:
+            wanted = gateway if name == "gateway" else 0
+            made = socket.socket()
+            sockets[name] = made
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(("127.0.0.1", wanted))
+        return {name: made.getsockname()[1] for name, made in sockets.items()}
+    except OSError as error:
+        raise LocalPlatformError(
+            f"Port {gateway} cannot be used ({error.strerror}): choose another with --port, or 0 for any free one."
+        ) from None
+    finally:
+        for made in sockets.values():
+            made.close()

@@ -1,0 +1,128 @@
+"""Tables in and out: FITS from the services, CSV, Parquet, ECSV and VOTable for people.
+
+One table, one column order, whatever the format. CSV numbers have the digits that a reader needs to get the same
+float32 back (positions: float64); a value that is not known is an empty cell.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.io import fits
+from astropy.io.votable import from_table, writeto
+from astropy.table import Column, Table
+
+from astro_shared.contracts.tables import Column as ColumnContract
+from astro_shared.contracts.tables import TableSchema
+
+EXACT = frozenset({"ra", "dec", "ra_ref", "dec_ref"})
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """Columns of the first table of a FITS file, native byte order, text without padding."""
+    with fits.open(path, memmap=False) as hdus:
+        data = next(hdu.data for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
+        return {name: _native(np.asarray(data[name])) for name in data.dtype.names or ()}
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind in "SU":
+        return np.char.rstrip(values.astype(str))
+    return values.astype(values.dtype.newbyteorder("="))
+
+
+def empty(column: ColumnContract, rows: int) -> np.ndarray:
+    """What stands for 'not known' in a column."""
+    if column.dtype == "str":
+        return np.zeros(rows, "U1")
+    if column.dtype.startswith("float"):
+        return np.full(rows, np.nan)
+    return np.zeros(rows, column.dtype)
+
+
+def conform(columns: Mapping[str, np.ndarray], schema: TableSchema, rows: int) -> dict[str, np.ndarray]:
+    """Exactly the columns of the schema, in its order and types; what is missing is 'not known'."""
+    table = {}
+    for column in schema.columns:
+        values = columns.get(column.name)
+        if values is None:
+            table[column.name] = empty(column, rows)
+        else:
+            table[column.name] = values.astype(str) if column.dtype == "str" else values.astype(column.dtype)
+    return table
+
+
+def write_csv(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Comma-separated, one header line, UTF-8. Cells that a spreadsheet would run as a formula are quoted by `'`."""
+    cells = [_cells(name, values) for name, values in columns.items()]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*cells, strict=True))
+
+
+def _cells(name: str, values: np.ndarray) -> Sequence[str]:
+    kind = values.dtype.kind
+    if kind == "f":
+        form: Callable[[float], str] = repr if name in EXACT else "{:.9g}".format
+        return ["" if value != value else form(value) for value in values.tolist()]
+    if kind == "b":
+        return ["true" if value else "false" for value in values.tolist()]
+    if kind in "SU":
+        return [f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text for text in values.tolist()]
+    return [str(value) for value in values.tolist()]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def write_parquet(path: Path, columns: Mapping[str, np.ndarray], schema: TableSchema) -> None:
+    """Parquet with unit, UCD and description of each column as field metadata; NaN becomes null."""
+    fields, arrays = [], []
+    for column in schema.columns:
+        values = columns[column.name]
+        missing = np.isnan(values) if values.dtype.kind == "f" else (values == "" if values.dtype.kind == "U" else None)
+        array = pa.array(values, mask=missing) if missing is not None else pa.array(values)
+        facts = {"unit": column.unit, "ucd": column.ucd, "description": column.description}
+        fields.append(pa.field(column.name, array.type, metadata={k: v for k, v in facts.items() if v}))
+        arrays.append(array)
+    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path, compression="zstd")
+
+
+def to_table(columns: Mapping[str, np.ndarray], schema: TableSchema, meta: Mapping[str, Any]) -> Table:
+    """An astropy table with units, UCDs and descriptions."""
+    table = Table(meta=dict(meta))
+    for column in schema.columns:
+        table[column.name] = Column(
+            columns[column.name],
+            unit=column.unit or None,
+            description=column.description,
+            meta={"ucd": column.ucd} if column.ucd else None,
+        )
+    return table
+
+
+def write_ecsv(path: Path, table: Table) -> None:
+    table.write(path, format="ascii.ecsv", overwrite=True)
+
+
+def write_votable(path: Path, table: Table) -> None:
+    """VOTable 1.4, BINARY2, with the UCD of every field."""
+    document = from_table(table)
+    for resource in document.resources:
+        for votable in resource.tables:
+            for entry in votable.fields:
+                entry.ucd = (table[entry.name].meta or {}).get("ucd")
+    writeto(document, str(path), tabledata_format="binary2")

@@ -1,0 +1,79 @@
+"""The public routes of auth, passed on as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from fastapi import APIRouter, Request, Response
+
+from astro_shared.errors import UnavailableError
+from astro_shared.web import outgoing_headers
+from gateway_service.api.dependencies import Factory
+
+router = APIRouter(include_in_schema=False)
+PREFIXES = ("/api/v1/auth", "/api/v1/me")
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_SENT = (
+    "authorization",
+    "content-type",
+    "accept",
+    "if-match",
+    "if-none-match",
+    "cookie",
+    "origin",
+    "idempotency-key",
+    "user-agent",
+)
+_RETURNED = (
+    "content-type",
+    "etag",
+    "location",
+    "retry-after",
+    "www-authenticate",
+    "cache-control",
+    "ratelimit",
+    "ratelimit-policy",
+)
+
+
+@router.get("/.well-known/jwks.json")
+@router.api_route("/api/v1/auth/{rest:path}", methods=_METHODS)
+@router.api_route("/api/v1/me", methods=_METHODS)
+@router.api_route("/api/v1/me/{rest:path}", methods=_METHODS)
+async def pass_on(request: Request, factory: Factory) -> Response:
+    """Headers of the caller are taken by name; its address is told as this gateway saw it."""
+    headers = {name: request.headers[name] for name in _SENT if name in request.headers} | outgoing_headers()
+    if request.client is not None:
+        headers["X-Forwarded-For"] = request.client.host
+    try:
+        answer = await factory.http.request(
+            request.method,
+            factory.settings.auth_url + request.url.path,
+            params=request.query_params.multi_items(),
+            content=await request.body(),
+            headers=headers,
+        )
+    except httpx.TransportError:
+        raise UnavailableError("Accounts cannot be reached at the moment.", retry_after_s=2) from None
+    response = Response(answer.content, status_code=answer.status_code)
+    for name in _RETURNED:
+        if name in answer.headers:
+            response.headers[name] = answer.headers[name]
+    for cookie in answer.headers.get_list("set-cookie"):
+        response.headers.append("set-cookie", cookie)
+    return response
+
+
+async def merged_openapi(own: dict[str, Any], factory: Factory) -> dict[str, Any]:
+    """The one public document: this service's routes and the public ones of auth."""
+    try:
+        theirs = (await factory.http.get(f"{factory.settings.auth_url}/openapi.json")).json()
+    except (httpx.TransportError, ValueError):
+        return own
+    public = {path: item for path, item in theirs.get("paths", {}).items() if path.startswith(PREFIXES)}
+    schemas = theirs.get("components", {}).get("schemas", {})
+    merged = {**own, "paths": {**own["paths"], **public}}
+    components = own.get("components", {})
+    merged["components"] = {**components, "schemas": {**schemas, **components.get("schemas", {})}}
+    return merged

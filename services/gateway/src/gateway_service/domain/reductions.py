@@ -1,0 +1,83 @@
+"""A reduction: a state machine over five stages, each a job of the service that owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from astro_shared.contracts.gateway import ReductionPhase, ReductionStatus, StageName, StageState
+
+STAGES = tuple(StageName)
+FINAL_STATES = frozenset({StageState.DONE, StageState.FAILED, StageState.SKIPPED, StageState.ABORTED})
+FINAL_PHASES = frozenset({ReductionPhase.COMPLETED, ReductionPhase.ERROR, ReductionPhase.ABORTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    name: StageName
+    state: StageState = StageState.WAITING
+    job_id: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    result: Mapping[str, Any] | None = None
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    usage: Mapping[str, Any] | None = None
+    reason: str | None = None
+    code: str | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    id: str
+    owner: str
+    frame_name: str
+    frame: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    settings_hash: str
+    phase: ReductionPhase
+    created_at: datetime
+    stages: tuple[Stage, ...]
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    status: ReductionStatus | None = None
+    reason: str | None = None
+    abort_requested: bool = False
+
+    @property
+    def final(self) -> bool:
+        return self.phase in FINAL_PHASES
+
+    def stage(self, name: StageName) -> Stage:
+        return next(stage for stage in self.stages if stage.name == name)
+
+    def current(self) -> Stage | None:
+        """The first stage that has not ended."""
+        return next((stage for stage in self.stages if not stage.final), None)
+
+
+def reason_to_skip(reduction: Reduction, name: StageName) -> str | None:
+    """Why a stage has nothing to work on, or None when it should run.
+
+    ``collect`` always runs, so that every reduction leaves a summary and a log.
+    """
+    measured = reduction.stage(StageName.MEASURE)
+    solved = reduction.stage(StageName.SOLVE)
+    if name in (StageName.MEASURE, StageName.COLLECT):
+        return None
+    if measured.state is not StageState.DONE:
+        return "the frame could not be measured"
+    if name is StageName.SOLVE:
+        return None
+    if solved.state is not StageState.DONE or not (solved.result or {}).get("astrometry", {}).get("solved"):
+        return "there is no astrometric solution"
+    if name is StageName.CALIBRATE and "reference.fits" not in solved.files:
+        return "there are no reference stars"
+    if name is StageName.IDENTIFY and not reduction.settings["identification"]["catalogues"]:
+        return "no catalogue was asked for"
+    return None

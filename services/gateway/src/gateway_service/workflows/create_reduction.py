@@ -1,0 +1,94 @@
+"""Take a frame that was uploaded and begin its reduction."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from astro_shared.contracts.gateway import ReductionPhase
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.settings import ProcessingSettings, resolve
+from gateway_service.domain.reductions import STAGES, Reduction, Stage
+from gateway_service.domain.uploads import Upload
+from gateway_service.errors import SettingsInvalidError, UnknownPresetError, UploadIncompleteError
+from gateway_service.ports import ReductionStore, UploadStore, UserSettings
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "fast": {
+        "detection": {"residual_rounds": 0},
+        "identification": {"catalogues": ()},
+        "products": {"plots": False, "maps": False},
+    },
+    "classic": {
+        "detection": {"detector": "dao"},
+        "psf": {"kind": "epsf_builder", "order": 0},
+        "psf_photometry": {"engine": "photutils"},
+        "cosmic_rays": {"engine": "astroscrappy", "medians": "separable"},
+        "zero_point": {"mode": "classic"},
+    },
+}
+"""``fast`` leaves out what costs most; ``classic`` is the chain of the observers' application."""
+
+
+class CreateReduction:
+    def __init__(self, uploads: UploadStore, reductions: ReductionStore, user_settings: UserSettings) -> None:
+        self._uploads = uploads
+        self._reductions = reductions
+        self._user_settings = user_settings
+
+    async def __call__(
+        self,
+        owner: str,
+        upload_id: str,
+        *,
+        settings: Mapping[str, Any],
+        preset: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Reduction:
+        """Resolve the settings once, keep them with the reduction, and wake a worker.
+
+        Raises
+        ------
+        UploadNotFoundError, UploadIncompleteError
+            There is no such frame, or its bytes are not all there.
+        SettingsInvalidError, UnknownPresetError
+            A setting is unknown or out of range.
+        IdempotencyConflictError
+            The key was used for another request.
+        """
+        upload = await self._uploads.get(upload_id, owner)
+        if not upload.complete:
+            raise UploadIncompleteError(f"The upload {upload_id} is not complete: send its bytes, then complete it.")
+        if preset is not None and preset not in PRESETS:
+            raise UnknownPresetError(f"There is no preset {preset!r}; there are {', '.join(sorted(PRESETS))}.")
+        saved = await self._user_settings.overrides(owner)
+        full = _resolved(saved, PRESETS.get(preset or "", {}), settings)
+        reduction = Reduction(
+            id=str(uuid.uuid4()),
+            owner=owner,
+            frame_name=upload.filename,
+            frame=_reference(upload),
+            settings=full.model_dump(mode="json"),
+            settings_hash=full.settings_hash(),
+            phase=ReductionPhase.QUEUED,
+            created_at=datetime.now(UTC),
+            stages=tuple(Stage(name) for name in STAGES),
+        )
+        return await self._reductions.add(reduction, idempotency_key)
+
+
+def _resolved(*layers: Mapping[str, Any]) -> ProcessingSettings:
+    try:
+        return resolve(*layers)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()]
+        raise SettingsInvalidError("Settings are not valid: " + "; ".join(problems) + ".") from None
+
+
+def _reference(upload: Upload) -> dict[str, Any]:
+    reference = ObjectRef(key=upload.key, sha256=upload.sha256 or "", size=upload.size, media_type="application/fits")
+    return reference.model_dump()
