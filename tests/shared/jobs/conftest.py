@@ -111,7 +111,11 @@ def submit(ledger: JobLedger) -> Callable[..., Awaitable[JobView]]:
 
     async def create(kind: str, *, callback_url: str | None = None, **request: Any) -> JobView:
         job, _ = await ledger.create(
-            kind=kind, owner="ada", request=request, idempotency_key=f"key-{next(numbers):05}", callback_url=callback_url
+            kind=kind,
+            owner="ada",
+            request=request,
+            idempotency_key=f"key-{next(numbers):05}",
+            callback_url=callback_url,
         )
         return job
 

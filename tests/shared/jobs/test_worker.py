@@ -114,7 +114,11 @@ async def test_a_crash_with_a_meaning_is_final(start_worker, submit, wait_for):
 
 async def test_time_memory_and_file_limits_hold(start_worker, submit, wait_for):
     await start_worker()
-    slow, large, long = await submit("spin", seconds=30), await submit("eat", megabytes=900), await submit("write", megabytes=9)
+    slow, large, long = (
+        await submit("spin", seconds=30),
+        await submit("eat", megabytes=900),
+        await submit("write", megabytes=9),
+    )
     slow, large, long = [await wait_for(job) for job in (slow, large, long)]
     assert (slow.error.code, slow.attempt) == ("time_limit", 1)
     assert slow.usage.seconds < 2.0

@@ -53,14 +53,15 @@ def upgrade(address: str | SecretStr, migrations_package: str) -> tuple[str | No
 
 
 def check_schema(address: str | SecretStr, migrations_package: str) -> None:
-    """Raise SchemaError unless the database is at the revision that this software needs (for the start of a process)."""
+    """Raise SchemaError unless the database is at the revision that this software needs; for the start of a process."""
     config = _config(migrations_package)
     with _connected(address) as connection:
         current = _known_revision(connection, config)
         name = connection.engine.url.database
     if current != _head(config):
         raise SchemaError(
-            f"database {name} is at revision {current or 'none'}, this software needs {_head(config)}: run its migration first"
+            f"database {name} is at revision {current or 'none'}, this software needs {_head(config)}: "
+            "run its migration first"
         )
 
 

@@ -20,7 +20,7 @@ from astro_shared.jobs.attempts import Attempts, Claim
 from astro_shared.jobs.errors import TaskOutputError, TimeLimitError
 from astro_shared.jobs.execution import Outcome, TaskCall, run_task
 from astro_shared.jobs.forkserver import ForkServer
-from astro_shared.jobs.kinds import JobKind, object_refs
+from astro_shared.jobs.kinds import Handler, JobKind, object_refs
 from astro_shared.jobs.task import TaskOutput
 from astro_shared.storage.errors import ObjectMissingError, StorageUnavailableError
 from astro_shared.storage.port import ObjectStore
@@ -62,6 +62,11 @@ class AttemptRun:
     def store(self) -> ObjectStore:
         """Object storage."""
         return self._store
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """Local copies by key."""
+        return self._inputs
 
     def input(self, ref: ObjectRef) -> Path:
         """Local, verified copy of an object named in the request."""
@@ -134,7 +139,10 @@ class AttemptRunner:
         try:
             run = AttemptRun(claim, workspace, self._store, self._attempts)
             await run.fetch_inputs(request)
-            outcome = await (self._in_child(kind, claim, run) if kind.task else self._handled(kind, request, run))
+            if kind.handler is None:
+                outcome = await self._in_child(kind, claim, run)
+            else:
+                outcome = await self._handled(kind, kind.handler, request, run)
             if outcome.error is not None or outcome.output is None:
                 raise FailedRunError(outcome.error or InternalError("no output"), outcome.usage)
             refs = await run.put_outputs(outcome.output, self.prefix(claim))
@@ -164,7 +172,7 @@ class AttemptRunner:
             entry=str(kind.task),
             request_model=f"{model.__module__}:{model.__qualname__}",
             request=claim.request,
-            inputs=run._inputs,
+            inputs=run.inputs,
             workspace=run.workspace,
             limits=kind.limits,
             job_id=claim.job.id,
@@ -177,14 +185,13 @@ class AttemptRunner:
 
         return await run_task(self._server, call, on_progress=run.progress, on_ask=answer)
 
-    async def _handled(self, kind: JobKind, request: BaseModel, run: AttemptRun) -> Outcome:
-        assert kind.handler is not None
+    async def _handled(self, kind: JobKind, handler: Handler, request: BaseModel, run: AttemptRun) -> Outcome:
         began = time.monotonic()
         output: TaskOutput | None = None
         error: AlidadeError | None = None
         try:
             async with asyncio.timeout(kind.wall_limit_s) as deadline:
-                output = await kind.handler(request, run)
+                output = await handler(request, run)
         except TimeoutError:
             if not deadline.expired():
                 raise

@@ -190,7 +190,8 @@ class Attempts:
                 jobs.c.phase.in_([JobPhase.QUEUED, JobPhase.SUSPENDED]),
                 jobs.c.due_at < self._after(-1.5 * self._timing.sweep_s),
                 sa.text(
-                    "NOT EXISTS (SELECT 1 FROM procrastinate_jobs p WHERE p.id = jobs.delivery_id AND p.status = 'todo')"
+                    "NOT EXISTS (SELECT 1 FROM procrastinate_jobs p"
+                    " WHERE p.id = jobs.delivery_id AND p.status = 'todo')"
                 ),
             )
             .limit(500)

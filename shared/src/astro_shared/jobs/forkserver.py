@@ -36,7 +36,7 @@ _KEPT = (
     "XDG_DATA_HOME",
 )
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_START_LIMIT_S = 60.0
+_START_LIMIT_S = 120.0
 
 
 class PreloadError(InternalError):
@@ -121,10 +121,9 @@ class ForkServer:
         self._log_format = log_format
         self._service = service
         self._numbers = itertools.count(1)
-        self._starting = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._ready: asyncio.Future[None] | None = None
+        self._ready: asyncio.Future[None]
         self._children: dict[int, Child] = {}
 
     @property
@@ -140,10 +139,8 @@ class ForkServer:
         PreloadError
             A module can not be imported.
         """
-        async with self._starting:
-            if self._control is None:
-                self._launch()
-        assert self._ready is not None
+        if self._control is None:
+            self._launch()
         async with asyncio.timeout(_START_LIMIT_S):
             await asyncio.shield(self._ready)
 
@@ -232,7 +229,8 @@ class ForkServer:
         return {**kept, **fixed, "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", **self._environment}
 
     def _read_report(self) -> None:
-        assert self._control is not None
+        if self._control is None:
+            return
         try:
             body = self._control.recv(1 << 16)
         except BlockingIOError:
@@ -246,7 +244,6 @@ class ForkServer:
 
     def _note(self, report: dict[str, Any]) -> None:
         """Take note of what the server reports; a task that nobody waits for any more is ignored."""
-        assert self._ready is not None
         event = report["event"]
         child = self._children.get(report.get("task", 0))
         if event == "ready":
@@ -280,7 +277,7 @@ class ForkServer:
         if process is not None:
             _log.info("fork_server_ended", pid=process.pid, running=len(self._children))
             asyncio.get_running_loop().run_in_executor(None, _collect, process)
-        if self._ready is not None and not self._ready.done():
+        if not self._ready.done():
             self._ready.set_exception(WorkerCrashedError("the fork server died while it started"))
         for child in self._children.values():
             if not child.started.done():

@@ -32,12 +32,12 @@ async def watch_memory(pid: int, limit_mb: float, kill: Callable[[], None]) -> f
 def _family(pid: int) -> Iterator[int]:
     yield pid
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return
     for thread in threads:
         try:
-            children = Path(f"/proc/{pid}/task/{thread}/children").read_text()
+            children = (thread / "children").read_text()
         except OSError:
             continue
         for child in children.split():

@@ -73,7 +73,7 @@ def _exactly(channel: socket.socket, count: int) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Turn what tasks put into results into JSON: NaN and infinities are None, numpy scalars and arrays are unwrapped."""
+    """Turn what tasks put into results into JSON: NaN and infinities are None, numpy's scalars are unwrapped."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):

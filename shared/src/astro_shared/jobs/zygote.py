@@ -20,6 +20,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 ORDER_BYTES = 64 << 10
@@ -173,7 +174,7 @@ def _report(control: socket.socket, event: dict[str, Any]) -> None:
 def _threads() -> int:
     """Threads of this process; more than one makes forking unsafe."""
     try:
-        return len(os.listdir("/proc/self/task"))
+        return len(list(Path("/proc/self/task").iterdir()))
     except FileNotFoundError:
         return 1
 

@@ -136,7 +136,7 @@ class FolderStore:
                     digest, size = _copy(source, target)
                 if (digest, size) != (ref.sha256, ref.size):
                     raise StorageCorruptError(
-                        f"object {ref.key} has {size} bytes with another hash than its reference says ({ref.size} bytes)",
+                        f"object {ref.key} is not what its reference says ({size} bytes, expected {ref.size})",
                         key=ref.key,
                     )
             except (OSError, StorageCorruptError):

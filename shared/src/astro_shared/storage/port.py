@@ -37,7 +37,7 @@ class ObjectStore(Protocol):
     async def put_stream(
         self, key: str, chunks: AsyncIterator[bytes], media_type: str = OCTETS, *, max_bytes: int | None = None
     ) -> ObjectRef:
-        """Store what an iterator yields; with more than ``max_bytes`` nothing is kept and ObjectTooLargeError raised."""
+        """Store what an iterator yields; beyond ``max_bytes`` nothing is kept and ObjectTooLargeError is raised."""
         ...
 
     async def get_to_path(self, ref: ObjectRef, path: Path) -> None:
