@@ -1,0 +1,264 @@
+"""Cosmic rays by L.A.Cosmic, evaluated only where a decision needs it.
+
+The mask is the one that astroscrappy gives for the same parameters, pixel by pixel; ``astroscrappy_cosmic_rays`` is
+astroscrappy itself behind the same function, for comparison. Work is done in electrons with the background left in,
+because the noise is taken from the pixel values.
+
+References
+----------
+van Dokkum (2001), PASP 113, 1420.
+McCully et al. (2018), astroscrappy, doi:10.5281/zenodo.1482019.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photometry_service.algorithms import _cosmic_rays
+from photometry_service.algorithms.fwhm import guess_fwhm
+from photometry_service.domain.frame import Frame
+
+__all__ = [
+    "CosmicRayOptions",
+    "CosmicRays",
+    "astroscrappy_cosmic_rays",
+    "find_cosmic_rays",
+    "remove_cosmic_rays",
+    "sparse_cosmic_rays",
+]
+
+UNDERSAMPLED_FWHM_PX = 1.5
+"""Below this width a star's core looks like a hit at the default contrast."""
+
+UNDERSAMPLED_OBJLIM = 10.0
+"""Contrast used for undersampled stars."""
+
+SATURATED_CORE_SHARE = 10.0
+"""A saturated pixel is a star's when the median around it is above the level divided by this (astroscrappy)."""
+
+MIN_SIDE_PX = 16
+"""Smaller frames have no room for the windows; they come back without hits."""
+
+
+@dataclass(frozen=True)
+class CosmicRayOptions:
+    """Parameters of L.A.Cosmic.
+
+    Attributes
+    ----------
+    engine : ``sparse``, or ``astroscrappy`` as reference
+    medians : ``full`` (noise 5x5, S 5x5, fine structure 3x3 and 7x7) or ``separable`` (7, 7, 5, 9; astroscrappy's
+        default, which flags the cores of undersampled stars)
+    sigclip : Laplacian S/N of a hit
+    sigfrac : share of ``sigclip`` for its neighbours
+    objlim : contrast against the fine structure of stars
+    niter : most rounds, 1 to 20
+    cleantype : ``meanmask`` or ``medmask``, mean or median of the good pixels of the 5x5
+    """
+
+    engine: Literal["sparse", "astroscrappy"] = "sparse"
+    medians: Literal["full", "separable"] = "full"
+    sigclip: float = 4.5
+    sigfrac: float = 0.3
+    objlim: float = 5.0
+    niter: int = 4
+    cleantype: Literal["meanmask", "medmask"] = "meanmask"
+
+    def __post_init__(self) -> None:
+        """Refuse limits that the kernel can not work with."""
+        if not (self.sigclip > 0 and 0 < self.sigfrac <= 1 and self.objlim > 0):
+            raise ValueError(f"limits must be positive and sigfrac at most 1: {self}")
+        if not 1 <= self.niter <= 20:
+            raise ValueError(f"niter must be 1 to 20, not {self.niter}")
+
+
+@dataclass(frozen=True, eq=False)
+class CosmicRays:
+    """What was found.
+
+    Attributes
+    ----------
+    mask : (ny, nx), bool, True = hit
+    cleaned : (ny, nx), electron, float32; hits replaced by their good neighbours, all else as it was
+    rounds : rounds made; 0 when the engine does not say
+    options : the parameters used, after the guard for undersampled stars
+    warnings : sentences
+    """
+
+    mask: NDArray[np.bool_]
+    cleaned: NDArray[np.float32]
+    rounds: int
+    options: CosmicRayOptions
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of pixels hit."""
+        return int(np.count_nonzero(self.mask))
+
+
+def remove_cosmic_rays(frame: Frame, options: CosmicRayOptions | None = None) -> CosmicRays:
+    """Find the hits of a frame, more cautiously where its stars are undersampled.
+
+    Parameters
+    ----------
+    frame
+        Electrons, background included.
+
+    Returns
+    -------
+    CosmicRays
+        When the stars that remain are narrower than 1.5 px the search is repeated with full medians and ``objlim``
+        of at least 10, and a warning says so.
+    """
+    options = options or CosmicRayOptions()
+    found = _find_in(frame, options)
+    harmless = CosmicRayOptions()
+    probe = found if options == harmless else _find_in(frame, harmless)
+    fwhm_px = guess_fwhm(probe.cleaned, frame.mask | probe.mask, saturation=frame.saturation_e)
+    cautious = replace(options, objlim=max(options.objlim, UNDERSAMPLED_OBJLIM), medians="full")
+    if not fwhm_px < UNDERSAMPLED_FWHM_PX or options == cautious:
+        return found
+    warning = (
+        f"stars are undersampled (FWHM about {fwhm_px:.1f} px): cosmic rays searched with full medians and "
+        f"objlim {cautious.objlim:g} instead of {options.medians} medians and {options.objlim:g}"
+    )
+    found = _find_in(frame, cautious)
+    return replace(found, warnings=(*found.warnings, warning))
+
+
+def find_cosmic_rays(
+    data: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None = None,
+    *,
+    read_noise_e: float,
+    saturation_e: float = np.inf,
+    variance: NDArray[np.float32] | None = None,
+    options: CosmicRayOptions | None = None,
+) -> CosmicRays:
+    """Find and clean cosmic rays with the engine of the options.
+
+    Parameters
+    ----------
+    data : (ny, nx), electron, finite, background included
+    mask : (ny, nx), True = bad pixel; it and its neighbours are never hits nor used for cleaning
+    read_noise_e : electron
+    saturation_e : electron; stars that reach it are masked with 4 px around
+    variance : (ny, nx), electron^2, in place of data + read noise^2
+
+    Returns
+    -------
+    CosmicRays
+        Nothing is flagged in the outermost 2 px (3 with separable medians), nor in frames below 16 px.
+    """
+    options = options or CosmicRayOptions()
+    planes = [plane for plane in (mask, variance) if plane is not None]
+    if data.ndim != 2 or any(plane.shape != data.shape for plane in planes):
+        raise ValueError(f"frame {data.shape} and planes {[plane.shape for plane in planes]} differ")
+    if min(data.shape) < MIN_SIDE_PX:
+        warning = f"frame of {data.shape[1]}x{data.shape[0]} px is too small for a cosmic-ray search"
+        return CosmicRays(np.zeros(data.shape, np.bool_), data.astype(np.float32), 0, options, (warning,))
+    engine = sparse_cosmic_rays if options.engine == "sparse" else astroscrappy_cosmic_rays
+    return engine(data, mask, read_noise_e, saturation_e, variance, options)
+
+
+def sparse_cosmic_rays(
+    data: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    read_noise_e: float,
+    saturation_e: float,
+    variance: NDArray[np.float32] | None,
+    options: CosmicRayOptions,
+) -> CosmicRays:
+    """L.A.Cosmic by counting instead of medians; parameters as in ``find_cosmic_rays``."""
+    cleaned = np.array(data, dtype=np.float32, order="C")
+    if variance is None:
+        start: NDArray[np.float32] = cleaned + np.float32(read_noise_e) * np.float32(read_noise_e)
+    else:
+        start = np.array(variance, dtype=np.float32, order="C")
+    bad = np.zeros(data.shape, np.uint8) if mask is None else _grown(mask).view(np.uint8)
+    hit = np.zeros(data.shape, np.uint8)
+
+    def fallback() -> tuple[float, float]:
+        """Median level and variance of the good pixels, for hits without any good neighbour."""
+        good = bad == 0
+        level = _lower_median(data[good])
+        return level, level + np.float32(read_noise_e) ** 2 if variance is None else _lower_median(variance[good])
+
+    level = np.float32(saturation_e)
+    rounds = _cosmic_rays.lacosmic(
+        cleaned,
+        start,
+        bad,
+        hit,
+        options.medians == "full",
+        options.sigclip,
+        np.float32(options.sigfrac) * np.float32(options.sigclip),
+        options.objlim,
+        options.niter,
+        level,
+        np.float32(float(level) / SATURATED_CORE_SHARE),
+        options.cleantype == "medmask",
+        fallback,
+    )
+    return CosmicRays(hit.view(np.bool_), cleaned, rounds, options)
+
+
+def astroscrappy_cosmic_rays(
+    data: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    read_noise_e: float,
+    saturation_e: float,
+    variance: NDArray[np.float32] | None,
+    options: CosmicRayOptions,
+) -> CosmicRays:
+    """Run astroscrappy on the whole frame; parameters as in ``find_cosmic_rays``."""
+    import astroscrappy  # heavy, and only the reference engine needs it
+
+    found, cleaned = astroscrappy.detect_cosmics(
+        np.ascontiguousarray(data, dtype=np.float32),
+        inmask=mask,
+        invar=None if variance is None else np.ascontiguousarray(variance, dtype=np.float32),
+        sigclip=options.sigclip,
+        sigfrac=options.sigfrac,
+        objlim=options.objlim,
+        gain=1.0,
+        readnoise=read_noise_e,
+        satlevel=saturation_e,
+        niter=options.niter,
+        sepmed=options.medians == "separable",
+        cleantype=options.cleantype,
+    )
+    return CosmicRays(found, cleaned, 0, options)
+
+
+def _find_in(frame: Frame, options: CosmicRayOptions) -> CosmicRays:
+    """Search a frame with its own constants."""
+    return find_cosmic_rays(
+        frame.data,
+        frame.mask,
+        read_noise_e=frame.read_noise_e,
+        saturation_e=frame.saturation_e,
+        variance=frame.variance,
+        options=options,
+    )
+
+
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask and its neighbours; the outermost pixels only copy, as in astroscrappy."""
+    out = mask.copy()
+    if mask.any():
+        wide = mask.copy()
+        wide[:, 1:] |= mask[:, :-1]
+        wide[:, :-1] |= mask[:, 1:]
+        out[1:-1, 1:-1] |= (wide[:-2] | wide[1:-1] | wide[2:])[:, 1:-1]
+    return out
+
+
+def _lower_median(values: NDArray[np.float32]) -> float:
+    """Median that is one of the values; 0 when there are none."""
+    return float(np.partition(values, (values.size - 1) // 2)[(values.size - 1) // 2]) if values.size else 0.0
