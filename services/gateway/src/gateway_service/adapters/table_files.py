@@ -1,4 +1,4 @@
-"""Tables in and out: FITS from the services, CSV, Parquet, ECSV and VOTable for people.
+"""The final tables for people: CSV, Parquet, ECSV and VOTable.
 
 One table, one column order, whatever the format. CSV numbers have the digits that a reader needs to get the same
 float32 back (positions: float64); a value that is not known is an empty cell.
@@ -14,49 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from astropy.io import fits
 from astropy.io.votable import from_table, writeto
 from astropy.table import Column, Table
 
-from astro_shared.contracts.tables import Column as ColumnContract
 from astro_shared.contracts.tables import TableSchema
+from astro_shared.fits.tables import conform, read_columns
+
+__all__ = ["conform", "read_columns", "to_table", "write_csv", "write_ecsv", "write_parquet", "write_votable"]
 
 EXACT = frozenset({"ra", "dec", "ra_ref", "dec_ref"})
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """Columns of the first table of a FITS file, native byte order, text without padding."""
-    with fits.open(path, memmap=False) as hdus:
-        data = next(hdu.data for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
-        return {name: _native(np.asarray(data[name])) for name in data.dtype.names or ()}
-
-
-def _native(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind in "SU":
-        return np.char.rstrip(values.astype(str))
-    return values.astype(values.dtype.newbyteorder("="))
-
-
-def empty(column: ColumnContract, rows: int) -> np.ndarray:
-    """What stands for 'not known' in a column."""
-    if column.dtype == "str":
-        return np.zeros(rows, "U1")
-    if column.dtype.startswith("float"):
-        return np.full(rows, np.nan)
-    return np.zeros(rows, column.dtype)
-
-
-def conform(columns: Mapping[str, np.ndarray], schema: TableSchema, rows: int) -> dict[str, np.ndarray]:
-    """Exactly the columns of the schema, in its order and types; what is missing is 'not known'."""
-    table = {}
-    for column in schema.columns:
-        values = columns.get(column.name)
-        if values is None:
-            table[column.name] = empty(column, rows)
-        else:
-            table[column.name] = values.astype(str) if column.dtype == "str" else values.astype(column.dtype)
-    return table
 
 
 def write_csv(path: Path, columns: Mapping[str, np.ndarray]) -> None:

@@ -1,0 +1,13 @@
+"""The jobs of the photometry service."""
+
+from __future__ import annotations
+
+from astro_shared.contracts.photometry import CalibrateRequest, MeasureRequest
+from astro_shared.jobs.kinds import JobKind
+
+KINDS = (
+    JobKind(name="measure", request_model=MeasureRequest, task="photometry_service.tasks:measure"),
+    JobKind(
+        name="calibrate", request_model=CalibrateRequest, task="photometry_service.tasks:calibrate", wall_limit_s=600.0
+    ),
+)
