@@ -11,7 +11,6 @@ import importlib
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 
@@ -31,11 +30,9 @@ def main(arguments: list[str]) -> None:
 
 
 def migrate(services: list[str]) -> None:
-    """Bring every service's database to the newest schema; they are independent of each other."""
-    commands = [importlib.import_module(f"{service}_service.cli").migrate for service in services]
-    with ThreadPoolExecutor(len(commands)) as pool:
-        for done in [pool.submit(command) for command in commands]:
-            done.result()
+    """Bring every service's database to the newest schema, one after the other: alembic's context is one per process."""
+    for service in services:
+        importlib.import_module(f"{service}_service.cli").migrate()
 
 
 async def _serve(ports: dict[str, int]) -> None:

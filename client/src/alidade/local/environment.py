@@ -62,7 +62,10 @@ def service_environment(
         own |= {f"{name.upper()}_URL": addresses.url(name) for name in SERVICES}
         variables |= {f"{service.upper()}_{name}": value for name, value in own.items()}
     variables["CATALOGS_DATA_FOLDER"] = str(state.reference)
-    variables["AUTH_MASTER_KEY"] = secrets["auth_master_key"]
+    variables["AUTH_SIGNING_SECRET"] = f"1:{secrets['auth_signing']}"
+    for service in ("auth", "catalogs", "astrometry"):
+        variables[f"{service.upper()}_SEALING_SECRET"] = f"1:{secrets['sealing']}"
     for service in SERVICES:
-        variables[f"AUTH_SERVICE_SECRETS__{service.upper()}"] = secrets[f"client_{service}"]
+        if service != "auth":
+            variables[f"AUTH_SERVICE_CLIENTS__{service.upper()}__SECRET"] = secrets[f"client_{service}"]
     return variables

@@ -180,11 +180,11 @@ class LocalPlatform:
         """The user ``local`` with a token file of mode 0600, at the first start."""
         if self.state.user_token.exists():
             return
-        command = [sys.executable, "-m", "auth_service.cli", "bootstrap-local"]
+        token_file = str(self.state.user_token)
+        command = [sys.executable, "-m", "auth_service.cli", "bootstrap-local", "--token-file", token_file]
         made = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
         if made.returncode:
             raise LocalPlatformError(f"The local user could not be made: {made.stderr.strip()[-300:]}")
-        write_private(self.state.user_token, made.stdout.strip().splitlines()[-1] + "\n")
 
 
 def _ports(gateway: int) -> dict[str, int]:

@@ -97,7 +97,7 @@ class StateFolder:
         """Secrets of this installation, made at the first start."""
         path = self.root / "secrets.json"
         if not path.exists():
-            names = ("storage_url", "auth_master_key", *(f"client_{name}" for name in SERVICES))
+            names = ("storage_url", "auth_signing", "sealing", *(f"client_{name}" for name in SERVICES))
             write_private(path, json.dumps({name: secrets.token_urlsafe(32) for name in names}, indent=2))
         known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
         return known

@@ -29,7 +29,6 @@ class GatewaySettings(ServiceSettings):
     gateway_url: str = Field(
         default="http://127.0.0.1:8000", title="This service, as the others reach it", pattern=r"^https?://"
     )
-    token_issuer: str = Field(default="alidade", title="Issuer of access tokens")
     cors_origins: tuple[str, ...] = Field(default=(), title="Origins of web frontends")
     max_upload_bytes: int = Field(default=MAX_UPLOAD_BYTES, ge=1, title="Largest upload")
     worker_concurrency: int = Field(default=2, ge=1, le=64, title="Collect jobs at a time")

@@ -53,7 +53,7 @@ class GatewayFactory:
         self._live: dict[str, tuple[float, JobView]] = {}
 
     def authenticator(self) -> Authenticator:
-        return remote_authenticator(self.settings.auth_url, issuer=self.settings.token_issuer, http=self.http)
+        return remote_authenticator(self.settings.auth_url, issuer=self.settings.public_base_url, http=self.http)
 
     def storage_secret(self) -> str:
         """Key of signed addresses; raises NotFoundError where storage is not a folder and signs its own."""

@@ -32,7 +32,6 @@ class JobServiceSettings(ServiceSettings):
     storage: StorageSettings = Field(title="Object storage")
     client_secret: SecretStr = Field(title="This service's secret at auth")
     auth_url: str = Field(default="http://127.0.0.1:8001", title="Auth", pattern=r"^https?://")
-    token_issuer: str = Field(default="alidade", title="Issuer of access tokens")
     scratch_folder: Path = Field(default=Path("/tmp/alidade"), title="Folder for workspaces")  # noqa: S108 - an emptyDir
     worker_concurrency: int = Field(default=1, ge=1, le=64, title="Jobs at a time")
 
@@ -79,7 +78,7 @@ def job_service_app(
     app = create_app(
         title,
         version,
-        authenticator=remote_authenticator(settings.auth_url, issuer=settings.token_issuer, http=parts.http),
+        authenticator=remote_authenticator(settings.auth_url, issuer=settings.public_base_url, http=parts.http),
         lifespan=lifespan,
         readiness={"database": lambda: check_connection(parts.engine)},
         limits=BodyLimits(path_bytes={"/v1/jobs": REQUEST_BYTES}),
