@@ -1,0 +1,285 @@
+"""Refine an astrometric solution: from any verified start to a TPV map with an error model that is true.
+
+Steps, in order: reference positions at the epoch; regions and their mean affine; first low-degree fit; depth match; rms
+clipping; degree by cross-validation; error model, error clipping and refits to a fixed point; final chi-square. The start is
+kept where cross-validation shows no gain, and where there are too few pairs for anything better.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astro_shared.science.sky_time import mean_direction, separation_deg
+from astro_shared.science.tangent_plane import project
+from astrometry_service.algorithms.error_model import total_covariance
+from astrometry_service.algorithms.first_fit import FirstFit, depth_pairs, first_fit
+from astrometry_service.algorithms.pair_set import PairSet, PlaneTargets, SortedSources, blended, pair_residuals
+from astrometry_service.algorithms.polynomials import n_terms
+from astrometry_service.algorithms.reference_positions import positions_at_epoch
+from astrometry_service.algorithms.refine_chain import (
+    ChainResult,
+    clip_pairs,
+    clipping_record,
+    first_model,
+    settle_pairs,
+)
+from astrometry_service.algorithms.refine_options import RefineOptions
+from astrometry_service.algorithms.solution_report import (
+    build_pairs,
+    chi_square_report,
+    no_pairs,
+    solution_reasons,
+    solution_summary,
+    thresholds,
+)
+from astrometry_service.algorithms.tpv import MAX_DEGREE
+from astrometry_service.algorithms.wcs_header import tpv_cards
+from astrometry_service.algorithms.wcs_transform import positions_of_fit, positions_of_transform
+from astrometry_service.domain.reference import ReferencePositions, ReferenceStars
+from astrometry_service.domain.solution import AstrometricSolution, Pairs, SkyTransform
+from astrometry_service.domain.sources import FrameGeometry, SourceList
+from astrometry_service.domain.wcs_state import WcsState
+from astrometry_service.errors import RefinementError
+
+__all__ = ["RefineSolution"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class _Progress:
+    """Records of the steps: counts, thresholds and seconds, in the order in which they ran."""
+
+    clock: Callable[[], float]
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    since: float = 0.0
+
+    def begin(self) -> None:
+        self.since = self.clock()
+
+    def done(self, step: str, **facts: Any) -> None:
+        now = self.clock()
+        self.steps[step] = {**facts, "seconds": round(now - self.since, 4)}
+        self.since = now
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What a refinement is about, with both lists on the tangent plane about the frame's centre."""
+
+    list: SourceList
+    reference: ReferenceStars
+    places: ReferencePositions
+    start: SkyTransform
+    geometry: FrameGeometry
+    sources: SortedSources
+    targets: PlaneTargets
+    target_xy: tuple[Floats, Floats]
+
+
+class RefineSolution:
+    """Use case: refine one frame."""
+
+    def __init__(self, options: RefineOptions | None = None, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._options = options or RefineOptions()
+        self._clock = clock
+
+    def run(
+        self, sources: SourceList, reference: ReferenceStars, start: SkyTransform, geometry: FrameGeometry
+    ) -> AstrometricSolution:
+        """Refine.
+
+        Parameters
+        ----------
+        sources : detections of the frame
+        reference : reference stars around the frame, at their own epochs
+        start : verified map from pixels to the sky, good to some tens of pixels
+        geometry : size of the frame, and its epoch
+
+        Returns
+        -------
+        AstrometricSolution
+            Never worse than the start: where refining fails or does not help, the start with state ``valid``.
+        """
+        progress = _Progress(self._clock)
+        progress.begin()
+        places = positions_at_epoch(
+            reference, geometry.epoch_jyear, cuts=self._options.cuts, parallax=self._options.parallax
+        )
+        progress.done(
+            "reference", stars=len(reference), good=int(places.good.sum()), epoch_jyear=places.epoch_jyear,
+            cuts=dict(places.applied), skipped=list(places.skipped),
+        )  # fmt: skip
+        try:
+            frame = self._frame(sources, reference, places, start, geometry)
+            return self._refine(frame, progress)
+        except (RefinementError, np.linalg.LinAlgError) as error:
+            report = {"pairs": 0, "steps": progress.steps, "thresholds": thresholds(self._options)}
+            positions = positions_of_transform(start, sources, None)
+            return AstrometricSolution(
+                WcsState.VALID, start, {}, False, (str(error),), places.epoch_jyear, positions, no_pairs(), report
+            )
+
+    def _refine(self, frame: _Frame, progress: _Progress) -> AstrometricSolution:
+        options, geometry = self._options, frame.geometry
+        first = self._first(frame, progress)
+        frame = self._without_blends(frame, first)
+        pairs = self._match(frame, first, progress)
+        chain = self._settle(pairs, geometry, progress)
+        chi = chi_square_report(pairs[0], frame.sources, frame.targets, chain, geometry, options)
+        progress.done("final_chi_square", **chi)
+        summary = solution_summary(pairs[0], chain, geometry, start=self._start_score(frame.start, pairs[0], chain))
+        progress.done("solution_error")
+        table = build_pairs(pairs[0], frame.sources, frame.targets, frame.reference, frame.places, chain)
+        report = {**summary, "steps": progress.steps, "thresholds": thresholds(options)}
+        products = {"regions": first.regions, "mean_affine": first.mean} if options.debug else {}
+        if not summary["score"] < summary["start_score"]:
+            reason = (
+                f"cross-validated score {summary['score']:.4f} is not below the start's {summary['start_score']:.4f}"
+            )
+            return self._kept(frame, chain, (reason,), table, report, products)
+        reasons = solution_reasons(pairs[0], chain, chi, options)
+        transform = chain.settled.fit.polynomial.to_tpv()
+        return AstrometricSolution(
+            WcsState.VALID if reasons else WcsState.CALIBRATED, transform, tpv_cards(transform), True, reasons,
+            frame.places.epoch_jyear, positions_of_fit(chain.settled.fit, frame.list, chain.settled.model), table,
+            report, products,
+        )  # fmt: skip
+
+    def _frame(
+        self,
+        sources: SourceList,
+        reference: ReferenceStars,
+        places: ReferencePositions,
+        start: SkyTransform,
+        geometry: FrameGeometry,
+    ) -> _Frame:
+        """Cut the reference stars to the frame and its margin and put both lists on one plane."""
+        x, y = geometry.centre_px
+        corners = geometry.corners_px
+        ra, dec = start.pixel_to_sky(np.append(corners[:, 0], x), np.append(corners[:, 1], y))
+        ra0, dec0 = float(ra[-1]), float(dec[-1])
+        if not np.isfinite(ra0 + dec0):
+            ra0, dec0 = mean_direction(ra, dec)
+        reach = 1.1 * float(np.nanmax(separation_deg(ra, dec, ra0, dec0)))
+        near = np.flatnonzero(separation_deg(places.ra, places.dec, ra0, dec0) <= reach)
+        px, py = start.sky_to_pixel(places.ra[near], places.dec[near])
+        pad = self._options.regions.margin_px + 0.02 * geometry.diagonal_px
+        inside = (px > -pad) & (px < geometry.nx + pad) & (py > -pad) & (py < geometry.ny + pad)
+        targets = PlaneTargets.of(
+            reference, places, near[inside], ra0_deg=ra0, dec0_deg=dec0, errors=self._options.catalogue_errors
+        )
+        on_frame = SortedSources.of(sources, geometry, self._highest())
+        fewest, needed = min(on_frame.row.size, targets.row.size), self._options.min_pairs
+        if fewest < needed:
+            raise RefinementError(
+                f"{on_frame.row.size} sources and {targets.row.size} reference stars on the frame, need {needed}",
+                found=fewest, needed=needed,
+            )  # fmt: skip
+        back = np.full(len(reference), -1, np.intp)
+        back[near] = np.arange(near.size)
+        rows = back[targets.row]
+        return _Frame(sources, reference, places, start, geometry, on_frame, targets, (px[rows], py[rows]))
+
+    def _first(self, frame: _Frame, progress: _Progress) -> FirstFit:
+        first = first_fit(frame.sources, frame.targets, frame.target_xy, frame.start, frame.geometry, self._options)
+        methods = [region.method or region.reason for region in first.regions]
+        progress.done(
+            "regions", regions=len(first.regions), matched=sum(1 for r in first.regions if r.method),
+            accepted=sum(r.accepted for r in first.regions),
+            methods={name: methods.count(name) for name in sorted(set(methods))},
+            refused=sorted({r.reason for r in first.regions if r.reason}), source=first.source, pairs=first.pairs,
+            degree=first.degree, rms_mas=first.sigma_mas, rms_px=first.sigma_mas / first.scale_mas,
+            zero_point_mag=first.zero_point, scale_arcsec=first.scale_mas / 1000.0,
+        )  # fmt: skip
+        return first
+
+    def _without_blends(self, frame: _Frame, first: FirstFit) -> _Frame:
+        """Reference stars that the seeing cannot separate must not carry the fit."""
+        targets = frame.targets
+        radius = self._options.blend_fwhm * self._options.fwhm_px * first.scale_mas / 3.6e6
+        blends = blended(targets.plane, targets.mag, radius, self._options.blend_mag)
+        return replace(frame, targets=replace(targets, good=targets.good & ~blends))
+
+    def _match(self, frame: _Frame, first: FirstFit, progress: _Progress) -> tuple[PairSet, NDArray[np.bool_], Any]:
+        """Depth match and rms clipping, twice: the second time about the better map."""
+        options = self._options
+        fit, sigma = first.fit, first.sigma_mas
+        for turn in (1, 2):
+            pairs, record = depth_pairs(
+                frame.sources, frame.targets, fit, sigma, first.zero_point, first.scale_mas, options.depth
+            )
+            fitted = int(pairs.fitted.sum())
+            progress.done(f"depth_match_{turn}", fitted=fitted, **record)
+            if fitted < options.min_pairs:
+                raise RefinementError(
+                    f"The depth match found {fitted} pairs, need {options.min_pairs}",
+                    found=fitted, needed=options.min_pairs,
+                )  # fmt: skip
+            degree = max([d for d in range(1, options.first_degree + turn) if fitted >= 5 * n_terms(d)], default=1)
+            kept, rounds, fit = clip_pairs(pairs, degree, options)
+            sigma = rounds[-1].sigma_mas if rounds else sigma
+            progress.done(f"rms_clipping_{turn}", degree=degree, kept=int(kept.sum()), rounds=clipping_record(rounds))
+        return pairs, kept, fit
+
+    def _settle(
+        self, matched: tuple[PairSet, NDArray[np.bool_], Any], geometry: FrameGeometry, progress: _Progress
+    ) -> ChainResult:
+        pairs, kept, fit = matched
+        model = first_model(pairs, kept, fit, self._options)
+        variance = total_covariance(pair_residuals(pairs, fit), model).mean
+        chain = settle_pairs(pairs, kept, model, variance, geometry, self._options)
+        progress.done(
+            "error_clipping", error_threshold=self._options.error_threshold, rounds=list(chain.settled.rounds),
+            converged=chain.settled.converged, kept=int(chain.settled.kept.sum()),
+        )  # fmt: skip
+        return chain
+
+    def _kept(
+        self,
+        frame: _Frame,
+        chain: ChainResult,
+        reasons: tuple[str, ...],
+        table: Pairs,
+        report: dict[str, Any],
+        products: dict[str, Any],
+    ) -> AstrometricSolution:
+        """The start, since the fit is no better."""
+        positions = positions_of_transform(frame.start, frame.list, chain.settled.model)
+        return AstrometricSolution(
+            WcsState.VALID,
+            frame.start,
+            {},
+            False,
+            reasons,
+            frame.places.epoch_jyear,
+            positions,
+            table,
+            report,
+            products,
+        )
+
+    def _start_score(self, start: SkyTransform, pairs: PairSet, chain: ChainResult) -> tuple[float, float]:
+        """Score (mean of capped z^2, as in the cross-validation) and rms per axis in mas of the start."""
+        rows = chain.settled.kept
+        ra, dec = start.pixel_to_sky(pairs.x[rows], pairs.y[rows])
+        xi, eta = project(ra, dec, ra0_deg=pairs.ra0_deg, dec0_deg=pairs.dec0_deg)
+        square = ((xi - pairs.plane[rows, 0]) ** 2 + (eta - pairs.plane[rows, 1]) ** 2) * 3.6e6**2
+        if not np.all(np.isfinite(square)):
+            return float("inf"), float("inf")
+        variance = total_covariance(chain.settled.residuals, chain.settled.model).mean[rows]
+        cap = self._options.degree.score_cap
+        return float(np.mean(np.minimum(square / variance, cap))), float(np.sqrt(np.mean(square) / 2.0))
+
+    def _highest(self) -> int:
+        """Highest degree that any step may ask for."""
+        if self._options.prior is not None:
+            return MAX_DEGREE
+        degrees = (self._options.degree.highest, self._options.fixed_degree or 1, self._options.first_degree + 1)
+        return min(max(degrees), MAX_DEGREE)
