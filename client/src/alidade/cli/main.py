@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from alidade.cli import account, jobs, reference
+from alidade.cli.demo import demo
 from alidade.cli.process import process
 from alidade.cli.up import up
 
@@ -13,6 +14,7 @@ app = typer.Typer(
 )
 app.command()(process)
 app.command()(up)
+app.command()(demo)
 app.command()(account.login)
 app.command()(account.logout)
 app.command()(account.register)
