@@ -426,6 +426,15 @@ def test_siril_without_a_scale_is_not_started(tmp_path):
     assert answer.outcome == "unavailable" and "scale" in answer.detail
 
 
+def test_siril_that_wants_a_display_says_what_to_install(tmp_path):
+    program = fake_program(tmp_path, """
+        import sys
+        print("siril 1.2.6" if "--version" in sys.argv else "(siril-cli): Gtk-WARNING: cannot open display: ")
+    """)  # fmt: skip
+    answer = SirilEngine(program=program).solve(STARS, SHAPE, HINTS, limit_s=20)
+    assert answer.outcome == "unavailable" and "xvfb" in answer.detail
+
+
 def test_siril_script_gives_the_scale_by_focal_length():
     script = siril_script(3.0, None, local_solver=True)
     words = dict(word.split("=") for word in script.split() if "=" in word)

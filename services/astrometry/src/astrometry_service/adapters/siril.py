@@ -1,7 +1,8 @@
 """Siril's command line as a solver: the star list is drawn as an image, Siril's ``platesolve`` finds where it is.
 
 Scripted solving came with Siril 1.2. Siril needs a scale; with its own star catalogues also a pointing, with
-astrometry.net's ``solve-field`` behind it not.
+astrometry.net's ``solve-field`` behind it not. Debian's ``siril-cli`` wants a display although it shows nothing: it is
+started under ``xvfb-run`` where that is installed.
 """
 
 from __future__ import annotations
@@ -92,8 +93,9 @@ class SirilEngine:
             script = siril_script(scale, hints.pointing, local_solver=self._local_solver)
             (folder / "solve.ssf").write_text(script)
             program = shutil.which(self._program) or self._program
+            display = shutil.which("xvfb-run")
             arguments = [program, "-d", str(folder), "-s", str(folder / "solve.ssf")]
-            result = run_program(arguments, folder=folder, limit_s=limit_s)
+            result = run_program([display, "-a", *arguments] if display else arguments, folder=folder, limit_s=limit_s)
             return _answer(folder / "solved.fit", result, shrink, limit_s)
 
     def _missing(self, hints: SolveHints) -> str:
@@ -148,6 +150,9 @@ def _answer(solved: Path, result: ProgramResult, shrink: int, limit_s: float) ->
             return EngineAnswer(name, "solved", result.seconds, _enlarged(plane, shrink), None, result.last_line)
     if result.timed_out:
         return EngineAnswer(name, "time_limit", result.seconds, detail=f"stopped after {limit_s:.0f} s")
+    if "cannot open display" in result.output:
+        detail = "it wants a display although it shows nothing: apt-get install xvfb"
+        return EngineAnswer(name, "unavailable", result.seconds, detail=detail)
     said = [line for line in result.output.splitlines() if "olve" in line or "rror" in line or "ailed" in line]
     return EngineAnswer(name, "no_solution", result.seconds, detail=" / ".join(said[-3:])[:400] or result.last_line)
 
