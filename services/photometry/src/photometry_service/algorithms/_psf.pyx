@@ -1,0 +1,217 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Tables of an elliptical Moffat with its derivatives, and stamps of a tabulated PSF at sub-pixel places.
+
+A table holds cubic B-spline coefficients of the pixel-integrated PSF on nodes ``oversampling`` times finer than the
+pixels. All pixels of a star have the same phase between nodes, hence the same 4 x 4 weights; the tables are kept
+phase by phase (every ``oversampling``-th node side by side) so that these sums run along contiguous memory.
+"""
+
+from libc.math cimport exp, floor, log, sqrt
+from libc.stdlib cimport calloc, free
+
+# ------------------------------------------------------------------------------------------ Moffat at the nodes
+def moffat_nodes(
+    double log_s, double e1, double e2, double beta, int oversampling,
+    const double[::1] points, const double[::1] weights, bint second_order, double[:, :, ::1] out,
+):
+    """Integrate the Moffat and its derivatives over the pixel around every node; see ``psf_model.moffat_tables``."""
+    cdef int n = out.shape[1], centre = out.shape[1] // 2, iy, ix, a, b, k, count = 11 if second_order else 5
+    cdef double s = exp(log_s), ee = 1.0 - e1 * e1 - e2 * e2
+    cdef double norm = (beta - 1.0) / 3.141592653589793 * s * sqrt(ee)
+    cdef double u, v, q, z, p, a1, a2, ls, l1, l2, lb, sums[11]
+    cdef double c1 = -e1 / ee, c2 = -e2 / ee, inverse
+    cdef double c11 = -(ee + 2 * e1 * e1) / (ee * ee), c22 = -(ee + 2 * e2 * e2) / (ee * ee)
+    cdef double c12 = -2 * e1 * e2 / (ee * ee)
+    with nogil:
+        for iy in range(centre + 1):            # P(-u, -v) = P(u, v): one half of the table is enough
+            for ix in range(n):
+                if iy == centre and ix > centre:
+                    break
+                for k in range(count):
+                    sums[k] = 0.0
+                for a in range(points.shape[0]):
+                    v = <double>(iy - centre) / oversampling + points[a]
+                    for b in range(points.shape[0]):
+                        u = <double>(ix - centre) / oversampling + points[b]
+                        a1 = s * (u * u - v * v)
+                        a2 = 2.0 * s * u * v
+                        q = s * (u * u + v * v) + e1 * a1 + e2 * a2
+                        z = 1.0 + q
+                        lb = log(z)
+                        p = weights[a] * weights[b] * norm * exp(-beta * lb)
+                        inverse = 1.0 / z
+                        ls = 1.0 - beta * q * inverse
+                        l1 = c1 - beta * a1 * inverse
+                        l2 = c2 - beta * a2 * inverse
+                        sums[0] += p
+                        sums[1] += p * ls
+                        sums[2] += p * l1
+                        sums[3] += p * l2
+                        sums[4] += p * (1.0 / (beta - 1.0) - lb)
+                        if second_order:
+                            inverse = beta * inverse * inverse
+                            sums[5] += 0.5 * p * (ls * ls - q * inverse)
+                            sums[6] += p * (ls * l1 - a1 * inverse)
+                            sums[7] += p * (ls * l2 - a2 * inverse)
+                            sums[8] += 0.5 * p * (l1 * l1 + c11 + a1 * a1 * inverse)
+                            sums[9] += p * (l1 * l2 + c12 + a1 * a2 * inverse)
+                            sums[10] += 0.5 * p * (l2 * l2 + c22 + a2 * a2 * inverse)
+                for k in range(count):
+                    out[k, iy, ix] = sums[k]
+                    out[k, n - 1 - iy, n - 1 - ix] = sums[k]
+
+
+# ------------------------------------------------------------------------------------------ evaluation at one star
+cdef PsfTables psf_tables(const float[::1] planes, int terms, int oversampling, int half) noexcept:
+    """View of the phase-ordered coefficients made by ``psf_model.evaluation_tables``."""
+    cdef PsfTables psf
+    psf.planes = &planes[0]
+    psf.terms = terms
+    psf.oversampling = oversampling
+    psf.half = half
+    psf.nodes = 2 * half + 1
+    return psf
+
+
+cdef bint stamp_allocate(Stamp* stamp, int half, int oversampling) noexcept:
+    """Memory for stamps up to a half size; False when there is none. Zeroed, so that unused lanes stay finite."""
+    cdef size_t stride = (2 * half + 4 + 7) // 8 * 8, rows = 2 * half + 4
+    cdef size_t plane = rows * stride + 64
+    stamp.capacity = half
+    stamp.half = half
+    stamp.stride = <int>stride
+    stamp.composed = <float*>calloc(oversampling * oversampling * rows * stride + 64, sizeof(float))
+    stamp.across = <float*>calloc(oversampling * rows * stride + 64, sizeof(float))
+    stamp.across_slope = <float*>calloc(oversampling * rows * stride + 64, sizeof(float))
+    stamp.value = <float*>calloc(plane, sizeof(float))
+    stamp.slope_x = <float*>calloc(plane, sizeof(float))
+    stamp.slope_y = <float*>calloc(plane, sizeof(float))
+    return (stamp.composed != NULL and stamp.across != NULL and stamp.across_slope != NULL
+            and stamp.value != NULL and stamp.slope_x != NULL and stamp.slope_y != NULL)
+
+
+cdef void stamp_release(Stamp* stamp) noexcept:
+    """Give the memory of a stamp back."""
+    free(stamp.composed)
+    free(stamp.across)
+    free(stamp.across_slope)
+    free(stamp.value)
+    free(stamp.slope_x)
+    free(stamp.slope_y)
+
+
+cdef inline void spline_weights(double t, double scale, float* weight, float* slope) noexcept nogil:
+    """Cubic B-spline weights of the four nodes around t in 0..1, and ``scale`` times their derivatives to t."""
+    cdef double u = 1.0 - t
+    weight[0] = <float>(u * u * u / 6.0)
+    weight[1] = <float>((3.0 * t * t * t - 6.0 * t * t + 4.0) / 6.0)
+    weight[2] = <float>((3.0 * u * u * u - 6.0 * u * u + 4.0) / 6.0)
+    weight[3] = <float>(t * t * t / 6.0)
+    slope[0] = <float>(-0.5 * u * u * scale)
+    slope[1] = <float>((1.5 * t * t - 2.0 * t) * scale)
+    slope[2] = <float>((-1.5 * t * t + t + 0.5) * scale)
+    slope[3] = <float>(0.5 * t * t * scale)
+
+
+cdef inline void blend(float* out, const float* a, const float* b, const float* c, const float* d,
+                       const float* w, int n) noexcept nogil:
+    """out = w0 a + w1 b + w2 c + w3 d, element by element."""
+    cdef int i
+    cdef float w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3]
+    for i in range(n):
+        out[i] = w0 * a[i] + w1 * b[i] + w2 * c[i] + w3 * d[i]
+
+
+cdef inline void compose(const PsfTables* psf, const float* mix, int row0, int col0, int rows, int stride,
+                         float* out) noexcept nogil:
+    """Sum the terms of the PSF at one place of the field, over the nodes that a stamp needs."""
+    cdef int phases = psf.oversampling * psf.oversampling, phase, row, term, i
+    cdef size_t size = <size_t>phases * psf.nodes * psf.nodes
+    cdef const float* source
+    cdef float m
+    for phase in range(phases):
+        for row in range(rows):
+            source = psf.planes + (<size_t>phase * psf.nodes + row0 + row) * psf.nodes + col0
+            if psf.terms == 1:
+                m = mix[0]
+                for i in range(stride):
+                    out[i] = m * source[i]
+            else:
+                blend(out, source, source + size, source + 2 * size, source + 3 * size, mix, stride)
+                for term in range(4, psf.terms):
+                    m = mix[term]
+                    if m != 0:
+                        for i in range(stride):
+                            out[i] += m * source[term * size + i]
+            out += stride
+
+
+cdef void psf_evaluate(
+    const PsfTables* psf, const float* mix, double dx, double dy, int half, bint slopes, Stamp* stamp
+) noexcept nogil:
+    """Fill a stamp with the PSF of a star at (dx, dy) from the centre of the middle pixel, |dx|, |dy| <= 0.5.
+
+    ``mix`` holds the weights of the terms; ``slopes`` asks for the derivatives as well. half <= psf.half - 3.
+    """
+    cdef int os = psf.oversampling, stride = (2 * half + 4 + 7) // 8 * 8, a, rows, phase, n
+    cdef double ux = -dx * os, uy = -dy * os, fx = floor(ux), fy = floor(uy)
+    cdef float wx[4]
+    cdef float wy[4]
+    cdef float ex[4]
+    cdef float ey[4]
+    cdef int px[4]
+    cdef int kx[4]
+    cdef int py[4]
+    cdef int ky[4]
+    spline_weights(ux - fx, -os, wx, ex)
+    spline_weights(uy - fy, -os, wy, ey)
+    for a in range(4):
+        kx[a] = (<int>fx - 1 + a + 64 * os) // os - 64
+        px[a] = <int>fx - 1 + a - kx[a] * os
+        ky[a] = (<int>fy - 1 + a + 64 * os) // os - 64
+        py[a] = <int>fy - 1 + a - ky[a] * os
+    rows = 2 * half + 1 + ky[3] - ky[0]
+    compose(psf, mix, psf.half + ky[0] - half, psf.half + kx[0] - half, rows, stride, stamp.composed)
+    n = rows * stride
+    cdef const float* base
+    for phase in range(os):
+        base = stamp.composed + <size_t>phase * os * n
+        blend(stamp.across + phase * n, base + px[0] * n, base + px[1] * n + kx[1] - kx[0],
+              base + px[2] * n + kx[2] - kx[0], base + px[3] * n + kx[3] - kx[0], wx, n)
+        if slopes:
+            blend(stamp.across_slope + phase * n, base + px[0] * n, base + px[1] * n + kx[1] - kx[0],
+                  base + px[2] * n + kx[2] - kx[0], base + px[3] * n + kx[3] - kx[0], ex, n)
+    cdef int at[4]
+    for a in range(4):
+        at[a] = py[a] * n + (ky[a] - ky[0]) * stride
+    stamp.half = half
+    stamp.stride = stride
+    n = (2 * half + 1) * stride
+    base = stamp.across
+    blend(stamp.value, base + at[0], base + at[1], base + at[2], base + at[3], wy, n)
+    if slopes:
+        blend(stamp.slope_y, base + at[0], base + at[1], base + at[2], base + at[3], ey, n)
+        base = stamp.across_slope
+        blend(stamp.slope_x, base + at[0], base + at[1], base + at[2], base + at[3], wy, n)
+
+
+def evaluate_stamps(
+    const float[::1] planes, int terms, int oversampling, int half_table, const float[:, ::1] mix,
+    const double[::1] x, const double[::1] y, int half, float[:, :, :, ::1] out,
+):
+    """Fill ``out`` (n, 3, 2 half + 1, 2 half + 1) with values and derivatives to x and y around the nearest pixels."""
+    cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
+    cdef Stamp stamp
+    cdef Py_ssize_t s, j, i
+    if not stamp_allocate(&stamp, half, oversampling):
+        stamp_release(&stamp)
+        raise MemoryError("no memory for PSF stamps")
+    with nogil:
+        for s in range(x.shape[0]):
+            psf_evaluate(&psf, &mix[s, 0], x[s] - floor(x[s] + 0.5), y[s] - floor(y[s] + 0.5), half, True, &stamp)
+            for j in range(2 * half + 1):
+                for i in range(2 * half + 1):
+                    out[s, 0, j, i] = stamp.value[j * stamp.stride + i]
+                    out[s, 1, j, i] = stamp.slope_x[j * stamp.stride + i]
+                    out[s, 2, j, i] = stamp.slope_y[j * stamp.stride + i]
+    stamp_release(&stamp)

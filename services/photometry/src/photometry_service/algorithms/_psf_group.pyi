@@ -1,0 +1,34 @@
+"""Types of the compiled module."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+IntP = NDArray[np.intp]
+I32 = NDArray[np.int32]
+
+def fit_groups(
+    data: F32,
+    residual: F32,
+    rms: F32,
+    state: U8,
+    shot: float,
+    weight_floor: float,
+    planes: F32,
+    terms: int,
+    oversampling: int,
+    half_table: int,
+    mix: F32,
+    members: IntP,
+    start: IntP,
+    half_fit: I32,
+    half_render: I32,
+    rounds: int,
+    largest_step: float,
+    fit_position: bool,
+    star: F64,
+    change: F64,
+    result: F64,
+) -> None: ...

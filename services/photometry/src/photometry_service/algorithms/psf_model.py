@@ -1,0 +1,297 @@
+"""Tabulated PSF: tables of a pixel-integrated Moffat, evaluation, and storage as plain arrays.
+
+The PSF is held as cubic B-spline coefficients on nodes finer than the pixels, so a star's sub-pixel phase costs 4 x 4
+weights common to all its pixels, values at the nodes are exact and derivatives are those of the spline itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, log, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import spline_filter
+
+from photometry_service.algorithms import _psf
+from photometry_service.domain.psf import FloatArray, PsfKind, PsfModel, PsfQuality
+
+__all__ = [
+    "EvaluationTables",
+    "TableGrid",
+    "evaluate_psf",
+    "evaluation_tables",
+    "moffat_psf",
+    "moffat_tables",
+    "psf_from_arrays",
+    "psf_stamp",
+    "psf_to_arrays",
+    "round_shape",
+    "shape_fwhm",
+    "table_grid",
+]
+
+MARGIN_PX = 3
+"""Stamps end this far inside the tables."""
+
+EXPONENTS = np.array(
+    [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (2, 0, 0), (1, 1, 0), (1, 0, 1), (0, 2, 0), (0, 1, 1), (0, 0, 2)]
+)
+"""Powers of (d ln s, d e1, d e2) of the Taylor terms, in the order of ``moffat_tables`` without beta's."""
+
+NEGLIGIBLE_TERM = 2e-5
+"""A Taylor term is dropped when it changes no pixel by more than this fraction of the peak anywhere in the field."""
+
+
+@dataclass(frozen=True)
+class TableGrid:
+    """Sampling of the PSF's tables.
+
+    Attributes
+    ----------
+    oversampling : nodes per pixel
+    half_px : half size
+    """
+
+    oversampling: int
+    half_px: int
+
+    @property
+    def nodes(self) -> int:
+        """Nodes along one axis."""
+        return 2 * self.oversampling * self.half_px + 1
+
+
+def table_grid(fwhm_px: float, major_fwhm_px: float | None = None) -> TableGrid:
+    """Choose the sampling for a width: at least 5 nodes per FWHM, half size 6.25 FWHM.
+
+    A cubic spline with 6 nodes per FWHM reproduces a Moffat to 2e-4 of its peak. Nodes finer than a quarter pixel are
+    not needed: integration over the pixel keeps the profile of the narrowest star wider than 1.4 px.
+    """
+    oversampling = 4 if fwhm_px < 3.0 else 2 if fwhm_px < 6.0 else 1
+    half = int(np.clip(np.ceil(6.25 * max(fwhm_px, 0.6 * (major_fwhm_px or 0.0))), 12, 90))
+    return TableGrid(oversampling, half)
+
+
+def round_shape(fwhm_px: float, beta: float = 2.5) -> tuple[float, float, float, float]:
+    """Shape parameters of a round Moffat of a given width."""
+    return 2 * log(2 * sqrt(2 ** (1 / beta) - 1) / fwhm_px), 0.0, 0.0, beta
+
+
+def shape_fwhm(shape: tuple[float, float, float, float]) -> tuple[float, float]:
+    """Geometric-mean and major-axis full width at half maximum of a Moffat, pixels."""
+    log_s, e1, e2, beta = shape
+    width = 2 * sqrt(2 ** (1 / beta) - 1) * exp(-log_s / 2)
+    e = sqrt(e1**2 + e2**2)
+    return width / (1 - e * e) ** 0.25, width / sqrt(1 - e)
+
+
+def moffat_tables(
+    shape: tuple[float, float, float, float], grid: TableGrid, *, second_order: bool = False
+) -> FloatArray:
+    """Tabulate a pixel-integrated Moffat of unit flux and its derivatives.
+
+    Parameters
+    ----------
+    shape : ln s [ln px^-2], e1, e2, beta
+        ``P = N (1 + s((1 + e1) u^2 + 2 e2 u v + (1 - e1) v^2))^-beta``, e1^2 + e2^2 < 1, beta > 1.
+    second_order
+        Also the second derivatives to ln s, e1 and e2.
+
+    Returns
+    -------
+    (5 or 11, n, n), pixel^-2
+        B-spline coefficients of P, dP/dln s, dP/de1, dP/de2, dP/dbeta; then the Taylor terms (half the second
+        derivative on the diagonal) of (ln s)^2, ln s e1, ln s e2, e1^2, e1 e2, e2^2.
+
+    Notes
+    -----
+    Gauss-Legendre quadrature over the pixel: 3 x 3 points, 5 x 5 below a FWHM of 2.5 px. N is that of the whole
+    plane: the flux outside the table is not in the table.
+
+    References
+    ----------
+    Moffat (1969), A&A 3, 455.
+    """
+    log_s, e1, e2, beta = shape
+    mean_fwhm, major_fwhm = shape_fwhm(shape)
+    points, weights = np.polynomial.legendre.leggauss(3 if mean_fwhm**2 / major_fwhm >= 2.5 else 5)
+    nodes = np.empty((11 if second_order else 5, grid.nodes, grid.nodes))
+    _psf.moffat_nodes(log_s, e1, e2, beta, grid.oversampling, points / 2, weights / 2, second_order, nodes)
+    return np.stack([spline_filter(table, 3, mode="mirror") for table in nodes])
+
+
+def moffat_psf(
+    shape: tuple[float, float, float, float],
+    field: FloatArray,
+    frame_shape: tuple[int, int],
+    grid: TableGrid,
+    *,
+    kind: PsfKind = PsfKind.MOFFAT,
+    residual: FloatArray | None = None,
+    quality: PsfQuality | None = None,
+    star_x: FloatArray | None = None,
+    star_y: FloatArray | None = None,
+) -> PsfModel:
+    """Assemble a PSF: Taylor terms that matter in this field, an optional residual table, unit flux in the table.
+
+    Parameters
+    ----------
+    field : (3, m)
+        Polynomial coefficients of d ln s, d e1, d e2; the constants are zero.
+    residual : (n, n) or None
+        B-spline coefficients to add to the central PSF.
+    """
+    second_order = field.shape[1] > 1
+    tables = moffat_tables(shape, grid, second_order=second_order)
+    if second_order:
+        tables, exponents = np.delete(tables, 4, axis=0), EXPONENTS
+        reach = np.abs(field[:, 1:]).sum(axis=1)  # |X|, |Y| <= 1: an upper limit of each departure
+        largest = np.prod(reach[None] ** exponents, axis=1) * np.abs(tables).max(axis=(1, 2))
+        keep = largest > NEGLIGIBLE_TERM * tables[0].max()
+        keep[0] = True
+        tables, exponents = tables[keep], exponents[keep]
+    else:
+        tables, exponents = tables[:1], EXPONENTS[:1]
+    if residual is not None:
+        tables[0] += residual
+    tables /= tables[0].sum() / grid.oversampling**2
+    return PsfModel(
+        kind=kind,
+        tables=tables,
+        exponents=exponents.copy(),
+        field=field.copy(),
+        shape=shape,
+        oversampling=grid.oversampling,
+        frame_shape=frame_shape,
+        quality=quality or PsfQuality(),
+        star_x=np.empty(0) if star_x is None else star_x,
+        star_y=np.empty(0) if star_y is None else star_y,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationTables:
+    """A PSF in the memory order of the kernels.
+
+    Attributes
+    ----------
+    planes : flat float32, [term][phase y][phase x][node y][node x], with slack at the end
+    terms : number of terms, padded with zeros to 1 or a multiple of 4
+    """
+
+    planes: NDArray[np.float32]
+    terms: int
+    oversampling: int
+    half_px: int
+
+    @property
+    def largest_stamp_px(self) -> int:
+        """Largest half size of a stamp that can be evaluated."""
+        return self.half_px - MARGIN_PX
+
+    def pad(self, mix: FloatArray) -> NDArray[np.float32]:
+        """(n, terms): weights with zeros for the padding terms."""
+        out = np.zeros((mix.shape[0], self.terms), dtype=np.float32)
+        out[:, : mix.shape[1]] = mix
+        return out
+
+
+def evaluation_tables(tables: FloatArray, oversampling: int) -> EvaluationTables:
+    """Sort coefficient tables (k, n, n) by their phase between pixels, every ``oversampling``-th node side by side."""
+    count, n = tables.shape[:2]
+    half = n // 2 // oversampling
+    per_phase = 2 * half + 1
+    terms = 1 if count == 1 else -(-count // 4) * 4
+    padded = np.zeros((terms, per_phase * oversampling, per_phase * oversampling), dtype=np.float32)
+    padded[:count, :n, :n] = tables
+    phases = padded.reshape(terms, per_phase, oversampling, per_phase, oversampling).transpose(0, 2, 4, 1, 3)
+    planes = np.zeros(phases.size + 4 * per_phase + 64, dtype=np.float32)
+    planes[: phases.size] = phases.ravel()
+    return EvaluationTables(planes, terms, oversampling, half)
+
+
+def evaluate_psf(
+    psf: PsfModel, x: FloatArray, y: FloatArray, half_px: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Evaluate the PSF of unit flux on the pixels around stars.
+
+    Parameters
+    ----------
+    x, y : (n,), pixels, 0-based
+    half_px
+        Stamps are (2 half_px + 1) pixels wide around ``floor(x + 0.5), floor(y + 0.5)``.
+
+    Returns
+    -------
+    value, slope_x, slope_y : (n, 2 half_px + 1, 2 half_px + 1)
+        Fraction of the flux in each pixel and its derivatives to x and y, pixel^-1.
+
+    Raises
+    ------
+    ValueError
+        The stamp is larger than the tables.
+    """
+    tables = evaluation_tables(psf.tables, psf.oversampling)
+    if not 0 <= half_px <= tables.largest_stamp_px:
+        raise ValueError(f"stamps of half size {half_px} px asked of tables that reach {tables.largest_stamp_px} px")
+    x, y = np.ascontiguousarray(x, dtype=np.float64), np.ascontiguousarray(y, dtype=np.float64)
+    out = np.empty((x.size, 3, 2 * half_px + 1, 2 * half_px + 1), dtype=np.float32)
+    mix = tables.pad(psf.mix(x, y))
+    _psf.evaluate_stamps(tables.planes, tables.terms, tables.oversampling, tables.half_px, mix, x, y, half_px, out)
+    return out[:, 0], out[:, 1], out[:, 2]
+
+
+def psf_stamp(psf: PsfModel, half_px: int) -> FloatArray:
+    """(2 half_px + 1, 2 half_px + 1): the central PSF on the pixels around a star centred in its pixel."""
+    centre = psf.tables.shape[1] // 2
+    taps = np.array([1.0, 4.0, 1.0]) / 6.0  # the cubic B-spline at its own node and the two beside it
+    reach = half_px * psf.oversampling
+    window = psf.tables[0, centre - reach - 1 : centre + reach + 2, centre - reach - 1 : centre + reach + 2]
+    blocks = np.lib.stride_tricks.sliding_window_view(window, (3, 3))[:: psf.oversampling, :: psf.oversampling]
+    return np.einsum("ijab,a,b->ij", blocks, taps, taps)
+
+
+def psf_to_arrays(psf: PsfModel) -> dict[str, NDArray[np.float64]]:
+    """Everything needed to evaluate the PSF elsewhere, as named float64 arrays; ``psf_from_arrays`` undoes it.
+
+    ``tables`` (k, n, n), ``exponents`` (k, 3), ``field`` (3, m), ``shape`` (4,), ``stars`` (2, n_stars), and ``scalars``
+    (kind index, oversampling, ny, nx, n_candidates, n_stars, chi2_red, table_prior, cross_validation_gain, ripple).
+    """
+    q = psf.quality
+    scalars = (
+        list(PsfKind).index(psf.kind), psf.oversampling, *psf.frame_shape,
+        q.n_candidates, q.n_stars, q.chi2_red, q.table_prior, q.cross_validation_gain, q.ripple,
+    )  # fmt: skip
+    return {
+        "tables": psf.tables.copy(),
+        "exponents": psf.exponents.astype(np.float64),
+        "field": psf.field.copy(),
+        "shape": np.array(psf.shape),
+        "stars": np.stack([psf.star_x, psf.star_y]),
+        "scalars": np.array(scalars, dtype=np.float64),
+    }
+
+
+def psf_from_arrays(arrays: dict[str, NDArray[np.float64]]) -> PsfModel:
+    """Rebuild a PSF from ``psf_to_arrays``.
+
+    Raises
+    ------
+    KeyError
+        An array is missing.
+    """
+    s = [float(v) for v in arrays["scalars"]]
+    log_s, e1, e2, beta = (float(v) for v in arrays["shape"])
+    return PsfModel(
+        kind=list(PsfKind)[int(s[0])],
+        tables=np.ascontiguousarray(arrays["tables"], dtype=np.float64),
+        exponents=np.asarray(arrays["exponents"]).astype(np.int64),
+        field=np.ascontiguousarray(arrays["field"], dtype=np.float64),
+        shape=(log_s, e1, e2, beta),
+        oversampling=int(s[1]),
+        frame_shape=(int(s[2]), int(s[3])),
+        quality=PsfQuality(int(s[4]), int(s[5]), *s[6:10]),
+        star_x=np.asarray(arrays["stars"][0], dtype=np.float64),
+        star_y=np.asarray(arrays["stars"][1], dtype=np.float64),
+    )

@@ -1,0 +1,263 @@
+"""The point spread function of a frame, and what PSF photometry measures with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import StrEnum
+from math import atan2, degrees, exp, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "PsfKind",
+    "PsfModel",
+    "PsfPhotometry",
+    "PsfQuality",
+    "PsfSummary",
+    "Sources",
+    "field_terms",
+    "taylor_weights",
+]
+
+FloatArray = NDArray[np.float64]
+
+
+class PsfKind(StrEnum):
+    """What the PSF is made of."""
+
+    MOFFAT_TABLE = "moffat_table"
+    MOFFAT = "moffat"
+    TABLE = "table"
+    ASSUMED = "assumed"
+
+
+@dataclass(frozen=True)
+class PsfQuality:
+    """How well the PSF is known.
+
+    Attributes
+    ----------
+    n_candidates, n_stars : stars offered, stars that were left at the end
+    chi2_red : median over the stars of chi2 per degree of freedom
+    table_prior : amplitude of the residual table's prior in units of its default; 0 without a table
+    cross_validation_gain : chi2 of held-out stars that the table takes away, per star; 0 without a table
+    ripple : rms of the second mixed difference of the table at r < 1.25 FWHM, relative to the peak
+    """
+
+    n_candidates: int = 0
+    n_stars: int = 0
+    chi2_red: float = float("nan")
+    table_prior: float = 0.0
+    cross_validation_gain: float = 0.0
+    ripple: float = 0.0
+
+
+def field_terms(x: FloatArray, y: FloatArray, frame_shape: tuple[int, int], order: int) -> FloatArray:
+    """Monomials X^i Y^j of i + j <= order, X and Y in -1..1 over the frame: (n, (order + 1)(order + 2) / 2)."""
+    X = 2.0 * np.asarray(x, dtype=np.float64) / frame_shape[1] - 1.0
+    Y = 2.0 * np.asarray(y, dtype=np.float64) / frame_shape[0] - 1.0
+    return np.stack([X ** (d - k) * Y**k for d in range(order + 1) for k in range(d + 1)], axis=-1)
+
+
+def taylor_weights(departures: FloatArray, exponents: NDArray[np.int64]) -> FloatArray:
+    """(n, k): products of powers of the departures (n, 3), one column per row of ``exponents`` (k, 3)."""
+    powers = [np.ones_like(departures)]
+    for _ in range(int(exponents.max(initial=0))):
+        powers.append(powers[-1] * departures)
+    table = np.stack(powers)  # (power, n, 3)
+    return np.asarray(table[exponents[:, 0], :, 0] * table[exponents[:, 1], :, 1] * table[exponents[:, 2], :, 2]).T
+
+
+@dataclass(frozen=True, eq=False)
+class PsfModel:
+    """A pixel-integrated PSF, tabulated, with its change over the field.
+
+    At a place of the field the PSF is ``sum_k d1^i_k d2^j_k d3^l_k tables[k]``: a Taylor series in the departures
+    ``d = (d ln s, d e1, d e2)`` of the Moffat's shape from that at the centre of the frame, which are polynomials in
+    X, Y (``field``). ``tables[0]`` is the PSF of the central shape, residual table included.
+
+    Attributes
+    ----------
+    tables : (k, n, n)
+        Cubic B-spline coefficients at nodes 1 / ``oversampling`` pixel apart, star at the middle node; unit flux.
+    exponents : (k, 3), int
+        (i, j, l) of each table.
+    field : (3, m)
+        Coefficients of d ln s, d e1, d e2 on ``field_terms``.
+    shape
+        ln s [ln px^-2], e1, e2, beta of the Moffat ``(1 + s((1+e1) u^2 + 2 e2 u v + (1-e1) v^2))^-beta``.
+    frame_shape : (ny, nx)
+    star_x, star_y : (n_stars,), pixels, 0-based
+        The stars it was built from.
+    """
+
+    kind: PsfKind
+    tables: FloatArray
+    exponents: NDArray[np.int64]
+    field: FloatArray
+    shape: tuple[float, float, float, float]
+    oversampling: int
+    frame_shape: tuple[int, int]
+    quality: PsfQuality = dataclasses.field(default_factory=PsfQuality)
+    star_x: FloatArray = dataclasses.field(default_factory=lambda: np.empty(0))
+    star_y: FloatArray = dataclasses.field(default_factory=lambda: np.empty(0))
+
+    @property
+    def order(self) -> int:
+        """Order of the field polynomials."""
+        return {1: 0, 3: 1, 6: 2}[self.field.shape[1]]
+
+    @property
+    def half_px(self) -> int:
+        """Half size of the tables, pixels."""
+        return (self.tables.shape[1] // 2) // self.oversampling
+
+    @property
+    def fwhm_px(self) -> float:
+        """Geometric-mean full width at half maximum of the central Moffat before pixel integration."""
+        log_s, e1, e2, beta = self.shape
+        return 2 * sqrt(2 ** (1 / beta) - 1) * exp(-log_s / 2) / (1 - e1**2 - e2**2) ** 0.25
+
+    @property
+    def axis_ratio(self) -> float:
+        """Minor over major axis of the central Moffat."""
+        e = sqrt(self.shape[1] ** 2 + self.shape[2] ** 2)
+        return sqrt((1 - e) / (1 + e))
+
+    @property
+    def ellipticity(self) -> float:
+        """1 - minor / major axis of the central Moffat."""
+        return 1 - self.axis_ratio
+
+    @property
+    def position_angle_deg(self) -> float:
+        """Direction of the major axis from +x towards +y, -90..90."""
+        return degrees(atan2(-self.shape[2], -self.shape[1])) / 2
+
+    @property
+    def major_fwhm_px(self) -> float:
+        """Full width at half maximum along the major axis."""
+        return self.fwhm_px / sqrt(self.axis_ratio)
+
+    def departures(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """(n, 3): d ln s, d e1, d e2 at positions."""
+        return field_terms(x, y, self.frame_shape, self.order) @ self.field.T
+
+    def mix(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """(n, k): weight of each table at positions."""
+        return taylor_weights(self.departures(x, y), self.exponents)
+
+    def fwhm_at(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """(n,): geometric-mean FWHM at positions, pixels."""
+        log_s, e1, e2, beta = self.shape
+        d = self.departures(x, y)
+        round_part = np.clip(1 - (e1 + d[:, 1]) ** 2 - (e2 + d[:, 2]) ** 2, 1e-3, 1)
+        return 2 * sqrt(2 ** (1 / beta) - 1) * np.exp(-(log_s + d[:, 0]) / 2) / round_part**0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """Places where a detector found something, in the order it found them.
+
+    Attributes
+    ----------
+    x, y : (n,), pixels, 0-based
+    flux : (n,), unit of the frame
+        First guess.
+    snr : (n,)
+        Signal to noise at the detection.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    flux: FloatArray
+    snr: FloatArray
+
+    def __len__(self) -> int:
+        return int(self.x.size)
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Sources:
+        """Return a selection, by index or boolean mask."""
+        return Sources(self.x[index], self.y[index], self.flux[index], self.snr[index])
+
+
+@dataclass(frozen=True)
+class PsfSummary:
+    """Figures of one run of PSF photometry.
+
+    Attributes
+    ----------
+    engine : ``alidade`` or ``photutils``
+    first_fwhm_px : width guessed before there was a PSF
+    n_detected, n_residual, n_dropped : found in the first pass, added from residuals, fitted and dropped again
+    rounds : residual rounds done
+    background_remeasured : whether the background was taken again on the star-subtracted frame
+    weight_floor : the fraction of the model that was added to the noise in the weights
+    """
+
+    engine: str = "alidade"
+    first_fwhm_px: float = float("nan")
+    n_detected: int = 0
+    n_residual: int = 0
+    n_dropped: int = 0
+    rounds: int = 0
+    background_remeasured: bool = False
+    weight_floor: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class PsfPhotometry:
+    """Sources of a frame measured with its PSF, brightest first.
+
+    Attributes
+    ----------
+    id : (n,), from 1 in order of flux
+    x, y : (n,), pixels, 0-based
+    x_var, y_var, xy_cov : (n,), pixels^2
+        NaN where the position was not fitted.
+    flux, flux_err : (n,), electrons, one sigma
+    flux_err_scaled : (n,), electrons
+        ``flux_err`` times max(1, sqrt(chi2_red)).
+    snr, detection_snr : (n,)
+        flux / flux_err; signal to noise at the detection.
+    chi2_red, qfit, cfit : (n,)
+        Chi2 per degree of freedom of the fit stamp; sum of absolute residuals, and central residual, over the flux.
+    fwhm : (n,), pixels
+        The PSF's at the source.
+    sharpness, roundness1, roundness2 : (n,)
+        DAOFIND's statistics (Stetson 1987); NaN within their kernel of the edge.
+    flags : (n,), int32, bits of ``SourceFlag``
+    group : (n,)
+        0, or the number of the group whose members were fitted jointly.
+    psf : the PSF, or None when there was no source to need one
+    residual : (ny, nx), electrons, the frame without background and without the sources
+    """
+
+    id: NDArray[np.int64]
+    x: FloatArray
+    y: FloatArray
+    x_var: FloatArray
+    y_var: FloatArray
+    xy_cov: FloatArray
+    flux: FloatArray
+    flux_err: FloatArray
+    flux_err_scaled: FloatArray
+    snr: FloatArray
+    detection_snr: FloatArray
+    chi2_red: FloatArray
+    qfit: FloatArray
+    cfit: FloatArray
+    fwhm: FloatArray
+    sharpness: FloatArray
+    roundness1: FloatArray
+    roundness2: FloatArray
+    flags: NDArray[np.int32]
+    group: NDArray[np.int64]
+    psf: PsfModel | None
+    residual: NDArray[np.float32]
+    summary: PsfSummary = dataclasses.field(default_factory=PsfSummary)
+
+    def __len__(self) -> int:
+        return int(self.x.size)
