@@ -37,7 +37,7 @@ KINDS = [
         task(name)
         for name in (
             "shout", "sleep", "ask", "crash", "crash_in_reader", "refuse", "stumble", "blunder", "escape",
-            "environment", "leave_child",
+            "environment", "babble", "leave_child",
         )
     ),
     task("spin", wall_limit_s=0.5),

@@ -81,7 +81,9 @@ async def test_a_killed_worker_loses_no_job_and_leaves_no_process(worker_process
     [child] = await wait_lines(marker, 1)
     first.signal(signal.SIGKILL)
     first.process.wait(5)
+    [left] = list(tmp_path.glob("scratch/*/*"))
     worker_process()
+    assert not left.exists()
     done = await wait_for(job)
     assert (done.phase, done.attempt, done.result) == (JobPhase.COMPLETED, 2, {"slept": True})
     assert await keys(store) == [f"{KEYS}{job.id}/2/note/slept.txt"]

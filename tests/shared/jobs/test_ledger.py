@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import itertools
 
 import pytest
 import sqlalchemy as sa
@@ -136,7 +137,18 @@ async def test_lost_attempts_end_in_error_after_the_third(ledger, attempts, subm
 async def test_all_leases_can_be_taken_over_at_a_restart(ledger, attempts, submit):
     job = await submit("shout")
     await attempts.claim(job.id, "killed with the platform")
-    await attempts.sweep(all_leases=True)
+    await attempts.sweep(leases="all")
+    assert (await ledger.get(job.id)).phase == JobPhase.SUSPENDED
+
+
+async def test_nobody_takes_ones_own_attempts_or_any_after_an_outage(ledger, attempts, submit):
+    job = await submit("shout")
+    claim = await attempts.claim(job.id, "w")
+    await asyncio.sleep(0.4)
+    await attempts.sweep(own=[claim])
+    await attempts.sweep(leases="none")
+    assert (await ledger.get(job.id)).phase == JobPhase.EXECUTING
+    await attempts.sweep()
     assert (await ledger.get(job.id)).phase == JobPhase.SUSPENDED
 
 
@@ -196,7 +208,7 @@ async def test_phases_follow_the_graph(ledger, attempts, submit):
         events = await ledger.events(job.id)
         phases = [JobPhase(event.data["phase"]) for event in events if event.type == "phase"]
         assert phases[0] == JobPhase.QUEUED and phases[-1] in FINAL_PHASES
-        assert all(after in NEXT_PHASES[before] for before, after in zip(phases, phases[1:], strict=False))
+        assert all(after in NEXT_PHASES[before] for before, after in itertools.pairwise(phases))
 
 
 async def test_find_lists_the_newest_of_an_owner(ledger, submit):

@@ -128,6 +128,12 @@ async def test_time_memory_and_file_limits_hold(start_worker, submit, wait_for):
     assert long.error.code == "internal_error"
 
 
+async def test_a_result_that_is_too_large_is_a_defect(start_worker, submit, wait_for):
+    await start_worker()
+    failed = await wait_for(await submit("babble", megabytes=17), timeout=30)
+    assert failed.error is not None and (failed.error.code, failed.attempt) == ("internal_error", 1)
+
+
 async def test_a_task_can_not_publish_the_files_of_others(start_worker, submit, wait_for):
     await start_worker()
     failed = await wait_for(await submit("escape"))
@@ -161,5 +167,5 @@ async def test_workspaces_are_removed(start_worker, submit, wait_for, tmp_path):
     await wait_for(await submit("shout", text="x"))
     await wait_for(await submit("crash_in_reader"))
     async with asyncio.timeout(2):
-        while list((tmp_path / "scratch" / "example").iterdir()):
+        while list((tmp_path / "scratch").glob("*/*")):
             await asyncio.sleep(0.02)

@@ -44,7 +44,7 @@ class ServiceJobsClient:
         self._base_url = base_url.rstrip("/")
         self._token_source = token_source
         self._owned = client is None
-        self._client = client or httpx.AsyncClient(timeout=_TIMEOUT)
+        self._client = client or httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False)
 
     async def close(self) -> None:
         """Release the connections."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from pydantic import SecretStr
 from sqlalchemy import URL, create_engine, make_url, text
-from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.settings import DatabaseSettings
 
+_AWAY = (OperationalError, InterfaceError, TimeoutError)
 _DRIVER = "postgresql+psycopg"
 _CONNECT_TIMEOUT_S = 5
 
@@ -52,6 +56,16 @@ def make_engine(
     )
 
 
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction that commits at the end of the block; a database that is away is DatabaseUnavailableError."""
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except _AWAY as error:
+        raise DatabaseUnavailableError("the database does not answer") from error
+
+
 async def check_connection(engine: AsyncEngine) -> None:
     """Raise DatabaseUnavailableError where the database does not answer (for readiness)."""
     try:
@@ -81,7 +95,7 @@ def create_database_if_missing(address: str | SecretStr, *, maintenance_database
             quoted = engine.dialect.identifier_preparer.quote_identifier(str(url.database))
             try:
                 connection.execute(text(f"CREATE DATABASE {quoted}"))
-            except (ProgrammingError, SQLAlchemyError):
+            except SQLAlchemyError:
                 if connection.execute(exists, {"name": url.database}).first():
                     return False
                 raise

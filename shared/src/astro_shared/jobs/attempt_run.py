@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
 import time
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 
 from astro_shared.contracts.jobs import JobUsage, JobView
 from astro_shared.contracts.objects import ObjectRef
+from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.errors import AlidadeError, InternalError
 from astro_shared.jobs.attempts import Attempts, Claim
 from astro_shared.jobs.errors import TaskOutputError, TimeLimitError
@@ -82,7 +84,9 @@ class AttemptRun:
         if step == last_step and now - written < _PROGRESS_INTERVAL_S:
             return
         self._last = (now, step)
-        await self._attempts.progress(self._claim, fraction, step, message)
+        # Work goes on while the database is away; only the end of the attempt must be written.
+        with contextlib.suppress(DatabaseUnavailableError):
+            await self._attempts.progress(self._claim, fraction, step, message)
 
     async def fetch_inputs(self, request: BaseModel) -> dict[str, Path]:
         """Copy the objects that a request names into the workspace, verified."""

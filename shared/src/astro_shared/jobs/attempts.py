@@ -6,13 +6,14 @@ import datetime
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from astro_shared.contracts.jobs import FINAL_PHASES, JobFailure, JobPhase, JobUsage, JobView
 from astro_shared.contracts.objects import ObjectRef
+from astro_shared.database.engine import transaction
 from astro_shared.errors import AlidadeError
 from astro_shared.jobs.errors import AttemptLostError, WorkerLostError
 from astro_shared.jobs.ledger import JobLedger, add_event
@@ -69,7 +70,7 @@ class Attempts:
 
         None where there is nothing to do: the job has ended, or another worker is at it (a delivery that came twice).
         """
-        async with self._ledger.engine.begin() as connection:
+        async with transaction(self._ledger.engine) as connection:
             row = (
                 await connection.execute(sa.select(jobs).where(jobs.c.id == uuid.UUID(job_id)).with_for_update())
             ).one_or_none()
@@ -107,14 +108,14 @@ class Attempts:
             .values(lease_until=self._after(self._timing.lease_s))
             .returning(jobs.c.id, jobs.c.attempt)
         )
-        async with self._ledger.engine.begin() as connection:
+        async with transaction(self._ledger.engine) as connection:
             kept = {(row.id, row.attempt) for row in await connection.execute(renewed)}
         return [claim for key, claim in held.items() if key not in kept]
 
     async def progress(self, claim: Claim, fraction: float, step: str, message: str) -> None:
         """Write progress; AttemptLostError where the attempt may not write any more."""
         values = {"progress_fraction": fraction, "progress_step": step, "progress_message": message}
-        async with self._ledger.engine.begin() as connection:
+        async with transaction(self._ledger.engine) as connection:
             await self._write(connection, claim, values)
             data = {"fraction": fraction, "step": step, "message": message, "attempt": claim.job.attempt}
             await add_event(connection, uuid.UUID(claim.job.id), "progress", data)
@@ -132,7 +133,7 @@ class Attempts:
             "ended_at": sa.func.now(),
             "lease_until": None,
         }
-        async with self._ledger.engine.begin() as connection:
+        async with transaction(self._ledger.engine) as connection:
             row = await self._write(connection, claim, values)
             await add_event(connection, row.id, "phase", {"phase": JobPhase.COMPLETED, "attempt": row.attempt})
             return self._ledger.view(row)
@@ -142,13 +143,13 @@ class Attempts:
 
         Only a retryable error is tried again, ``max_attempts`` times in all.
         """
-        async with self._ledger.engine.begin() as connection:
+        async with transaction(self._ledger.engine) as connection:
             row = await self._locked(connection, claim)
             return await self._failed(connection, row, error, usage)
 
     async def release(self, claim: Claim) -> bool:
         """Hand an attempt back that did not fail (the worker stops); False where it was lost anyway."""
-        async with self._ledger.engine.begin() as connection:
+        async with transaction(self._ledger.engine) as connection:
             try:
                 row = await self._locked(connection, claim)
             except AttemptLostError:
@@ -156,22 +157,30 @@ class Attempts:
             await self._suspend(connection, row, {"reason": "handed_back"}, delay_s=0.0)
             return True
 
-    async def sweep(self, *, all_leases: bool = False) -> list[tuple[JobView, str | None]]:
+    async def sweep(
+        self, *, leases: Literal["overdue", "all", "none"] = "overdue", own: Iterable[Claim] = ()
+    ) -> list[tuple[JobView, str | None]]:
         """Look after jobs whose worker went silent and jobs whose delivery was lost.
 
         Parameters
         ----------
-        all_leases
-            Treat every running attempt as lost: only where no other worker can exist.
+        leases
+            Which attempts count as lost. ``all`` only where no other worker can exist; ``none`` after the database
+            was away, when nobody could renew.
+        own
+            Attempts of the sweeping process, which are not lost: it lives.
 
         Returns
         -------
         Jobs that ended in ERROR by this, with their callback address.
         """
-        overdue = jobs.c.lease_until < sa.func.now()
-        lost = sa.select(jobs).where(jobs.c.phase == JobPhase.EXECUTING, sa.true() if all_leases else overdue)
+        lost = sa.select(jobs).where(
+            jobs.c.phase == JobPhase.EXECUTING,
+            {"overdue": jobs.c.lease_until < sa.func.now(), "all": sa.true(), "none": sa.false()}[leases],
+            sa.tuple_(jobs.c.id, jobs.c.attempt).not_in([claim.key for claim in own]),
+        )
         ended = []
-        async with self._ledger.engine.begin() as connection:
+        async with transaction(self._ledger.engine) as connection:
             for row in (await connection.execute(lost.limit(100).with_for_update(skip_locked=True))).all():
                 error = WorkerLostError(
                     f"attempt {row.attempt}: the worker stopped reporting at step {row.progress_step!r}"
@@ -179,6 +188,7 @@ class Attempts:
                 view = await self._failed(connection, row, error, None)
                 if view.phase in FINAL_PHASES:
                     ended.append((view, row.callback_url))
+            await self._ledger.deliveries.drop_stalled(connection, self._timing.lease_s)
         await self._announce_again()
         return ended
 
@@ -197,7 +207,7 @@ class Attempts:
             .limit(500)
             .with_for_update(skip_locked=True)
         )
-        async with self._ledger.engine.begin() as connection:
+        async with transaction(self._ledger.engine) as connection:
             for (job_id,) in (await connection.execute(waiting)).all():
                 await self._ledger.deliveries.announce(connection, job_id)
 

@@ -64,7 +64,7 @@ class Callbacks:
         headers = {"Content-Type": "application/json"}
         if self._token_source is not None:
             headers["Authorization"] = f"Bearer {await self._token_source()}"
-        async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
+        async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client:
             response = await client.post(url, content=job.model_dump_json(), headers=headers)
             response.raise_for_status()
 

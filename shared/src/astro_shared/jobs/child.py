@@ -59,10 +59,18 @@ def run(channel: socket.socket, order: Mapping[str, Any]) -> int:
         work = wire.receive(channel)
         with bound(job_id=order["job_id"]):
             outcome = _perform(order, work, workspace, channel)
-        wire.send(channel, outcome)
+        _tell(channel, outcome)
     except (EOFError, ConnectionError):
         return 75
     return 0
+
+
+def _tell(channel: socket.socket, outcome: dict[str, Any]) -> None:
+    """Send the outcome; one that is too large is a defect of the task."""
+    try:
+        wire.send(channel, outcome)
+    except wire.WireError as error:
+        wire.send(channel, {"type": "defect", "summary": str(error), "traceback": ""})
 
 
 def _perform(

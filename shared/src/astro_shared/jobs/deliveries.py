@@ -7,18 +7,21 @@ announces again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, LiteralString
 
+import psycopg
 import sqlalchemy as sa
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, PsycopgConnector, sql
 from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job, Status
+from procrastinate.jobs import Job
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.jobs.schema import jobs
 from astro_shared.logs import get_logger
 
@@ -26,9 +29,37 @@ _log = get_logger(__name__)
 
 TASK = "alidade.run_job"
 
+_DROP_STALLED = sa.text(
+    "DELETE FROM procrastinate_jobs d WHERE d.status = 'doing' AND d.queue_name = :queue AND (d.worker_id IS NULL"
+    " OR EXISTS (SELECT 1 FROM procrastinate_workers w WHERE w.id = d.worker_id AND w.last_heartbeat < now() - :silent))"
+)
+
 
 class PatientConnector(PsycopgConnector):
     """A connector that outlives a restart of the database instead of stopping the worker."""
+
+    async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
+        try:
+            await self._patiently(super().execute_query_async, query, arguments)
+        except ConnectorException as error:
+            # The sweeper took the delivery away while this worker was frozen or cut off.
+            if query != sql.queries["finish_job"] or not isinstance(error.__cause__, psycopg.errors.RaiseException):
+                raise
+
+    async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
+        row: dict[str, Any] = await self._patiently(super().execute_query_one_async, query, arguments)
+        return row
+
+    async def _patiently(self, execute: Callable[..., Awaitable[Any]], query: str, arguments: dict[str, Any]) -> Any:
+        """Execute; again while the database is away."""
+        while True:
+            try:
+                return await execute(query, **arguments)
+            except ConnectorException as error:
+                if not isinstance(error.__cause__, psycopg.OperationalError):
+                    raise
+                _log.warning("queue_waits_for_database", error=str(error.__cause__))
+                await asyncio.sleep(1.0)
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         channels = list(channels)
@@ -61,13 +92,19 @@ class Deliveries:
             queue=self.queue, task_name=TASK, lock=None, queueing_lock=None,
             task_kwargs={"job_id": str(job_id)}, scheduled_at=at,
         )  # fmt: skip
-        deferred = await self._manager.defer_job_async(delivery, connection=await _driver(connection))
+        with _driver_errors():
+            deferred = await self._manager.defer_job_async(delivery, connection=await _driver(connection))
         await connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(delivery_id=deferred.id))
+
+    async def drop_stalled(self, connection: AsyncConnection, silent_s: float) -> None:
+        """Remove deliveries that are under way at a worker which has been silent for ``silent_s`` seconds."""
+        await connection.execute(_DROP_STALLED, {"queue": self.queue, "silent": datetime.timedelta(seconds=silent_s)})
 
     async def withdraw(self, connection: AsyncConnection, delivery_id: int) -> None:
         """Remove a delivery that waits and stop one that runs, when the caller's transaction commits."""
         driver = await _driver(connection)
-        await self._manager.cancel_job_by_id_async(delivery_id, abort=True, delete_job=True, connection=driver)
+        with _driver_errors():
+            await self._manager.cancel_job_by_id_async(delivery_id, abort=True, delete_job=True, connection=driver)
 
 
 def delivery_app(
@@ -89,12 +126,15 @@ def delivery_app(
     return app
 
 
-async def drop_stalled(app: App, service: str, silent_s: float) -> int:
-    """Remove deliveries whose worker has been silent for ``silent_s`` seconds; return how many."""
-    stalled = list(await app.job_manager.get_stalled_jobs(queue=service, seconds_since_heartbeat=silent_s))
-    for delivery in stalled:
-        await app.job_manager.finish_job(delivery, Status.FAILED, delete_job=True)
-    return len(stalled)
+@contextlib.contextmanager
+def _driver_errors() -> Iterator[None]:
+    """Name the loss of the database below procrastinate as everywhere else."""
+    try:
+        yield
+    except ConnectorException as error:
+        if isinstance(error.__cause__, psycopg.OperationalError):
+            raise DatabaseUnavailableError("the database does not answer") from error
+        raise
 
 
 async def _driver(connection: AsyncConnection) -> Any:

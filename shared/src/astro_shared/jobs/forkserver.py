@@ -80,7 +80,7 @@ class Child:
     async def send(self, message: Mapping[str, Any]) -> None:
         """Send to the child; a child that is gone is noticed elsewhere."""
         with contextlib.suppress(ConnectionError):
-            self.writer.write(wire.encode(message))
+            self.writer.write(wire.encode(message, max_bytes=None))
             await self.writer.drain()
 
     def kill(self) -> None:

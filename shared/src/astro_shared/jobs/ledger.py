@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from astro_shared.contracts.jobs import FINAL_PHASES, JobEvent, JobFailure, JobPhase, JobProgress, JobUsage, JobView
 from astro_shared.contracts.objects import ObjectRef
+from astro_shared.database.engine import transaction
 from astro_shared.jobs.deliveries import Deliveries
 from astro_shared.jobs.errors import IdempotencyConflictError, JobNotFoundError
 from astro_shared.jobs.schema import job_events, jobs
@@ -65,7 +66,7 @@ class JobLedger:
             "phase": JobPhase.QUEUED,
         }
         statement = insert(jobs).values(row).on_conflict_do_nothing(constraint="jobs_idempotency").returning(jobs)
-        async with self.engine.begin() as connection:
+        async with transaction(self.engine) as connection:
             created = (await connection.execute(statement)).one_or_none()
             if created is None:
                 return await self._existing(connection, owner, idempotency_key, digest, callback_url), False
@@ -75,7 +76,7 @@ class JobLedger:
 
     async def get(self, job_id: str, *, owner: str | None = None) -> JobView:
         """Return a job; JobNotFoundError where it is absent or not of ``owner``."""
-        async with self.engine.connect() as connection:
+        async with transaction(self.engine) as connection:
             return self.view(await self._row(connection, job_id, owner))
 
     async def find(self, *, owner: str, phases: Sequence[JobPhase] = (), limit: int = 50) -> list[JobView]:
@@ -85,12 +86,12 @@ class JobLedger:
         )
         if phases:
             statement = statement.where(jobs.c.phase.in_(phases))
-        async with self.engine.connect() as connection:
+        async with transaction(self.engine) as connection:
             return [self.view(row) for row in await connection.execute(statement)]
 
     async def abort(self, job_id: str, *, owner: str | None = None) -> JobView:
         """End a job that has not ended; one that has stays as it is. A running attempt is told and can not commit."""
-        async with self.engine.begin() as connection:
+        async with transaction(self.engine) as connection:
             row = await self._row(connection, job_id, owner, lock=True)
             if JobPhase(row.phase) in FINAL_PHASES:
                 return self.view(row)
@@ -114,7 +115,7 @@ class JobLedger:
             .order_by(job_events.c.id)
             .limit(limit)
         )
-        async with self.engine.connect() as connection:
+        async with transaction(self.engine) as connection:
             rows = await connection.execute(statement)
             return [
                 JobEvent(id=row.id, job_id=str(row.job_id), at=row.at, type=row.type, data=row.data) for row in rows
@@ -123,7 +124,7 @@ class JobLedger:
     async def queue_length(self) -> int:
         """Count jobs that wait for a worker (for scaling and monitoring)."""
         waiting = sa.select(sa.func.count()).where(jobs.c.phase.in_([JobPhase.QUEUED, JobPhase.SUSPENDED]))
-        async with self.engine.connect() as connection:
+        async with transaction(self.engine) as connection:
             return int((await connection.execute(waiting)).scalar_one())
 
     def view(self, row: Any) -> JobView:

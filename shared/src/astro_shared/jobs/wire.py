@@ -21,11 +21,11 @@ class WireError(ValueError):
     """The other side sent something that is not a message."""
 
 
-def encode(message: Mapping[str, Any]) -> bytes:
-    """Return a message as bytes with its length."""
+def encode(message: Mapping[str, Any], *, max_bytes: int | None = MAX_BYTES) -> bytes:
+    """Return a message as bytes with its length; ``max_bytes`` binds what a child sends, not what it is sent."""
     body = json.dumps(_plain(message), allow_nan=False, separators=(",", ":")).encode()
-    if len(body) > MAX_BYTES:
-        raise WireError(f"a message of {len(body)} bytes; at most {MAX_BYTES} are allowed: put big data in files")
+    if max_bytes is not None and len(body) > max_bytes:
+        raise WireError(f"a message of {len(body)} bytes; at most {max_bytes} are allowed: put big data in files")
     return _LENGTH.pack(len(body)) + body
 
 

@@ -79,12 +79,12 @@ class ForkLoop:
         """Serve until the worker closes its end."""
         try:
             while True:
-                ready, _, _ = select.select([self._control, self._wake], [], [])
+                ready, _, _ = select.select([self._control.fileno(), self._wake], [], [])
                 if self._wake in ready:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._wake, 4096)
                     self._reap()
-                if self._control in ready and not self._obey():
+                if self._control.fileno() in ready and not self._obey():
                     return
         finally:
             for pid in self._children:

@@ -57,7 +57,7 @@ class FolderStore:
         part = await asyncio.to_thread(self._new_part)
         digest, size = hashlib.sha256(), 0
         try:
-            with _storage_errors(key), part.open("wb") as file:
+            with _working(key), part.open("wb") as file:
                 async for chunk in chunks:
                     size += len(chunk)
                     if max_bytes is not None and size > max_bytes:
@@ -75,7 +75,7 @@ class FolderStore:
     async def open(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         path = self.path_of(key)
         left = length
-        with _storage_errors(key), await asyncio.to_thread(path.open, "rb") as file:
+        with _reading(key), await asyncio.to_thread(path.open, "rb") as file:
             file.seek(offset)
             while left is None or left > 0:
                 wanted = CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)
@@ -89,11 +89,11 @@ class FolderStore:
         return await asyncio.to_thread(self._stat, checked_key(key))
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectStat]:
-        for stat in await asyncio.to_thread(self._list, checked_prefix(prefix)):
+        for stat in await asyncio.to_thread(_listed, self._root, checked_prefix(prefix)):
             yield stat
 
     async def delete(self, key: str) -> None:
-        with _storage_errors(key):
+        with contextlib.suppress(ObjectMissingError), _reading(key):
             await asyncio.to_thread(self.path_of(key).unlink, missing_ok=True)
 
     async def signed_url(
@@ -111,7 +111,7 @@ class FolderStore:
 
     async def check(self) -> None:
         part = await asyncio.to_thread(self._new_part)
-        with _storage_errors("check"):
+        with _working("check"):
             await asyncio.to_thread(part.write_bytes, b"ok")
             await asyncio.to_thread(part.unlink, missing_ok=True)
 
@@ -122,7 +122,7 @@ class FolderStore:
     def _put_file(self, key: str, path: Path, media_type: str) -> ObjectRef:
         part = self._new_part()
         try:
-            with _storage_errors(key), path.open("rb") as source, part.open("wb") as target:
+            with path.open("rb") as source, _working(key), part.open("wb") as target:
                 digest, size = _copy(source, target)
                 self._publish(target, part, key)
         finally:
@@ -130,10 +130,11 @@ class FolderStore:
         return ObjectRef(key=key, sha256=digest, size=size, media_type=media_type)
 
     def _get_to_path(self, ref: ObjectRef, path: Path) -> None:
-        with _storage_errors(ref.key), self.path_of(ref.key).open("rb") as source:
+        with _reading(ref.key):
+            source = self.path_of(ref.key).open("rb")
+        with source, _working(ref.key), path.open("xb") as target:
             try:
-                with path.open("xb") as target:
-                    digest, size = _copy(source, target)
+                digest, size = _copy(source, target)
                 if (digest, size) != (ref.sha256, ref.size):
                     raise StorageCorruptError(
                         f"object {ref.key} is not what its reference says ({size} bytes, expected {ref.size})",
@@ -144,29 +145,15 @@ class FolderStore:
                 raise
 
     def _stat(self, key: str) -> ObjectStat:
-        with _storage_errors(key):
+        with _reading(key):
             path = self.path_of(key)
             if path.is_dir():
                 raise FileNotFoundError(key)
             facts = path.stat()
         return ObjectStat(key, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
 
-    def _list(self, prefix: str) -> list[ObjectStat]:
-        top = self._root.joinpath(*prefix.split("/")[:-1])
-        found = []
-        for folder, folders, files in os.walk(top):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in files:
-                path = Path(folder, name)
-                key = path.relative_to(self._root).as_posix()
-                if key.startswith(prefix) and not name.startswith("."):
-                    with contextlib.suppress(FileNotFoundError):
-                        facts = path.stat()
-                        found.append(ObjectStat(key, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC)))
-        return sorted(found, key=lambda stat: stat.key)
-
     def _new_part(self) -> Path:
-        with _storage_errors(_PARTS):
+        with _working(_PARTS):
             folder = self._root / _PARTS
             folder.mkdir(parents=True, exist_ok=True)
             return folder / uuid.uuid4().hex
@@ -185,6 +172,21 @@ class FolderStore:
             os.close(descriptor)
 
 
+def _listed(root: Path, prefix: str) -> list[ObjectStat]:
+    """Objects whose key begins with ``prefix``, in order of key."""
+    found = []
+    for folder, folders, files in os.walk(root.joinpath(*prefix.split("/")[:-1])):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = Path(folder, name)
+            key = path.relative_to(root).as_posix()
+            if key.startswith(prefix) and not name.startswith("."):
+                with contextlib.suppress(FileNotFoundError):
+                    facts = path.stat()
+                    found.append(ObjectStat(key, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC)))
+    return sorted(found, key=lambda stat: stat.key)
+
+
 def _copy(source: BinaryIO, target: BinaryIO) -> tuple[str, int]:
     """Copy a stream, returning SHA-256 and size."""
     digest, size = hashlib.sha256(), 0
@@ -196,12 +198,22 @@ def _copy(source: BinaryIO, target: BinaryIO) -> tuple[str, int]:
 
 
 @contextmanager
-def _storage_errors(key: str) -> Iterator[None]:
-    """Give errors of the file system the names of the port."""
+def _reading(key: str) -> Iterator[None]:
+    """Give errors of finding and reading an object the names of the port."""
+    try:
+        with _working(key):
+            yield
+    except StorageUnavailableError as error:
+        if isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+            raise ObjectMissingError(f"there is no object {key}", key=key) from None
+        raise
+
+
+@contextmanager
+def _working(key: str) -> Iterator[None]:
+    """Give errors of the file system the name of the port."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise ObjectMissingError(f"there is no object {key}", key=key) from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         raise StorageUnavailableError(f"storage failed: {reason}", key=key) from error

@@ -129,6 +129,11 @@ def write(request: ExampleRequest, context: TaskContext) -> TaskOutput:
     return TaskOutput()
 
 
+def babble(request: ExampleRequest, context: TaskContext) -> TaskOutput:
+    """Return more than a result may hold."""
+    return TaskOutput({"text": "x" * (request.megabytes << 20)})
+
+
 def environment(request: ExampleRequest, context: TaskContext) -> TaskOutput:
     """Tell what this process can see."""
     return TaskOutput({"environment": dict(os.environ), "modules": sorted(sys.modules), "cwd": str(Path.cwd())})

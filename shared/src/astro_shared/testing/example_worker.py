@@ -33,7 +33,7 @@ def main() -> None:
 
     run_worker_process(
         [build],
-        scratch=folder / f"scratch-{folder.name}",
+        scratch=folder / "scratch",
         options=WorkerOptions(QUICK, grace_s=0.3),
         ready_file=Path(sys.argv[3]),
     )

