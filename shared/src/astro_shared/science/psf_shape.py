@@ -36,9 +36,7 @@ class MoffatShape:
     def table(self, *, oversampling: int = 8) -> PsfTable:
         """The profile integrated over pixels."""
         reach = int(np.ceil(3.0 * self.fwhm_px)) + 4
-        return moffat_table(
-            self.fwhm_px, self.beta, e1=self.e1, e2=self.e2, reach_px=reach, oversampling=oversampling
-        )
+        return moffat_table(self.fwhm_px, self.beta, e1=self.e1, e2=self.e2, reach_px=reach, oversampling=oversampling)
 
 
 def fit_moffat(

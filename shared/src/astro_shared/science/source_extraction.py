@@ -270,9 +270,7 @@ def _core_flags(
     return flags
 
 
-def _half_light(
-    image: NDArray[np.float32], x: Floats, y: Floats, clean: NDArray[np.bool_]
-) -> tuple[Floats, float]:
+def _half_light(image: NDArray[np.float32], x: Floats, y: Floats, clean: NDArray[np.bool_]) -> tuple[Floats, float]:
     """Half-light radii and their median over clean stars, pixels."""
     sample = np.flatnonzero(clean)[:2000] if clean.sum() >= 5 else np.arange(min(x.size, 200))
     first, _ = sep.flux_radius(image, x[sample], y[sample], np.full(sample.size, 10.0), 0.5, subpix=5)

@@ -57,5 +57,5 @@ def fit_affine(
     freedom = max(float(np.count_nonzero(weights)) - 3.0, 1.0)
     normal = design.T @ (design * weights[:, None])
     sigma = max(float(np.sqrt(np.sum(weights * distance**2) / 2.0 / freedom)), floor)
-    covariance = np.linalg.inv(normal) * sigma**2
-    return matrix, covariance, weights, sigma
+    covariance = np.asarray(np.linalg.inv(normal) * sigma**2, dtype=np.float64)
+    return np.asarray(matrix, dtype=np.float64), covariance, weights, sigma

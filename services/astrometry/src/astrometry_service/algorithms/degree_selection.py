@@ -124,14 +124,14 @@ def cross_validate(
     fold = _folds(u, v, options)
     weight = 1.0 / np.sqrt(variance_mas2)
     rows = np.hstack([design[:, : n_terms(degrees[-1])], target_mas]) * weight[:, None]
-    factors = [np.linalg.qr(rows[fold == k], mode="r") for k in range(options.folds)]
+    factors = [_triangle(rows[fold == k]) for k in range(options.folds)]
     squares = {d: np.zeros(u.size) for d in degrees}
     raw = {d: np.zeros(u.size) for d in degrees}
     for k in range(options.folds):
         test = np.flatnonzero(fold == k)
         if test.size == 0:
             continue
-        training = np.linalg.qr(np.vstack([f for j, f in enumerate(factors) if j != k]), mode="r")
+        training = _triangle(np.vstack([f for j, f in enumerate(factors) if j != k]))
         for d in degrees:
             terms = n_terms(d)
             coefficients = np.linalg.lstsq(training[:terms, :terms], training[:terms, -2:], rcond=1e-10)[0]
@@ -151,10 +151,15 @@ def _folds(u: Floats, v: Floats, options: DegreeOptions) -> NDArray[np.int64]:
     return np.asarray(deal[j * m + i], dtype=np.int64)
 
 
+def _triangle(rows: Floats) -> Floats:
+    """The triangular factor of a QR decomposition."""
+    return np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
+
+
 def _bic(design: Floats, target_mas: Floats, variance_mas2: Floats, degrees: list[int]) -> dict[int, float]:
     weight = 1.0 / np.sqrt(variance_mas2)
     rows = np.hstack([design[:, : n_terms(degrees[-1])], target_mas]) * weight[:, None]
-    r = np.linalg.qr(rows, mode="r")
+    r = _triangle(rows)
     out = {}
     for d in degrees:
         terms = n_terms(d)

@@ -74,7 +74,7 @@ def measure_distortion(fit: PlaneFit, nx: int, ny: int) -> DistortionSample:
     linear = coefficients[:, 1:3]
     per_unit_mas = np.sqrt(abs(np.linalg.det(linear))) * 3.6e6
     return DistortionSample(
-        nx, ny, scale * np.linalg.solve(linear, coefficients[:, 3:]),
+        nx, ny, np.asarray(scale * np.linalg.solve(linear, coefficients[:, 3:]), np.float64),
         fit.covariance[3:, 3:] * (scale / per_unit_mas) ** 2,
     )  # fmt: skip
 

@@ -156,26 +156,27 @@ def _grow(
     places = np.stack([sources.x, sources.y], axis=1)[bright]
     goals = np.stack(target_xy, axis=1)[shallow]
     n, m = places.shape[0], goals.shape[0]
-    result: tuple[PairSet, tuple[PlaneFit, float, NDArray[np.bool_]]] | None = None
+    pairs: PairSet | None = None
+    fit: tuple[PlaneFit, float, NDArray[np.bool_]] | None = None
     for turn, radius in enumerate(GROWTH_RADII_PX):
         unit = 1.0 if turn == 0 else scale
         found = depth_match(
             places, np.full(n, np.nan), goals, np.full(m, np.nan), np.full(n, radius * unit),
             windows=np.full(n, m, np.intp), max_mag_difference=np.inf,
         )  # fmt: skip
-        pairs = PairSet.of(sources, targets, found.sources, found.targets)
-        fit = _low_degree(pairs, options, geometry)
-        if fit is None:
-            if result is not None:
-                return result
-            raise RefinementError(
-                f"Found {int(pairs.fitted.sum())} pairs about the start, need {options.min_pairs}",
-                found=int(pairs.fitted.sum()), needed=options.min_pairs,
-            )  # fmt: skip
-        result = pairs, fit
+        closer = PairSet.of(sources, targets, found.sources, found.targets)
+        refit = _low_degree(closer, options, geometry)
+        if refit is None:
+            break
+        pairs, fit = closer, refit
         places, goals = prediction_mas(fit[0].polynomial, sources)[bright], targets.plane[shallow] * 3.6e6
-    assert result is not None  # the loop runs at least once
-    return result
+    if pairs is None or fit is None:
+        found_pairs = int(closer.fitted.sum())
+        raise RefinementError(
+            f"Found {found_pairs} pairs about the start, need {options.min_pairs}",
+            found=found_pairs, needed=options.min_pairs,
+        )  # fmt: skip
+    return pairs, fit
 
 
 def _one_to_one(source: Indices, target: Indices) -> tuple[Indices, Indices]:

@@ -98,7 +98,7 @@ class PlaneTargets:
         """Project the chosen rows, sorted by magnitude (unknown ones last)."""
         rows = rows[np.argsort(np.where(np.isfinite(stars.mag[rows]), stars.mag[rows], np.inf), kind="stable")]
         xi, eta = project(places.ra[rows], places.dec[rows], ra0_deg=ra0_deg, dec0_deg=dec0_deg)
-        to_plane = np.linalg.inv(sky_jacobian(xi, eta, ra0_deg=ra0_deg, dec0_deg=dec0_deg))
+        to_plane = np.asarray(np.linalg.inv(sky_jacobian(xi, eta, ra0_deg=ra0_deg, dec0_deg=dec0_deg)), np.float64)
         covariance = from_matrices(carry(to_plane, places.covariance_mas2[rows]))
         return cls(
             rows, np.stack([xi, eta], axis=1), covariance if errors else covariance.scaled(0.0), stars.mag[rows],

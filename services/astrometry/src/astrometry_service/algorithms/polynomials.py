@@ -33,7 +33,7 @@ def n_terms(degree: int) -> int:
 
 def degree_of(terms: int) -> int:
     """Total degree of a full polynomial with this number of terms."""
-    return int(round((np.sqrt(8 * terms + 1) - 3) / 2))
+    return round(((8 * terms + 1) ** 0.5 - 3) / 2)
 
 
 @lru_cache(maxsize=16)

@@ -36,7 +36,8 @@ def solution_error(fit: PlaneFit, nx: int, ny: int, *, grid: int = 24) -> Soluti
     frame, degree = fit.polynomial.frame, fit.polynomial.degree
     x, y = np.meshgrid((np.arange(grid) + 0.5) * nx / grid - 0.5, (np.arange(grid) + 0.5) * ny / grid - 0.5)
     variance = fit.variance_mas2(frame.design(x.ravel(), y.ravel(), degree))
-    corners = fit.variance_mas2(frame.design(*_corners(nx, ny).T, degree))
+    edge = _corners(nx, ny)
+    corners = fit.variance_mas2(frame.design(edge[:, 0], edge[:, 1], degree))
     return SolutionError(
         float(np.sqrt(variance.mean())), float(np.sqrt(corners.max())), np.sqrt(variance).reshape(grid, grid)
     )
@@ -62,5 +63,3 @@ def hull_fraction(x: Floats, y: Floats, nx: int, ny: int) -> float:
 
 def _corners(nx: int, ny: int) -> Floats:
     return np.array([[-0.5, -0.5], [nx - 0.5, -0.5], [nx - 0.5, ny - 0.5], [-0.5, ny - 0.5]])
-
-
