@@ -126,9 +126,7 @@ def depth_match(
     starts, candidates = _candidates(tree, source_xy, source_mag, target_mag, radius, max_mag_difference)
     matched = np.empty(n, np.intp)
     counts, taken = np.zeros(m + 1, np.intp), np.zeros(m, np.uint8)
-    stopped = _depth_match.assign(
-        starts, candidates, np.ascontiguousarray(windows, np.intp), m, counts, taken, matched
-    )
+    stopped = _depth_match.assign(starts, candidates, np.ascontiguousarray(windows, np.intp), m, counts, taken, matched)
     if stopped < n:
         return _nearest_neighbours(tree, source_xy, source_mag, target_mag, radius, max_mag_difference, "exhausted")
     rows = np.flatnonzero(matched >= 0)

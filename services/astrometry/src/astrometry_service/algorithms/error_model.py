@@ -171,7 +171,12 @@ class _Scoring:
     """Fisher scoring of (a, s) = (alpha^2, sigma_sys^2) for one set of residuals."""
 
     def __init__(
-        self, residuals: Residuals, options: ErrorModelOptions, design: Floats | None, truncation: float, weights: Floats
+        self,
+        residuals: Residuals,
+        options: ErrorModelOptions,
+        design: Floats | None,
+        truncation: float,
+        weights: Floats,
     ) -> None:
         self.residuals = residuals
         self.options = options

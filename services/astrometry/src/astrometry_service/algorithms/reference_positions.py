@@ -75,9 +75,7 @@ def positions_at_epoch(
         skipped.append("proper_motion")
     good, applied, uncut = _quality(stars, cuts or ReferenceCuts())
     good &= np.isfinite(ra) & np.isfinite(dec)
-    return ReferencePositions(
-        ra, dec, covariances_at_epoch(stars, years), good, epoch, applied, tuple(skipped + uncut)
-    )
+    return ReferencePositions(ra, dec, covariances_at_epoch(stars, years), good, epoch, applied, tuple(skipped + uncut))
 
 
 def propagate(stars: ReferenceStars, years: Floats, *, observer_au: Floats | None = None) -> tuple[Floats, Floats]:

@@ -196,7 +196,9 @@ def _seed(src: Floats, ref: Floats, options: RegionOptions) -> tuple[str, tuple[
     if triangles:
         order = ["astroalign", "nearest"] if options.seeds == "astroalign" else ["nearest", "astroalign"]
     for method in order:
-        matrix = _astroalign_start(src, ref, options) if method == "astroalign" else _commonest_offset(src, ref, options)
+        matrix = (
+            _astroalign_start(src, ref, options) if method == "astroalign" else _commonest_offset(src, ref, options)
+        )
         pairs = _nearest_pairs(src, ref, matrix, options) if matrix is not None else None
         if pairs is not None:
             return method, pairs
@@ -231,9 +233,7 @@ def _astroalign_start(src: Floats, ref: Floats, options: RegionOptions) -> Float
     return np.asarray(found.params[:2], dtype=np.float64)
 
 
-def _nearest_pairs(
-    src: Floats, ref: Floats, matrix: Floats, options: RegionOptions
-) -> tuple[Indices, Indices] | None:
+def _nearest_pairs(src: Floats, ref: Floats, matrix: Floats, options: RegionOptions) -> tuple[Indices, Indices] | None:
     """Mutual nearest pairs within the pair radius of an affine that is refitted in each round."""
     tree = cKDTree(ref)
     middle = src.mean(axis=0)
