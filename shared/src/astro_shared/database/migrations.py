@@ -12,6 +12,7 @@ A service keeps ``migrations/__init__.py`` and revisions such as ``migrations/r0
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ from astro_shared.database.errors import DatabaseUnavailableError, SchemaError
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _LOCK = 0x416C6964
+_ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps its context in a global of the process."""
 _CONNECT_TIMEOUT_S = 5
 
 
@@ -44,7 +47,7 @@ def upgrade(address: str | SecretStr, migrations_package: str) -> tuple[str | No
         The database was written by a newer release. Nothing is changed.
     """
     config = _config(migrations_package)
-    with _connected(address) as connection, connection.begin():
+    with _ONE_AT_A_TIME, _connected(address) as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         before = _known_revision(connection, config)
         config.attributes["connection"] = connection

@@ -63,6 +63,8 @@ def main() -> None:
     gc.freeze()
     _report(control, {"event": "ready", "seconds": time.monotonic() - started, "threads": _threads()})
     ForkLoop(control).run()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 class ForkLoop:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -137,6 +139,23 @@ def babble(request: ExampleRequest, context: TaskContext) -> TaskOutput:
 def environment(request: ExampleRequest, context: TaskContext) -> TaskOutput:
     """Tell what this process can see."""
     return TaskOutput({"environment": dict(os.environ), "modules": sorted(sys.modules), "cwd": str(Path.cwd())})
+
+
+def speak_raw(request: ExampleRequest, context: TaskContext) -> TaskOutput:
+    """Write bytes of the marker file to the worker as if they were a message, as long as ``megabytes`` if given."""
+    body = Path(request.marker).read_bytes()
+    [channel] = [number for number in range(3, 64) if _is_stream(number)]
+    os.write(channel, struct.pack("!I", (request.megabytes << 20) or len(body)) + body)
+    time.sleep(30)
+    return TaskOutput()
+
+
+def _is_stream(number: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(number)) as found:
+            return found.type == socket.SOCK_STREAM
+    except OSError:
+        return False
 
 
 def leave_child(request: ExampleRequest, context: TaskContext) -> TaskOutput:
