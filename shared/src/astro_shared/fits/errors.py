@@ -1,0 +1,82 @@
+"""What can be wrong with a file from outside.
+
+::
+
+    InvalidRequestError
+    `-- FitsError
+        |-- UnsupportedMediaError    415  unsupported_media     not FITS, or packed in a way that is not accepted
+        |-- ArchiveLimitError        413  archive_limit         unpacks to more than is allowed
+        |-- FitsTruncatedError       422  fits_truncated        ends too early
+        |-- FitsHeaderLimitError     422  fits_header_limit     header without end, too many cards or HDUs
+        |-- FitsHeaderInvalidError   422  fits_header_invalid   structural keyword missing or impossible
+        |-- FitsSizeMismatchError    422  fits_size_mismatch    claims more data than the file can hold
+        |-- FitsCorruptError         422  fits_corrupt          compressed pixels that can not be decoded
+        |-- HduNotFoundError         422  hdu_not_found         no image where one was asked for
+        `-- ImageUnusableError       422  image_unusable        read, but nothing can be measured on it
+"""
+
+from __future__ import annotations
+
+from astro_shared.errors import InvalidRequestError
+
+
+class FitsError(InvalidRequestError):
+    """A file from outside can not be used."""
+
+    code = "fits_invalid"
+
+
+class UnsupportedMediaError(FitsError):
+    """Not FITS, or packed in a way that is not accepted."""
+
+    code = "unsupported_media"
+    status = 415
+
+
+class ArchiveLimitError(FitsError):
+    """Unpacks to more than is allowed."""
+
+    code = "archive_limit"
+    status = 413
+
+
+class FitsTruncatedError(FitsError):
+    """The file ends too early."""
+
+    code = "fits_truncated"
+
+
+class FitsHeaderLimitError(FitsError):
+    """A header without end, or too many cards or HDUs."""
+
+    code = "fits_header_limit"
+
+
+class FitsHeaderInvalidError(FitsError):
+    """A structural keyword is missing or impossible."""
+
+    code = "fits_header_invalid"
+
+
+class FitsSizeMismatchError(FitsError):
+    """The header claims more data than the file can hold."""
+
+    code = "fits_size_mismatch"
+
+
+class FitsCorruptError(FitsError):
+    """Compressed pixels that can not be decoded."""
+
+    code = "fits_corrupt"
+
+
+class HduNotFoundError(FitsError):
+    """No image where one was asked for."""
+
+    code = "hdu_not_found"
+
+
+class ImageUnusableError(FitsError):
+    """The image was read, but nothing can be measured on it."""
+
+    code = "image_unusable"

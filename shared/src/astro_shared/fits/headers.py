@@ -1,0 +1,104 @@
+"""Headers from outside made safe: every card readable, every text plain ASCII, layout keywords ours."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from astropy.io import fits
+
+from astro_shared.fits.cards import RawHeader
+
+#: Keywords that describe how pixels are stored; they are dropped because the pixels delivered are stored otherwise.
+_LAYOUT = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|EXTEND|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|BLOCKED"
+    r"|TFIELDS|TFORM\d+|TTYPE\d+|TUNIT\d+|TSCAL\d+|TZERO\d+|TNULL\d+|TDISP\d+|TDIM\d+|THEAP"
+    r"|ZIMAGE|ZCMPTYPE|ZBITPIX|ZNAXIS\d*|ZTILE\d+|ZNAME\d+|ZVAL\d+|ZQUANTIZ|ZDITHER0|ZBLANK|ZSIMPLE|ZEXTEND"
+    r"|ZTENSION|ZPCOUNT|ZGCOUNT|ZHECKSUM|ZDATASUM|ZMASKCMP|ZBLOCKED|ZSCALE|ZZERO|FZALGOR|FZTILE|FZQ\w*|FZDTHR\w*"
+    r"|END|CONTINUE|"
+)
+_KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}|HIERARCH [\x21-\x7e ]{1,60}")
+_COMMENTARY = ("COMMENT", "HISTORY")
+_PRINTABLE = bytes(c if 0x20 <= c < 0x7F else 0x3F for c in range(256))
+
+#: Keywords of an extension that the primary header must not lend it (they are about its own pixels).
+_NOT_INHERITED = re.compile(
+    r"EXTNAME|EXTVER|EXTLEVEL|INHERIT|WCSAXES\w?|WCSNAME\w?|(?:CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d+\w?"
+    r"|(?:CD|PC|PV|PS)\d+_\d+\w?|LONPOLE\w?|LATPOLE\w?|(?:A|B|AP|BP)_(?:ORDER|DMAX|\d+_\d+)|BUNIT"
+)
+
+
+def clean_text(value: str, *, limit: int = 200) -> str:
+    """Text fit for logs, tables and pages: printable ASCII (others become ``?``), trimmed, at most ``limit`` long."""
+    return "".join(c if " " <= c <= "~" else "?" for c in value[: 4 * limit]).strip()[:limit]
+
+
+def read_cards(raw: RawHeader) -> tuple[fits.Header, list[str]]:
+    """Decode the cards of a header, without those that describe the storage of pixels.
+
+    Returns
+    -------
+    The header, its texts sanitised, and a warning naming the cards that could not be read.
+
+    Notes
+    -----
+    A card that breaks the standard in its value or keyword is left out: it can neither be used nor written again.
+    """
+    decoded = fits.Header.fromstring(b"".join(raw.cards).translate(_PRINTABLE).decode("ascii"))
+    header, unreadable = fits.Header(), []
+    for card in decoded.cards:
+        kept = _safe_card(card)
+        if kept is None:
+            unreadable.append(clean_text(card.image[:8], limit=8))
+        elif kept:
+            header.append(kept, end=True, bottom=True)
+    if not unreadable:
+        return header, []
+    names = ", ".join(sorted(set(unreadable))[:10])
+    return header, [f"{len(unreadable)} header cards break the FITS standard and are ignored: {names}"]
+
+
+def _safe_card(card: fits.Card) -> fits.Card | tuple[()] | None:
+    """The card made plain; empty when it is of no concern, None when it can not be read."""
+    try:
+        keyword, value, comment = card.keyword, card.value, card.comment
+    except (fits.VerifyError, ValueError, IndexError, TypeError, AttributeError):
+        return None
+    if _LAYOUT.fullmatch(keyword):
+        return ()
+    if keyword in _COMMENTARY:
+        return fits.Card(keyword, clean_text(str(value), limit=72))
+    name = keyword if len(keyword) <= 8 and " " not in keyword else f"HIERARCH {keyword}"
+    if not _KEYWORD.fullmatch(name) or isinstance(value, fits.card.Undefined):
+        return None if not _KEYWORD.fullmatch(name) else ()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        value = clean_text(value, limit=400)
+    elif not isinstance(value, bool | int | float):
+        return None
+    return fits.Card(name, value, clean_text(comment or "", limit=72))
+
+
+def inherit(header: fits.Header, primary: fits.Header) -> fits.Header:
+    """The header of an extension with the cards of the primary header that it lacks, except those about its pixels."""
+    merged = header.copy()
+    for card in primary.cards:
+        keyword = card.keyword
+        if keyword in _COMMENTARY or keyword in header or _NOT_INHERITED.fullmatch(keyword):
+            continue
+        merged.append(card, end=True)
+    return merged
+
+
+def header_text(header: fits.Header) -> str:
+    """The header as lines of at most 80 printable characters, for people and files."""
+    return "\n".join(_lines(str(card.image) for card in header.cards))
+
+
+def _lines(images: Iterable[str]) -> Iterable[str]:
+    """80-character pieces (long texts continue), cleaned and without trailing blanks."""
+    for image in images:
+        for start in range(0, max(len(image), 1), 80):
+            yield "".join(c if " " <= c <= "~" else "?" for c in image[start : start + 80]).rstrip()
