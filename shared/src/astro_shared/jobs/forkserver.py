@@ -25,17 +25,17 @@ from astro_shared.logs import LogFormat, get_logger
 _log = get_logger(__name__)
 
 _KEPT = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "LD_LIBRARY_PATH",
-    "PYTHONPATH",
-    "VIRTUAL_ENV",
-    "SSL_CERT_FILE",
-    "XDG_DATA_HOME",
+    *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE"),
+    *("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR"),
 )
-_SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""A process with threads can not be forked safely, and results must not depend on how many there are."""
 _START_LIMIT_S = 120.0
 
 
@@ -225,8 +225,7 @@ class ForkServer:
 
     def _clean_environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        fixed = dict.fromkeys(_SINGLE_THREADED, "1")
-        return {**kept, **fixed, "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", **self._environment}
+        return {**kept, **_ONE_THREAD, "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", **self._environment}
 
     def _read_report(self) -> None:
         if self._control is None:
