@@ -60,7 +60,7 @@ class ExtractionOptions:
     ----------
     mesh_px : pixel, side of the background mesh (64 to 128)
     strict_sigma, strict_pixels : the strict list has this many pixels above this many sigma
-    relaxed_sigma, relaxed_pixels : threshold of the (matched-filtered) extraction and least area
+    relaxed_sigma, relaxed_pixels : threshold of the extraction on the smoothed image, and least area
     deblend_contrast : of SEP
     locus_low, locus_high : half-light radius in units of the stellar median outside which a source is no star
     max_move_px : pixel, largest way of a centroid from the barycentre
@@ -73,7 +73,7 @@ class ExtractionOptions:
     mesh_px: int = 128
     strict_sigma: float = 5.0
     strict_pixels: int = 5
-    relaxed_sigma: float = 2.0
+    relaxed_sigma: float = 1.5
     relaxed_pixels: int = 5
     deblend_contrast: float = 0.005
     locus_low: float = 0.65
@@ -177,11 +177,15 @@ def extract_sources(
 def _extract(
     image: NDArray[np.float32], rms: NDArray[np.float32], bad: NDArray[np.bool_], options: ExtractionOptions
 ) -> NDArray[np.void]:
-    """Rows of ``sep.extract`` at the relaxed threshold, brightest first."""
+    """Rows of ``sep.extract`` at the relaxed threshold, brightest first.
+
+    The image is divided by its noise and smoothed with SExtractor's default kernel: the threshold counts sigmas of the
+    unsmoothed noise, as SExtractor's does. (SEP's own matched filter takes four times as long with a noise map.)
+    """
     sep.set_extract_pixstack(max(1_000_000, image.size // 4))
     sep.set_sub_object_limit(8192)
     objects = sep.extract(
-        image, options.relaxed_sigma, err=rms, mask=bad if bad.any() else None, gain=1.0,
+        image / rms, options.relaxed_sigma, err=1.0, mask=bad if bad.any() else None, filter_type="conv",
         minarea=options.relaxed_pixels, deblend_cont=options.deblend_contrast,
     )  # fmt: skip
     finite = np.isfinite(objects["x"]) & np.isfinite(objects["y"]) & (objects["flux"] > 0)

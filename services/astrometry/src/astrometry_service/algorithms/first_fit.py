@@ -19,7 +19,7 @@ from astrometry_service.domain.solution import SkyTransform
 from astrometry_service.domain.sources import FrameGeometry
 from astrometry_service.errors import RefinementError
 
-__all__ = ["FirstFit", "depth_pairs", "first_fit", "prediction_mas"]
+__all__ = ["FirstFit", "MapState", "depth_pairs", "first_fit", "prediction_mas"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -56,6 +56,15 @@ class FirstFit:
     mean: Floats | None
     scale_mas: float
     zero_point: float
+
+
+@dataclass(frozen=True)
+class MapState:
+    """A map to match about: the fit, the scatter of its pairs per axis [mas], and a factor on the centroid errors."""
+
+    fit: PlaneFit
+    sigma_mas: float
+    alpha: float
 
 
 def first_fit(
@@ -196,31 +205,24 @@ def _scale_mas(start: SkyTransform, geometry: FrameGeometry, targets: PlaneTarge
 
 
 def depth_pairs(
-    sources: SortedSources,
-    targets: PlaneTargets,
-    fit: PlaneFit,
-    sigma_mas: float,
-    zero_point: float,
-    scale_mas: float,
-    options: DepthMatchOptions,
+    sources: SortedSources, targets: PlaneTargets, about: MapState, first: FirstFit, options: DepthMatchOptions
 ) -> tuple[PairSet, dict[str, object]]:
     """Depth match of all sources about a fitted map; pairs and a record of what was done."""
-    degree_terms = fit.polynomial.coefficients.shape[1]
-    own = 0.5 * (sources.covariance[:, 0, 0] + sources.covariance[:, 1, 1]) * scale_mas**2
-    mapped = fit.variance_mas2(sources.design[:, :degree_terms]) * sigma_mas**2
+    terms = about.fit.polynomial.coefficients.shape[1]
+    own = about.alpha * np.sqrt(0.5 * (sources.covariance[:, 0, 0] + sources.covariance[:, 1, 1])) * first.scale_mas
+    mapped = np.sqrt(about.fit.variance_mas2(sources.design[:, :terms])) * about.sigma_mas
     # The plain sum, as the method has it: the radius must not cut into the tail that the error clipping expects.
-    error = sigma_mas + np.sqrt(own + mapped)
-    places, goals = prediction_mas(fit.polynomial, sources), targets.plane * 3.6e6
+    error = about.sigma_mas + np.hypot(own, mapped)
+    places, goals = prediction_mas(about.fit.polynomial, sources), targets.plane * 3.6e6
     area = float(np.prod(np.ptp(goals, axis=0))) if goals.shape[0] > 1 else np.inf
-    radius = match_radius(error, goals.shape[0] / area if area > 0 else 0.0, options, pixel=scale_mas)
-    mag = sources.mag + zero_point
-    windows = rank_windows(mag, targets.mag, options)
+    radius = match_radius(error, goals.shape[0] / area if area > 0 else 0.0, options, pixel=first.scale_mas)
+    mag = sources.mag + first.zero_point
     found = depth_match(
-        places, mag, goals, targets.mag, radius, windows=windows, max_mag_difference=options.max_mag_difference
-    )
-    pairs = PairSet.of(sources, targets, found.sources, found.targets)
+        places, mag, goals, targets.mag, radius, windows=rank_windows(mag, targets.mag, options),
+        max_mag_difference=options.max_mag_difference,
+    )  # fmt: skip
     record: dict[str, object] = {
-        "method": found.method, "reason": found.reason, "pairs": len(pairs), "duplicates": int(found.duplicates.size),
-        "median_radius_mas": float(np.median(radius)) if radius.size else None,
+        "method": found.method, "reason": found.reason, "pairs": int(found.sources.size),
+        "duplicates": int(found.duplicates.size), "median_radius_mas": float(np.median(radius)) if radius.size else None,
     }  # fmt: skip
-    return pairs, record
+    return PairSet.of(sources, targets, found.sources, found.targets), record

@@ -87,8 +87,8 @@ def propagate(stars: ReferenceStars, years: Floats, *, observer_au: Floats | Non
     pmra, pmdec, parallax, velocity = (
         np.nan_to_num(stars.column(name)) for name in ("pmra", "pmdec", "parallax", "radial_velocity")
     )
-    parallax = np.maximum(parallax, 0.0)
-    approach = velocity * parallax / MAS_PER_RADIAN / AU_KM_YEAR_PER_S
+    # Negative parallaxes stay: noise that is cut on one side would shift the frame.
+    approach = velocity * np.maximum(parallax, 0.0) / MAS_PER_RADIAN / AU_KM_YEAR_PER_S
     shift = (east * pmra[:, None] + north * pmdec[:, None]) * years[:, None]
     if observer_au is not None:
         shift = shift - parallax[:, None] * observer_au

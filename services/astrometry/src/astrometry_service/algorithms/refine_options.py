@@ -32,6 +32,7 @@ class RefineOptions:
     fixed_degree : take this degree instead of choosing; None chooses
     first_degree : highest degree of the first fit
     first_fit_max_rms_px : pixel, the first fit is refused above it
+    match_rounds : depth matches at most; ends when no more pairs turn up
     min_regions : fewer coherent regions than this: the start is used
     min_pairs : fewer pairs than this: the start is kept
     fwhm_px : pixel, of the stars
@@ -42,6 +43,8 @@ class RefineOptions:
     colour_min_pairs, colour_bic_gain : ... which needs this many pairs and this gain in BIC
     min_hull_fraction : where the stars' hull covers less of the frame, the degree is lowered by one
     max_outlier_share : more clipped pairs than this and the solution is not called calibrated
+    max_sigma_sys_px : pixel, ... and more systematic scatter than this
+    min_cell_share : ... and less than this share of the bright sources of some part of the frame matched
     prior : distortion of earlier frames of the same camera and filter
     debug : keep regions, clipping rounds and depth-match lists as products
     """
@@ -58,6 +61,7 @@ class RefineOptions:
     fixed_degree: int | None = None
     first_degree: int = 3
     first_fit_max_rms_px: float = 2.0
+    match_rounds: int = 6
     min_regions: int = 3
     min_pairs: int = 6
     fwhm_px: float = 3.0
@@ -70,5 +74,7 @@ class RefineOptions:
     colour_bic_gain: float = 6.0
     min_hull_fraction: float = 0.85
     max_outlier_share: float = 0.3
+    max_sigma_sys_px: float = 0.3
+    min_cell_share: float = 0.3
     prior: DistortionPrior | None = None
     debug: bool = False

@@ -122,13 +122,19 @@ def solution_summary(
 
 
 def solution_reasons(
-    pairs: PairSet, chain: ChainResult, chi: dict[str, Any], options: RefineOptions
+    pairs: PairSet,
+    sources: SortedSources,
+    chain: ChainResult,
+    chi: dict[str, Any],
+    geometry: FrameGeometry,
+    options: RefineOptions,
 ) -> tuple[str, ...]:
     """Why a refined solution may not be called calibrated; empty where it may."""
     reasons = []
-    kept, fitted = int(chain.settled.kept.sum()), int(pairs.fitted.sum())
-    terms = chain.settled.fit.polynomial.coefficients.shape[1]
-    needed = max(10, 2 * terms) if options.prior is None else 6
+    settled = chain.settled
+    kept, fitted = int(settled.kept.sum()), int(pairs.fitted.sum())
+    terms = settled.fit.polynomial.coefficients.shape[1]
+    needed = 6 if chain.with_prior else max(10, 2 * terms)
     if kept < needed:
         reasons.append(f"{kept} pairs carry {terms} terms per axis, need {needed}")
     if kept < (1.0 - options.max_outlier_share) * fitted:
@@ -136,7 +142,29 @@ def solution_reasons(
     reduced, expected, error = (chi["kept"][k] for k in ("reduced", "expected", "standard_error"))
     if abs(reduced - expected) > 3.0 * error + 0.05:
         reasons.append(f"chi-square per degree of freedom is {reduced:.3f}, expected {expected:.3f} +- {error:.3f}")
+    cd = settled.fit.polynomial.coefficients[:, 1:3] / settled.fit.polynomial.frame.scale
+    sigma_px = settled.model.sigma_sys_mas / (np.sqrt(abs(np.linalg.det(cd))) * 3.6e6)
+    if sigma_px > options.max_sigma_sys_px:
+        reasons.append(f"systematic scatter of {sigma_px:.2f} pixels, at most {options.max_sigma_sys_px:g}")
+    bare = _bare_cells(pairs, sources, settled.kept, geometry, options.min_cell_share)
+    if bare:
+        reasons.append(f"bright sources stay without a reference star in {bare} of 16 parts of the frame")
     return tuple(reasons)
+
+
+def _bare_cells(
+    pairs: PairSet, sources: SortedSources, kept: NDArray[np.bool_], geometry: FrameGeometry, least: float
+) -> int:
+    """Cells of a 4 x 4 grid where far fewer of the bright sources are matched than in the frame as a whole."""
+    bright = np.flatnonzero(sources.usable)[:400]
+    matched = np.isin(bright, pairs.source[pairs.fitted & kept])
+    offered = np.isin(bright, pairs.source[~pairs.fitted], invert=True)
+    i = np.clip((sources.x[bright] * 4 / geometry.nx).astype(int), 0, 3)
+    j = np.clip((sources.y[bright] * 4 / geometry.ny).astype(int), 0, 3)
+    total = np.bincount(4 * j[offered] + i[offered], minlength=16)
+    hits = np.bincount((4 * j + i)[offered & matched], minlength=16)
+    usual = hits.sum() / max(total.sum(), 1)
+    return int(np.count_nonzero((total >= 6) & (hits < least * usual * total)))
 
 
 def build_pairs(

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from astro_shared.science.sky_time import mean_direction, separation_deg
 from astro_shared.science.tangent_plane import project
-from astrometry_service.algorithms.error_model import total_covariance
-from astrometry_service.algorithms.first_fit import FirstFit, depth_pairs, first_fit
+from astrometry_service.algorithms.error_model import ErrorModel, total_covariance
+from astrometry_service.algorithms.first_fit import FirstFit, MapState, depth_pairs, first_fit
 from astrometry_service.algorithms.pair_set import PairSet, PlaneTargets, SortedSources, blended, pair_residuals
+from astrometry_service.algorithms.plane_fit import PlaneFit
 from astrometry_service.algorithms.polynomials import n_terms
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
 from astrometry_service.algorithms.refine_chain import (
     ChainResult,
+    choose_degree,
     clip_pairs,
     clipping_record,
     first_model,
@@ -83,6 +85,20 @@ class _Frame:
     target_xy: tuple[Floats, Floats]
 
 
+@dataclass(frozen=True)
+class _Matched:
+    """Pairs of the last depth match with a preliminary fit and error model."""
+
+    pairs: PairSet
+    kept: NDArray[np.bool_]
+    fit: PlaneFit
+    model: ErrorModel
+
+    def for_degree(self) -> tuple[PairSet, NDArray[np.bool_], Floats]:
+        """Pairs, kept ones, and the variance per axis of each."""
+        return self.pairs, self.kept, total_covariance(pair_residuals(self.pairs, self.fit), self.model).mean
+
+
 class RefineSolution:
     """Use case: refine one frame."""
 
@@ -130,13 +146,14 @@ class RefineSolution:
         options, geometry = self._options, frame.geometry
         first = self._first(frame, progress)
         frame = self._without_blends(frame, first)
-        pairs = self._match(frame, first, progress)
-        chain = self._settle(pairs, geometry, progress)
-        chi = chi_square_report(pairs[0], frame.sources, frame.targets, chain, geometry, options)
+        matched = self._match(frame, first, progress)
+        pairs = matched.pairs
+        chain = self._settle(matched, geometry, progress)
+        chi = chi_square_report(pairs, frame.sources, frame.targets, chain, geometry, options)
         progress.done("final_chi_square", **chi)
-        summary = solution_summary(pairs[0], chain, geometry, start=self._start_score(frame.start, pairs[0], chain))
+        summary = solution_summary(pairs, chain, geometry, start=self._start_score(frame.start, pairs, chain))
         progress.done("solution_error")
-        table = build_pairs(pairs[0], frame.sources, frame.targets, frame.reference, frame.places, chain)
+        table = build_pairs(pairs, frame.sources, frame.targets, frame.reference, frame.places, chain)
         report = {**summary, "steps": progress.steps, "thresholds": thresholds(options)}
         products = {"regions": first.regions, "mean_affine": first.mean} if options.debug else {}
         if not summary["score"] < summary["start_score"]:
@@ -144,7 +161,7 @@ class RefineSolution:
                 f"cross-validated score {summary['score']:.4f} is not below the start's {summary['start_score']:.4f}"
             )
             return self._kept(frame, chain, (reason,), table, report, products)
-        reasons = solution_reasons(pairs[0], chain, chi, options)
+        reasons = solution_reasons(pairs, frame.sources, chain, chi, geometry, options)
         transform = chain.settled.fit.polynomial.to_tpv()
         return AstrometricSolution(
             WcsState.VALID if reasons else WcsState.CALIBRATED, transform, tpv_cards(transform), True, reasons,
@@ -167,10 +184,11 @@ class RefineSolution:
         ra0, dec0 = float(ra[-1]), float(dec[-1])
         if not np.isfinite(ra0 + dec0):
             ra0, dec0 = mean_direction(ra, dec)
-        reach = 1.1 * float(np.nanmax(separation_deg(ra, dec, ra0, dec0)))
+        reach = 1.15 * float(np.nanmax(separation_deg(ra, dec, ra0, dec0)))
         near = np.flatnonzero(separation_deg(places.ra, places.dec, ra0, dec0) <= reach)
         px, py = start.sky_to_pixel(places.ra[near], places.dec[near])
-        pad = self._options.regions.margin_px + 0.02 * geometry.diagonal_px
+        # Wide: a linear start may be off by a hundred pixels in the corners of a distorted frame.
+        pad = self._options.regions.margin_px + 0.05 * geometry.diagonal_px
         inside = (px > -pad) & (px < geometry.nx + pad) & (py > -pad) & (py < geometry.ny + pad)
         targets = PlaneTargets.of(
             reference, places, near[inside], ra0_deg=ra0, dec0_deg=dec0, errors=self._options.catalogue_errors
@@ -207,38 +225,46 @@ class RefineSolution:
         blends = blended(targets.plane, targets.mag, radius, self._options.blend_mag)
         return replace(frame, targets=replace(targets, good=targets.good & ~blends))
 
-    def _match(self, frame: _Frame, first: FirstFit, progress: _Progress) -> tuple[PairSet, NDArray[np.bool_], Any]:
-        """Depth match and rms clipping, twice: the second time about the better map."""
-        options = self._options
-        fit, sigma = first.fit, first.sigma_mas
-        for turn in (1, 2):
-            pairs, record = depth_pairs(
-                frame.sources, frame.targets, fit, sigma, first.zero_point, first.scale_mas, options.depth
-            )
+    def _match(self, frame: _Frame, first: FirstFit, progress: _Progress) -> _Matched:
+        """Depth match and rms clipping, again and again about the better map, until no more pairs turn up."""
+        options, before = self._options, 0
+        matched: _Matched | None = None
+        about = MapState(first.fit, first.sigma_mas, 1.0)
+        for turn in range(1, options.match_rounds + 1):
+            pairs, record = depth_pairs(frame.sources, frame.targets, about, first, options.depth)
             fitted = int(pairs.fitted.sum())
             progress.done(f"depth_match_{turn}", fitted=fitted, **record)
             if fitted < options.min_pairs:
                 raise RefinementError(
                     f"The depth match found {fitted} pairs, need {options.min_pairs}",
-                    found=fitted, needed=options.min_pairs,
-                )  # fmt: skip
-            degree = max([d for d in range(1, options.first_degree + turn) if fitted >= 5 * n_terms(d)], default=1)
+                    found=fitted,
+                    needed=options.min_pairs,
+                )
+            degree = max([d for d in range(1, options.first_degree + 1) if fitted >= 5 * n_terms(d)], default=1)
+            if matched is not None:
+                degree = max(degree, choose_degree(*matched.for_degree(), frame.geometry, options).degree)
             kept, rounds, fit = clip_pairs(pairs, degree, options)
-            sigma = rounds[-1].sigma_mas if rounds else sigma
+            model = first_model(pairs, kept, fit, options)
+            matched = _Matched(pairs, kept, fit, model)
+            about = MapState(fit, rounds[-1].sigma_mas if rounds else about.sigma_mas, max(model.alpha, 1.0))
             progress.done(f"rms_clipping_{turn}", degree=degree, kept=int(kept.sum()), rounds=clipping_record(rounds))
-        return pairs, kept, fit
+            if turn >= 2 and len(pairs) <= 1.002 * before:
+                break
+            before = len(pairs)
+        if matched is None:
+            raise RefinementError("no round of depth matching was allowed", found=0, needed=options.min_pairs)
+        return matched
 
-    def _settle(
-        self, matched: tuple[PairSet, NDArray[np.bool_], Any], geometry: FrameGeometry, progress: _Progress
-    ) -> ChainResult:
-        pairs, kept, fit = matched
-        model = first_model(pairs, kept, fit, self._options)
-        variance = total_covariance(pair_residuals(pairs, fit), model).mean
-        chain = settle_pairs(pairs, kept, model, variance, geometry, self._options)
+    def _settle(self, matched: _Matched, geometry: FrameGeometry, progress: _Progress) -> ChainResult:
+        pairs, kept, variance = matched.for_degree()
+        chain = settle_pairs(pairs, kept, matched.model, variance, geometry, self._options)
         progress.done(
-            "error_clipping", error_threshold=self._options.error_threshold, rounds=list(chain.settled.rounds),
-            converged=chain.settled.converged, kept=int(chain.settled.kept.sum()),
-        )  # fmt: skip
+            "error_clipping",
+            error_threshold=self._options.error_threshold,
+            rounds=list(chain.settled.rounds),
+            converged=chain.settled.converged,
+            kept=int(chain.settled.kept.sum()),
+        )
         return chain
 
     def _kept(
