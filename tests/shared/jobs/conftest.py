@@ -72,7 +72,11 @@ async def start_worker(
     stoppers = []
 
     async def start(
-        kinds: list[JobKind] | None = None, concurrency: int = 2, grace_s: float = 0.1, **options: Any
+        kinds: list[JobKind] | None = None,
+        concurrency: int = 2,
+        grace_s: float = 0.1,
+        timing: Timing = FAST,
+        **options: Any,
     ) -> Callable[[], Awaitable[None]]:
         stop, ready = asyncio.Event(), asyncio.Event()
         worker = ServiceWorker("example", kinds or KINDS, make_engine(jobs_database), store, concurrency, **options)
@@ -81,7 +85,7 @@ async def start_worker(
                 [worker],
                 scratch=tmp_path / "scratch",
                 stop=stop,
-                options=WorkerOptions(FAST, grace_s=grace_s),
+                options=WorkerOptions(timing, grace_s=grace_s),
                 on_ready=ready.set,
             )
         )

@@ -2,10 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 import respx
+import stamina
 from fastapi import FastAPI
 from pydantic import ValidationError
 
@@ -13,6 +15,7 @@ from astro_shared.clients.jobs import ServiceJobsClient, ServiceUnreachableError
 from astro_shared.contracts.jobs import JobCreate, JobPhase, JobView
 from astro_shared.errors import RelayedError
 from astro_shared.jobs.api import jobs_router
+from astro_shared.jobs.attempts import Timing
 from astro_shared.web.problems import install_problem_handlers
 
 from .conftest import KINDS
@@ -113,12 +116,18 @@ async def test_events_of_an_unknown_job_are_a_404(http):
     assert (await http.get("/v1/jobs/nonsense/events")).status_code == 404
 
 
-async def test_abort_ends_a_running_job_at_once(client, start_worker, wait_for, submit):
-    await start_worker()
-    job = await submit("sleep", seconds=30)
+async def test_abort_ends_a_running_job_at_once(client, start_worker, wait_for, submit, store, tmp_path):
+    await start_worker(timing=Timing())  # whose heartbeats are too slow for this
+    job = await submit("sleep", seconds=30, marker=str(tmp_path / "pid"))
     await wait_for(job, lambda view: view.progress.step == "sleeping")
+    child = Path("/proc", (tmp_path / "pid").read_text().strip())
+    assert child.exists()
     aborted = await client.abort(job.id)
     assert aborted.phase == JobPhase.ABORTED
+    async with asyncio.timeout(2):
+        while child.exists():
+            await asyncio.sleep(0.02)
+    assert [stat.key async for stat in store.list("jobs/")] == []
     after = await wait_for(await submit("shout", text="x"))
     assert after.phase == JobPhase.COMPLETED
     assert (await client.get(job.id)).phase == JobPhase.ABORTED
@@ -132,8 +141,9 @@ async def test_the_client_repeats_calls_to_a_service_that_is_away():
         assert (await ServiceJobsClient("http://away", None).get("1")).phase == JobPhase.QUEUED
         assert route.call_count == 3
         route.side_effect = httpx.ConnectError("no")
-        with pytest.raises(ServiceUnreachableError):
+        with stamina.set_testing(True, attempts=4), pytest.raises(ServiceUnreachableError):
             await ServiceJobsClient("http://away", None).get("1")
+        assert route.call_count == 7
 
 
 async def test_the_client_does_not_repeat_refusals():

@@ -7,6 +7,7 @@ from pathlib import Path
 from astro_shared.contracts.jobs import JobPhase
 from astro_shared.jobs.kinds import JobKind
 from astro_shared.jobs.task import OutputFile, TaskOutput
+from astro_shared.storage.errors import StorageUnavailableError
 from astro_shared.testing.example_tasks import ExampleRequest
 
 
@@ -169,3 +170,26 @@ async def test_workspaces_are_removed(start_worker, submit, wait_for, tmp_path):
     async with asyncio.timeout(2):
         while list((tmp_path / "scratch").glob("*/*")):
             await asyncio.sleep(0.02)
+
+
+async def test_storage_that_is_away_is_tried_again(start_worker, submit, wait_for, store, monkeypatch):
+    put, failures = store.put_file, []
+
+    async def put_file(key, path, media_type):
+        if len(failures) < 2:
+            failures.append(key)
+            raise StorageUnavailableError("storage failed: No space left on device")
+        return await put(key, path, media_type)
+
+    monkeypatch.setattr(store, "put_file", put_file)
+    await start_worker()
+    done = await wait_for(await submit("shout", text="x"))
+    assert (done.phase, done.attempt) == (JobPhase.COMPLETED, 3)
+    monkeypatch.setattr(store, "put_file", lambda *arguments: _away())
+    failed = await wait_for(await submit("shout", text="x"))
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.retryable, failed.attempt) == ("storage_unavailable", True, 3)
+
+
+async def _away():
+    raise StorageUnavailableError("storage failed: No space left on device")
