@@ -64,9 +64,9 @@ class PsfBuildOptions:
     """
 
     order: int = 2
-    stars_per_coefficient: int = 20
+    stars_per_coefficient: int = 10
     use_table: bool = True
-    table_stars: int = 20
+    table_stars: int = 8
     radius_fwhm: float = 3.75
     weight_floor: float = 0.005
     clip_sigma: float = 8.0

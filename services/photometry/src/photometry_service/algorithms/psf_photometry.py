@@ -19,17 +19,12 @@ from photometry_service.algorithms.detection import (
     matched_filter,
     snr_map,
 )
-from photometry_service.algorithms.fit_frame import SATURATED, FitFrame, fit_frame
+from photometry_service.algorithms.first_look import FIRST_FWHM_PX, FirstLook, first_look
+from photometry_service.algorithms.fit_frame import FitFrame, fit_frame
 from photometry_service.algorithms.psf_build import PsfBuildOptions, build_psf
 from photometry_service.algorithms.psf_fit import FitOptions, PsfFit, fit_psf
 from photometry_service.algorithms.psf_model import psf_stamp
-from photometry_service.algorithms.psf_stars import (
-    FIRST_FWHM_PX,
-    FirstLook,
-    StarSelection,
-    first_look,
-    select_psf_stars,
-)
+from photometry_service.algorithms.psf_stars import StarSelection, select_psf_stars
 from photometry_service.algorithms.residual_detection import ResidualDetectionOptions, find_companions
 from photometry_service.algorithms.shape_statistics import shape_statistics
 from photometry_service.domain.flags import SourceFlag
@@ -123,7 +118,7 @@ def measure_psf(
     """
     options = options or MeasureOptions()
     frame = fit_frame(data, rms, mask, saturated, shot_noise)
-    look = first_look(frame.data, frame.rms, frame.bad, frame.state & np.uint8(SATURATED), options.fwhm_guess_px)
+    look = first_look(frame, options.fwhm_guess_px)
     if len(look.sources) == 0:
         return empty_photometry(np.array(data, dtype=np.float32), psf)
     psf = psf or _psf_from(frame, look, options)
@@ -175,9 +170,7 @@ def empty_photometry(residual: FloatImage, psf: PsfModel | None = None) -> PsfPh
 
 def _psf_from(frame: FitFrame, look: FirstLook, options: MeasureOptions) -> PsfModel:
     """Choose stars and build the PSF."""
-    stars = look.sources.take(
-        select_psf_stars(look, frame.data, frame.bad, frame.state & np.uint8(SATURATED), options.selection)
-    )
+    stars = look.sources.take(select_psf_stars(frame, look, options.selection))
     return build_psf(frame, stars.x, stars.y, stars.flux, look.shape(), options.build)
 
 

@@ -26,6 +26,9 @@ from photometry_service.domain.psf import FloatArray
 
 __all__ = ["ResidualOptions", "ResidualTable", "fit_residual_table"]
 
+LARGEST_TABLE = 89
+"""Most nodes along one axis: the cost of the solution goes with the fourth power."""
+
 
 @dataclass(frozen=True)
 class ResidualOptions:
@@ -114,14 +117,17 @@ def fit_residual_table(
 
     Notes
     -----
-    Nodes are half a pixel apart (a quarter below a FWHM of 3 px, one pixel from 6 px on, two from 12 px on). A first
-    choice is made with nodes twice as far apart, which costs a thirtieth; only if a table helps there is the fine one
-    made. Parts of the table along dP/dx and dP/dy within 1.25 FWHM are taken out: they would move the centre.
+    Nodes are those of the PSF's tables, or 2, 4, ... times further apart so that there are not more than 89 along an
+    axis. A first choice is made with nodes twice as far apart again, which costs a thirtieth; only if a table helps
+    there is the fine one made. Parts of the table along dP/dx and dP/dy within 1.25 FWHM are taken out: they would move
+    the centre.
     """
     options = options or ResidualOptions()
     nothing = ResidualTable(np.zeros_like(tables[0]), 0.0, 0.0)
-    spacing = max(1.0 / grid.oversampling, 2.0 if fwhm_px >= 12.0 else 0.0)
     work = _Work(frame, mix, grid, options, fwhm_px, weight_floor, clip_sigma)
+    spacing = 1.0 / grid.oversampling
+    while work.nodes(spacing) > LARGEST_TABLE:
+        spacing *= 2
     star = work.refit(star, tables)
     coarse = work.halves(star, tables, 2 * spacing)
     prior, _ = work.choose(coarse, tables, 2 * spacing, options.priors)
@@ -251,7 +257,7 @@ def _refine(coefficients: FloatArray, spacing: float, grid: TableGrid) -> FloatA
 
 def _without_shift(table: FloatArray, psf: FloatArray, grid: TableGrid, radius_px: float) -> FloatArray:
     """Take out the parts of a table along dP/dx and dP/dy in the core."""
-    gy, gx = np.gradient(psf)
+    gy, gx = (np.asarray(slope) for slope in np.gradient(psf))
     places = np.arange(-grid.half_px * grid.oversampling, grid.half_px * grid.oversampling + 1) / grid.oversampling
     core = np.hypot(places[None], places[:, None]) < radius_px
     slopes = np.stack([gx[core], gy[core]], axis=1)
