@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from photometry_service.algorithms import background as module
+from photometry_service.algorithms import background_map as maps
 from photometry_service.algorithms.background import (
     Background,
     BackgroundOptions,
@@ -56,13 +57,13 @@ def kernel_statistics(data, mask=None, quantum=(0.0, 0.0)):
 
 def cubic_map(mesh, shape):
     """Twin of the interpolation: four weights per axis, two matrix products."""
-    extended = module._extend_linearly(mesh)
+    extended = maps.extend_linearly(mesh)
 
     def matrix(n, nodes):
         u = (np.arange(n) + 0.5) * nodes / n - 0.5
         first = np.floor(u).astype(int)
         out = np.zeros((n, nodes + 4))
-        for k, w in enumerate(module._cubic_weights(u - first).T):
+        for k, w in enumerate(maps._cubic_weights(u - first).T):
             out[np.arange(n), first + 1 + k] = w
         return out
 

@@ -24,6 +24,7 @@ from scipy.optimize import brentq
 from scipy.special import erf
 
 from photometry_service.algorithms import _background
+from photometry_service.algorithms.background_map import Background, extend_linearly
 
 __all__ = ["Background", "BackgroundOptions", "NoGoodPixelsError", "estimate_background", "mark_sources"]
 
@@ -66,89 +67,6 @@ class BackgroundOptions:
     source_sigma: float = 4.0
     source_grow_px: int = 4
     max_masked_fraction: float = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class Background:
-    """Level and noise on the mesh, in the unit of the frame.
-
-    Attributes
-    ----------
-    mesh : (my, mx), level, electron
-    mesh_rms : (my, mx), one sigma per pixel, electron, without the noise of the sources; 0 only where a
-        whole frame is constant
-    mesh_pixels : (my, mx), pixels used per mesh after clipping; 0 where the mesh was filled from neighbours
-    shape : (ny, nx) of the frame
-    box_px : the mesh size asked for; ``step_px`` is the true one
-    """
-
-    mesh: NDArray[np.float64]
-    mesh_rms: NDArray[np.float64]
-    mesh_pixels: NDArray[np.int32]
-    shape: tuple[int, int]
-    box_px: int
-
-    @property
-    def step_px(self) -> tuple[float, float]:
-        """True size of a mesh in y and x, pixels."""
-        return self.shape[0] / self.mesh.shape[0], self.shape[1] / self.mesh.shape[1]
-
-    @property
-    def median(self) -> float:
-        """Median level, electron."""
-        return float(np.median(self.mesh))
-
-    @property
-    def rms_median(self) -> float:
-        """Median rms, electron."""
-        return float(np.median(self.mesh_rms))
-
-    def level_map(self) -> NDArray[np.float32]:
-        """Level at every pixel, (ny, nx), electron."""
-        return self._render(_extend_linearly(self.mesh), None)
-
-    def rms_map(self) -> NDArray[np.float32]:
-        """One sigma at every pixel, (ny, nx), electron; never below the lowest mesh."""
-        rms = self._render(np.pad(self.mesh_rms, 2, mode="edge"), None)
-        return np.maximum(rms, np.float32(self.mesh_rms.min()), out=rms)
-
-    def subtract_from(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ``data`` minus the level map in one pass, (ny, nx), electron; ``data`` stays as it is."""
-        if data.shape != self.shape:
-            raise ValueError(f"background of a {self.shape} frame, data are {data.shape}")
-        return self._render(_extend_linearly(self.mesh), np.ascontiguousarray(data, dtype=np.float32))
-
-    def level_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Level at positions, (n,), electron; positions outside the frame give the value at its edge."""
-        return self._at(_extend_linearly(self.mesh), x, y)
-
-    def rms_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """One sigma at positions, (n,), electron; positions outside the frame give the value at its edge."""
-        return np.maximum(self._at(np.pad(self.mesh_rms, 2, mode="edge"), x, y), self.mesh_rms.min())
-
-    def pixels_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Pixels that made the level of the mesh at positions, (n,); at least 1."""
-        step_y, step_x = self.step_px
-        j = np.clip((np.asarray(y) + 0.5) // step_y, 0, self.mesh.shape[0] - 1).astype(np.intp)
-        i = np.clip((np.asarray(x) + 0.5) // step_x, 0, self.mesh.shape[1] - 1).astype(np.intp)
-        return np.maximum(self.mesh_pixels[j, i], 1)
-
-    def _render(self, nodes: NDArray[np.float64], data: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Map of padded nodes, or data minus that map."""
-        out = np.empty(self.shape, np.float32)
-        _background.render(np.ascontiguousarray(nodes), *self.step_px, data, out)
-        return out
-
-    def _at(self, nodes: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Cubic interpolation of padded nodes at scattered positions."""
-        step_y, step_x = self.step_px
-        v = (np.clip(np.asarray(y, np.float64), 0, self.shape[0] - 1) + 0.5) / step_y - 0.5
-        u = (np.clip(np.asarray(x, np.float64), 0, self.shape[1] - 1) + 0.5) / step_x - 0.5
-        j, i = np.floor(v).astype(np.intp), np.floor(u).astype(np.intp)
-        wy, wx = _cubic_weights(v - j), _cubic_weights(u - i)
-        k = np.arange(4)
-        values = nodes[(j[..., None] + 1 + k)[..., :, None], (i[..., None] + 1 + k)[..., None, :]]
-        return np.einsum("...j,...i,...ji->...", wy, wx, values)
 
 
 def estimate_background(
@@ -217,7 +135,7 @@ def mark_sources(
     if data.shape != background.shape:
         raise ValueError(f"background of a {background.shape} frame, data are {data.shape}")
     out = np.zeros(data.shape, np.uint8)
-    nodes = np.ascontiguousarray(_extend_linearly(background.mesh))
+    nodes = np.ascontiguousarray(extend_linearly(background.mesh))
     pixels = np.ascontiguousarray(data, dtype=np.float32)
     _background.mark_sources(pixels, nodes, background.mesh_rms, *background.step_px, threshold, grow_px, out)
     return out.view(np.bool_)
@@ -305,36 +223,6 @@ def _filter_level(mesh: NDArray[np.float64], size: int) -> NDArray[np.float64]:
         return np.asarray(median_filter(mesh, size, mode="nearest"))
     padded = np.pad(mesh, half, mode="reflect", reflect_type="odd")
     return np.asarray(median_filter(padded, size)[half:-half, half:-half])
-
-
-def _extend_linearly(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Two nodes on every side, continuing the slope: a gradient then reaches the edge unbent."""
-    return np.pad(mesh, 2, mode="reflect", reflect_type="odd") if min(mesh.shape) > 2 else _extend_small(mesh)
-
-
-def _extend_small(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same for meshes of one or two nodes along an axis."""
-    for axis in (0, 1):
-        first, last = np.take(mesh, [0], axis), np.take(mesh, [-1], axis)
-        if mesh.shape[axis] > 1:
-            low, high = first - np.take(mesh, [1], axis), last - np.take(mesh, [-2], axis)
-        else:
-            low = high = np.zeros_like(first)
-        mesh = np.concatenate([first + 2 * low, first + low, mesh, last + high, last + 2 * high], axis)
-    return mesh
-
-
-def _cubic_weights(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of the four nodes around a phase t in 0..1 (Catmull-Rom), last axis 4."""
-    return np.stack(
-        [
-            ((-0.5 * t + 1.0) * t - 0.5) * t,
-            (1.5 * t - 2.5) * t * t + 1.0,
-            ((-1.5 * t + 2.0) * t + 0.5) * t,
-            (0.5 * t - 0.5) * t * t,
-        ],
-        axis=-1,
-    )
 
 
 def _digitisation(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:

@@ -187,9 +187,11 @@ def sparse_cosmic_rays(
         """Median level and variance of the good pixels, for hits without any good neighbour."""
         good = bad == 0
         level = _lower_median(data[good])
-        return level, level + np.float32(read_noise_e) ** 2 if variance is None else _lower_median(variance[good])
+        if variance is None:
+            return level, float(np.float32(level) + np.float32(read_noise_e) * np.float32(read_noise_e))
+        return level, _lower_median(variance[good])
 
-    level = np.float32(saturation_e)
+    saturation = float(np.float32(saturation_e))
     rounds = _cosmic_rays.lacosmic(
         cleaned,
         start,
@@ -197,11 +199,11 @@ def sparse_cosmic_rays(
         hit,
         options.medians == "full",
         options.sigclip,
-        np.float32(options.sigfrac) * np.float32(options.sigclip),
+        float(np.float32(options.sigfrac) * np.float32(options.sigclip)),
         options.objlim,
         options.niter,
-        level,
-        np.float32(float(level) / SATURATED_CORE_SHARE),
+        saturation,
+        saturation / SATURATED_CORE_SHARE,
         options.cleantype == "medmask",
         fallback,
     )

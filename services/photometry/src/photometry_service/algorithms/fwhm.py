@@ -100,8 +100,8 @@ def measure_marginals(
     """
     out = np.empty((len(x), 4))
     plane = np.zeros(data.shape, np.uint8) if mask is None else np.ascontiguousarray(mask).view(np.uint8)
-    pixels = [np.ascontiguousarray(np.rint(np.where(np.isfinite(p), p, -1e6)), dtype=np.int32) for p in (x, y)]
-    _fwhm.marginal_gaussians(np.ascontiguousarray(data, dtype=np.float32), plane, *pixels, half_px, out)
+    column, row = (np.ascontiguousarray(np.rint(np.where(np.isfinite(p), p, -1e6)), dtype=np.int32) for p in (x, y))
+    _fwhm.marginal_gaussians(np.ascontiguousarray(data, dtype=np.float32), plane, column, row, half_px, out)
     out[:, 2:] *= FWHM_PER_SIGMA
     return out
 
