@@ -188,7 +188,7 @@ def moffat_table(
     ----------
     fwhm_px : pixel, geometric mean of the axes, before integration over the pixel
     beta : exponent, above 1
-    e1, e2 : ellipticity along the axes and the diagonals
+    e1, e2 : ellipticity, positive e1 elongates along x, positive e2 along x = y
     reach_px : pixel
     oversampling : samples per pixel
 

@@ -23,7 +23,7 @@ class MoffatShape:
     ----------
     fwhm_px : pixel, geometric mean of the axes, before integration over the pixel
     beta : exponent
-    e1, e2 : ellipticity along the axes and the diagonals
+    e1, e2 : ellipticity, positive e1 elongates along x, positive e2 along x = y
     stars : number of stars that it was fitted to
     """
 

@@ -177,8 +177,8 @@ def parallactic_angle_deg(
     hour, dec, lat = _hour_angle(ra_deg, mjd, longitude_deg), math.radians(dec_deg), math.radians(latitude_deg)
     across = math.cos(lat) * math.sin(hour)
     along = math.sin(lat) * math.cos(dec) - math.cos(lat) * math.sin(dec) * math.cos(hour)
-    # The zenith lies west of a star that has passed the meridian (positive hour angle).
-    return math.degrees(math.atan2(-across, along))
+    # A star that has passed the meridian (positive hour angle) has the zenith to its east.
+    return math.degrees(math.atan2(across, along))
 
 
 def _hour_angle(ra_deg: float, mjd: float, longitude_deg: float) -> float:

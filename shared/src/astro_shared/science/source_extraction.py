@@ -37,7 +37,7 @@ class ExtractionFlag(IntFlag):
     SATURATED  has a saturated pixel in its core
     MASKED     has masked pixels in its core
     SHARP      half-light radius below the stellar locus: cosmic ray, hot pixel
-    EXTENDED   half-light radius above the stellar locus: galaxy, nebula, trail
+    EXTENDED   half-light radius above the stellar locus, or elongated: galaxy, trail, track
     MOVED      the refined centroid lies too far from the barycentre, or failed
     ========== ==============================================================
     """
@@ -63,6 +63,7 @@ class ExtractionOptions:
     relaxed_sigma, relaxed_pixels : threshold of the extraction on the smoothed image, and least area
     deblend_contrast : of SEP
     locus_low, locus_high : half-light radius in units of the stellar median outside which a source is no star
+    max_elongation : axis ratio in units of the stellar median above which a clear source (S/N > 20) is no star
     max_move_px : pixel, largest way of a centroid from the barycentre
     psf_below_fwhm_px : pixel, below it the image is undersampled and every centroid is a PSF fit
     psf_above_snr : PSF fits of brighter stars, when ``psf_for_bright``
@@ -78,6 +79,7 @@ class ExtractionOptions:
     deblend_contrast: float = 0.005
     locus_low: float = 0.65
     locus_high: float = 1.6
+    max_elongation: float = 1.6
     max_move_px: float = 1.0
     psf_below_fwhm_px: float = 2.4
     psf_above_snr: float = 300.0
@@ -165,7 +167,7 @@ def extract_sources(
     image[bad] = np.float32(np.median(image[~bad]))
     background = sep.Background(image, mask=bad | saturated, bw=options.mesh_px, bh=options.mesh_px)
     background.subfrom(image)
-    rms = background.rms()
+    rms = np.maximum(background.rms(), np.float32(1e-6 * background.globalrms))
     if not background.globalrms > 0:
         return _empty()
     found = _extract(image, rms, bad, options)
@@ -214,6 +216,10 @@ def _refine(
     flux, flux_err, _ = sep.sum_circle(image, x0, y0, 2.5 * locus, err=rms, gain=1.0, subpix=5)
     flux_err = np.maximum(flux_err, 1e-6)
     snr = flux / flux_err
+    ratio = found["a"] / np.maximum(found["b"], 0.3)
+    sample = ratio[strict & (flags == 0)]
+    if sample.size:
+        flags[(ratio > options.max_elongation * np.median(sample)) & (snr > 20.0)] |= ExtractionFlag.EXTENDED
     clean = strict & (flags == 0)
     places, fitted, fwhm = _centroids(image, x0, y0, variance, snr, bad | saturated, clean, locus, options)
     moved = ~(np.hypot(places.x - x0, places.y - y0) <= options.max_move_px)

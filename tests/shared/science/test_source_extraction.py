@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import sep
+from scipy.spatial import cKDTree
+
+from astro_shared.science.psf_shape import fit_moffat
+from astro_shared.science.source_extraction import ExtractionFlag, ExtractionOptions, extract_sources
+from astro_shared.testing.frames import SimulatedFrame, simulate_frame
+from astro_shared.testing.optics import Camera, PointSpread
+
+
+@pytest.fixture(scope="module")
+def frame() -> SimulatedFrame:
+    return simulate_frame(21, n_stars=700, camera=Camera(shape=(900, 1000)))
+
+
+def matched(frame: SimulatedFrame, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the truth with a source within a pixel, and the rows of these sources."""
+    distance, row = cKDTree(np.stack([x, y], 1)).query(np.stack([frame.truth["x"], frame.truth["y"]], 1))
+    found = np.flatnonzero(distance < 1.0)
+    return found, row[found]
+
+
+def test_finds_the_stars_with_true_errors(frame: SimulatedFrame) -> None:
+    found = extract_sources(frame.data_e, saturation_e=0.95 * 55000 * 1.5)
+    truth, row = matched(frame, found.x, found.y)
+    stars = frame.truth
+    bright = (stars["snr"] > 15) & stars["isolated"] & ~stars["saturated"]
+    inside = (stars["x"] > 10) & (stars["x"] < 989) & (stars["y"] > 10) & (stars["y"] < 889)
+    assert np.isin(np.flatnonzero(bright & inside), truth).mean() > 0.97
+    good = found.usable[row] & bright[truth]
+    dx = (found.x[row] - stars["x"][truth])[good] / np.sqrt(found.covariance[row, 0, 0][good])
+    dy = (found.y[row] - stars["y"][truth])[good] / np.sqrt(found.covariance[row, 1, 1][good])
+    pulls = np.concatenate([dx, dy])
+    # Median absolute pull of a unit Gaussian is 0.6745; some 400 pulls know it to 6 per cent.
+    assert 1.4826 * np.median(np.abs(pulls)) == pytest.approx(1.0, abs=0.15)
+    assert found.fwhm_px == pytest.approx(3.2, abs=0.15)
+
+
+def test_strict_list_is_that_of_a_strict_extraction(frame: SimulatedFrame) -> None:
+    image = frame.data_e.copy()
+    background = sep.Background(image, bw=128, bh=128)
+    background.subfrom(image)
+    literal = sep.extract(image, 5.0, err=background.rms(), minarea=5, deblend_cont=0.005, filter_kernel=None)
+    found = extract_sources(frame.data_e)
+    tree = cKDTree(np.stack([found.x, found.y], 1)[found.strict])
+    again = tree.query(np.stack([literal["x"], literal["y"]], 1))[0] < 2.0
+    # They may differ in stars at the very threshold and in deblended pieces.
+    assert again.mean() > 0.95
+    assert found.strict.sum() == pytest.approx(len(literal), rel=0.05)
+
+
+def test_undersampled_frames_get_psf_centroids() -> None:
+    frame = simulate_frame(22, n_stars=500, camera=Camera(shape=(700, 700), psf=PointSpread(fwhm_px=1.7)))
+    found = extract_sources(frame.data_e)
+    assert found.position_kind == "psf" and found.fwhm_px == pytest.approx(1.7, abs=0.1)
+
+
+def test_cosmic_rays_and_saturated_stars_stay_out_of_the_fit(frame: SimulatedFrame) -> None:
+    found = extract_sources(frame.data_e, saturation_e=20000.0)
+    saturated = (found.flags & ExtractionFlag.SATURATED) != 0
+    assert saturated.any() and not found.usable[saturated].any()
+    near_cosmic = frame.cosmic_ray_mask[np.rint(found.y).astype(int), np.rint(found.x).astype(int)]
+    far = cKDTree(np.stack([frame.truth["x"], frame.truth["y"]], 1)).query(np.stack([found.x, found.y], 1))[0] > 5
+    # Long tracks can have the half-light radius of a star; the match with the sky leaves those out.
+    assert found.usable[near_cosmic & far].mean() < 0.1
+
+
+def test_odd_images_give_no_sources_and_no_exception() -> None:
+    assert len(extract_sources(np.zeros((64, 64), np.float32))) == 0
+    assert len(extract_sources(np.full((64, 64), np.nan, np.float32))) == 0
+    noise = np.random.default_rng(1).normal(100, 5, (200, 200)).astype(np.float32)
+    noise[10:20, 10:20] = np.nan
+    assert len(extract_sources(noise, options=ExtractionOptions(relaxed_sigma=5.0))) == 0
+
+
+def test_input_is_not_modified(frame: SimulatedFrame) -> None:
+    image = frame.data_e
+    before = image.copy()
+    extract_sources(image)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_shape_of_the_stars_is_recovered() -> None:
+    psf = PointSpread(fwhm_px=2.6, beta=3.0, fwhm_variation=0.0, ellipticity=0.06, ellipticity_variation=0.0)
+    frame = simulate_frame(23, n_stars=400, camera=Camera(shape=(700, 700), psf=psf))
+    image = frame.data_e - np.float32(np.median(frame.data_e))
+    stars = frame.truth[(frame.truth["snr"] > 50) & frame.truth["isolated"] & ~frame.truth["saturated"]]
+    shape = fit_moffat(image, np.array(stars["x"]), np.array(stars["y"]), np.full(len(stars), 345.0))
+    assert shape is not None
+    assert shape.fwhm_px == pytest.approx(2.6, rel=0.02)
+    assert shape.beta == pytest.approx(3.0, rel=0.12)
+    # The simulator's positive e1 is elongation along y, ours along x.
+    assert shape.e1 == pytest.approx(-0.06, abs=0.01) and shape.e2 == pytest.approx(0.0, abs=0.01)
+
+
+def test_shape_needs_whole_stars() -> None:
+    assert fit_moffat(np.zeros((30, 30), np.float32), np.array([1.0]), np.array([1.0]), np.array([1.0])) is None
