@@ -198,6 +198,7 @@ def test_undersampled_stars_keep_their_cores(fwhm, expect_warning, medians):
     assert clear.sum() > 40
     assert flagged.sum() <= 0.02 * clear.sum()
     assert bool(found.warnings) == expect_warning
+    assert found.fwhm_guess_px == pytest.approx(fwhm, rel=0.12)
 
 
 def test_small_frames_come_back_untouched():

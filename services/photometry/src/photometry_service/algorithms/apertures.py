@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from photometry_service.algorithms import _apertures
-from photometry_service.algorithms.background import Background
+from photometry_service.algorithms.background_map import Background
+from photometry_service.algorithms.crowding import neighbour_share
 from photometry_service.algorithms.noise import sum_variance
 from photometry_service.domain.flags import SourceFlag
 
@@ -21,6 +22,7 @@ __all__ = [
     "AperturePhotometry",
     "OwnModels",
     "aperture_photometry",
+    "neighbour_share",
     "pixel_state",
 ]
 

@@ -87,6 +87,7 @@ class CosmicRays:
     rounds : rounds made; 0 when the engine does not say
     options : the parameters used, after the guard for undersampled stars
     warnings : sentences
+    fwhm_guess_px : width of the stars on the cleaned frame, NaN where not asked for or without stars
     """
 
     mask: NDArray[np.bool_]
@@ -94,6 +95,7 @@ class CosmicRays:
     rounds: int
     options: CosmicRayOptions
     warnings: tuple[str, ...] = ()
+    fwhm_guess_px: float = float("nan")
 
     @property
     def count(self) -> int:
@@ -122,13 +124,13 @@ def remove_cosmic_rays(frame: Frame, options: CosmicRayOptions | None = None) ->
     fwhm_px = guess_fwhm(probe.cleaned, frame.mask | probe.mask, saturation=frame.saturation_e)
     cautious = replace(options, objlim=max(options.objlim, UNDERSAMPLED_OBJLIM), medians="full")
     if not fwhm_px < UNDERSAMPLED_FWHM_PX or options == cautious:
-        return found
+        return replace(found, fwhm_guess_px=fwhm_px)
     warning = (
         f"stars are undersampled (FWHM about {fwhm_px:.1f} px): cosmic rays searched with full medians and "
         f"objlim {cautious.objlim:g} instead of {options.medians} medians and {options.objlim:g}"
     )
     found = _find_in(frame, cautious)
-    return replace(found, warnings=(*found.warnings, warning))
+    return replace(found, warnings=(*found.warnings, warning), fwhm_guess_px=fwhm_px)
 
 
 def find_cosmic_rays(
