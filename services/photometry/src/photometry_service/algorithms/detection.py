@@ -21,18 +21,21 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from photometry_service.algorithms import _detection
+from photometry_service.algorithms.psf_model import MARGIN_PX, psf_stamp
 from photometry_service.algorithms.shape_statistics import gaussian_kernel
-from photometry_service.domain.psf import FloatArray, Sources
+from photometry_service.domain.psf import FloatArray, PsfModel, Sources
 
 __all__ = [
     "MatchedFilter",
     "detect_sources",
     "filter_flux",
+    "filter_of_psf",
     "gaussian_filter",
     "matched_filter",
     "maxima",
     "merge_saturated",
     "snr_map",
+    "start_flux",
 ]
 
 FloatImage = NDArray[np.float32]
@@ -97,6 +100,12 @@ def matched_filter(kernel: FloatArray) -> MatchedFilter:
     return MatchedFilter(separable, along_y, along_x, variance_y, variance_x)
 
 
+def filter_of_psf(psf: PsfModel) -> MatchedFilter:
+    """Matched filter of a PSF: its central stamp out to 1.25 FWHM of the major axis."""
+    half = int(np.clip(round(1.25 * psf.major_fwhm_px), 2, min(LARGEST_HALF_PX, psf.half_px - MARGIN_PX)))
+    return matched_filter(psf_stamp(psf, half))
+
+
 def snr_map(
     image: FloatImage,
     rms: FloatImage,
@@ -158,6 +167,13 @@ def filter_flux(
     y, x = np.ascontiguousarray(y, dtype=np.intp), np.ascontiguousarray(x, dtype=np.intp)
     _detection.filter_flux(image, mask, kernel.kernel, y, x, out)
     return out
+
+
+def start_flux(image: FloatImage, unusable: Mask, kernel: MatchedFilter, x: FloatArray, y: FloatArray) -> FloatArray:
+    """(n,): filter flux at the pixels nearest to positions on the frame; 0 where no pixel is usable."""
+    iy = np.clip(np.rint(y), 0, image.shape[0] - 1).astype(np.intp)
+    ix = np.clip(np.rint(x), 0, image.shape[1] - 1).astype(np.intp)
+    return np.nan_to_num(filter_flux(image, unusable, kernel, iy, ix).astype(np.float64))
 
 
 def detect_sources(

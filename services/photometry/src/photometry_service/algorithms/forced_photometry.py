@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from photometry_service.algorithms.detection import filter_of_psf, start_flux
 from photometry_service.algorithms.fit_frame import fit_frame
 from photometry_service.algorithms.psf_fit import FitOptions, PsfFit, fit_psf
 from photometry_service.algorithms.psf_model import evaluate_psf
@@ -105,7 +106,8 @@ def measure_forced(
     usable &= (np.nan_to_num(x, nan=nx) < nx - 0.5) & (np.nan_to_num(y, nan=ny) < ny - 0.5)
     others = _others(known, x[usable], y[usable], options.replaces_fwhm * psf.fwhm_px)
     all_x, all_y = np.concatenate([x[usable], others[0]]), np.concatenate([y[usable], others[1]])
-    start = np.concatenate([np.zeros(int(usable.sum())), others[2] / frame.unit])
+    guess = start_flux(frame.data, frame.state, filter_of_psf(psf), x[usable], y[usable])
+    start = np.concatenate([guess, others[2] / frame.unit])
     fit = fit_psf(frame, psf, all_x, all_y, start, options.fit, fit_position=False)
     return _collect(fit, usable, x, y, frame.unit, frame.shape, psf, options)
 

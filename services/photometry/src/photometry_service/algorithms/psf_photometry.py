@@ -13,27 +13,28 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from photometry_service.algorithms.detection import (
-    LARGEST_HALF_PX,
     MatchedFilter,
     detect_sources,
-    matched_filter,
+    filter_of_psf,
     snr_map,
+    start_flux,
 )
 from photometry_service.algorithms.first_look import FIRST_FWHM_PX, FirstLook, first_look
 from photometry_service.algorithms.fit_frame import FitFrame, fit_frame
 from photometry_service.algorithms.psf_build import PsfBuildOptions, build_psf
 from photometry_service.algorithms.psf_fit import FitOptions, PsfFit, fit_psf
-from photometry_service.algorithms.psf_model import psf_stamp
 from photometry_service.algorithms.psf_stars import StarSelection, select_psf_stars
 from photometry_service.algorithms.residual_detection import ResidualDetectionOptions, find_companions
 from photometry_service.algorithms.shape_statistics import shape_statistics
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry, PsfSummary, Sources
 
-__all__ = ["MeasureOptions", "ResidualBackground", "empty_photometry", "filter_of_psf", "measure_psf"]
+__all__ = ["MeasureOptions", "ResidualBackground", "empty_photometry", "measure_psf"]
 
 FloatImage = NDArray[np.float32]
-NOT_CONVERGED_TOLERANCES = 10.0
+UNSETTLED_PX, UNSETTLED_SIGMA = 0.03, 0.3
+"""A fit whose last step exceeds both, in pixels and in errors of x, did not converge."""
+PRUNING_ROUNDS = 3
 
 
 class ResidualBackground(Protocol):
@@ -128,7 +129,8 @@ def measure_psf(
     buffer = np.empty_like(frame.data)
     snr = snr_map(frame.data, frame.rms, kernel, frame.bad, out=buffer)
     found = detect_sources(frame.data, snr, kernel, frame.bad, options.threshold, frame.saturated)
-    fit = fit_psf(frame, psf, found.x, found.y, found.flux, options.fit)
+    start = np.fmax(found.flux, start_flux(frame.data, frame.state, kernel, found.x, found.y))
+    fit = fit_psf(frame, psf, found.x, found.y, start, options.fit)
     measured = _Measured(fit, found, np.zeros(len(found), dtype=bool))
     crowded = len(found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
     remeasure = remeasure_background if crowded else None
@@ -150,12 +152,6 @@ def measure_psf(
         weight_floor=options.fit.weight_floor,
     )
     return _finished(frame, psf, measured, options, summary)
-
-
-def filter_of_psf(psf: PsfModel) -> MatchedFilter:
-    """Matched filter of a PSF: its central stamp out to 1.25 FWHM of the major axis."""
-    half = int(np.clip(round(1.25 * psf.major_fwhm_px), 2, min(LARGEST_HALF_PX, psf.half_px - 3)))
-    return matched_filter(psf_stamp(psf, half))
 
 
 def empty_photometry(residual: FloatImage, psf: PsfModel | None = None) -> PsfPhotometry:
@@ -228,13 +224,19 @@ def _not_point_like(fit: PsfFit) -> NDArray[np.bool_]:
 
 
 def _without_failures(frame: FitFrame, psf: PsfModel, measured: _Measured, options: MeasureOptions) -> _Measured:
-    """Drop sources that their fit does not confirm, and fit the others without them."""
-    fit, found = measured.fit, measured.found
-    keep = _holds(fit, options)
-    if keep.all() or not keep.any():
-        return measured
-    again = _refit(frame, psf, fit.x[keep], fit.y[keep], fit.flux[keep], options)
-    return _Measured(again, found.take(keep), measured.from_residual[keep], int((~keep).sum()))
+    """Drop sources that their fit does not confirm, and fit the others without them, until all hold."""
+    for _ in range(PRUNING_ROUNDS):
+        fit = measured.fit
+        keep = _holds(fit, options)
+        if keep.all() or not keep.any():
+            break
+        measured = _Measured(
+            fit=_refit(frame, psf, fit.x[keep], fit.y[keep], fit.flux[keep], options),
+            found=measured.found.take(keep),
+            from_residual=measured.from_residual[keep],
+            dropped=measured.dropped + int((~keep).sum()),
+        )
+    return measured
 
 
 def _finished(
@@ -289,7 +291,7 @@ def _flags(frame: FitFrame, psf: PsfModel, measured: _Measured, options: FitOpti
             (fit.x < reach - 0.5) | (fit.y < reach - 0.5) | (fit.x > nx - reach - 0.5) | (fit.y > ny - reach - 0.5)
         ),
         SourceFlag.STAMP_INCOMPLETE: fit.missing > 0,
-        SourceFlag.NOT_CONVERGED: fit.last_step_px > NOT_CONVERGED_TOLERANCES * options.tolerance_px,
+        SourceFlag.NOT_CONVERGED: fit.last_step_px > np.fmax(UNSETTLED_PX, UNSETTLED_SIGMA * np.sqrt(fit.x_var)),
         SourceFlag.SHIFTED: np.hypot(fit.x - found.x, fit.y - found.y) > psf.fwhm_px,
         SourceFlag.NOT_POINT_LIKE: _not_point_like(fit),
         SourceFlag.FOUND_ON_RESIDUAL: measured.from_residual,
