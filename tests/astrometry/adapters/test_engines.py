@@ -117,7 +117,7 @@ def test_star_positions_of_an_index_agree_with_tycho(indexes):
     sky = IndexSkyStars(indexes).load()
     apart = np.hypot(sky.ra_deg - 88.79294, sky.dec_deg - 7.40706) * 3600
     assert apart.min() < 1.0 and sky.mag[np.argmin(apart)] < 1
-    assert (np.diff(sky.mag[:1000]) >= 0).all() and len(sky) > 100_000
+    assert (np.diff(sky.dec_deg) >= 0).all() and len(sky) > 100_000
 
 
 # ---- what is missing is said

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solving import EngineAnswer, EngineStatus, SolveHints
-from astrometry_service.domain.star_lists import SkyStars, StarList
+from astrometry_service.domain.star_lists import SkyMap, StarList
 
 __all__ = ["AllSkyStars", "ReferenceCatalogue", "ReferenceCone", "SolveEngine"]
 
@@ -58,8 +58,8 @@ class ReferenceCatalogue(Protocol):
 class AllSkyStars(Protocol):
     """A local list of bright stars all over the sky, for fields without any pointing."""
 
-    def load(self) -> SkyStars | None:
-        """The whole list, or None when there is none here."""
+    def load(self) -> SkyMap | None:
+        """The whole list, or None when there is none here. May be called often: it is read once."""
         ...
 
 

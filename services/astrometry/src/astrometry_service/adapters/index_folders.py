@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from astrometry_service.domain.star_lists import SkyStars
+from astrometry_service.domain.star_lists import SkyMap
 
 __all__ = ["STANDARD_FOLDERS", "IndexFile", "IndexScan", "IndexSkyStars", "find_indexes", "read_index_stars"]
 
@@ -162,17 +162,16 @@ class IndexSkyStars:
     def __init__(self, files: Sequence[IndexFile]) -> None:
         whole_sky = [file for file in files if file.healpix == -1]
         self._file = max(whole_sky, key=lambda file: file.stars, default=None)
-        self._stars: SkyStars | None = None
+        self._stars: SkyMap | None = None
 
     @property
     def path(self) -> Path | None:
         """The file, or None when no index covers the whole sky."""
         return self._file.path if self._file else None
 
-    def load(self) -> SkyStars | None:
-        """Every star, brightest first."""
+    def load(self) -> SkyMap | None:
+        """Every star with a magnitude, in order of declination."""
         if self._stars is None and self._file is not None:
-            ra, dec, mag = read_index_stars(self._file.path)
-            if np.isfinite(mag).any():
-                self._stars = SkyStars.from_columns(ra, dec, mag.astype(np.float64))
+            stars = SkyMap.from_columns(*read_index_stars(self._file.path))
+            self._stars = stars if len(stars) else None
         return self._stars

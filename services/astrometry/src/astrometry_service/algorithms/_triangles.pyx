@@ -156,17 +156,19 @@ cdef class TriangleSearch:
         self.checks = 0
         self.best_score = HOPELESS
 
-    def advance(self, double[:, ::1] passed, long long check_limit, int vertex_limit):
+    def advance(self, double[:, ::1] passed, long long work_limit, int vertex_limit):
         """Go on until some hypothesis passes the quick check; returns how many rows of ``passed`` were written.
 
         A row: alpha (real, imaginary), beta (real, imaginary), parity, log-odds, centre x and y and longest side of
-        the image triangle. Ends, with 0, at ``vertex_limit``, at the last vertex, or when the limits of triangles or
-        checks are used up. All triangles of one catalogue vertex are gone through before it returns.
+        the image triangle. Ends, with 0, at ``vertex_limit``, at the last vertex, at the limit of triangles, or when
+        this call has done ``work_limit`` of work: triangles plus ten times the checks. All triangles of one catalogue
+        vertex are gone through before it returns.
         """
         cdef int found = 0
+        cdef long long begin = self.triangles + 10 * self.checks
         with nogil:
             while self.vertex < self.catalogue_vertices and self.vertex < vertex_limit:
-                if self.triangles >= self.triangle_limit or self.checks >= check_limit:
+                if self.triangles >= self.triangle_limit or self.triangles + 10 * self.checks - begin >= work_limit:
                     break
                 found = self._vertex(self.vertex, passed)
                 self.vertex += 1

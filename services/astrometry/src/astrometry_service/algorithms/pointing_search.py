@@ -30,6 +30,8 @@ WIDEST_DISC_DEG = 6.0
 # The widest factor between nominal and true scale that one call of the matcher takes well.
 FACTOR_PER_CALL = 2.0
 SCALE_KNOWN_FACTOR = 1.1
+# Steps of an unknown scale are tried from this field width outwards.
+TYPICAL_WIDTH_DEG = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,14 @@ class SearchOptions:
     widths_per_disc : pointing error covered by one disc, in field widths, with the scale known
     widths_per_disc_free : the same with the scale free by more than 10 per cent
     max_discs : end of the search
-    budget : quick checks of the matcher over the whole search
+    budget : of the matcher over the whole search, in quick checks
     match : options of every call of the matcher; its own budget is for one disc
     """
 
     widths_per_disc: float = 6.0
     widths_per_disc_free: float = 3.0
     max_discs: int = 500
-    budget: int = 60_000_000
+    budget: int = 40_000_000
     match: MatchOptions = field(default_factory=MatchOptions)
 
 
@@ -107,7 +109,7 @@ def search_around(
     """
     opts = options or SearchOptions()
     spent, discs, best, reached = 0, 0, NoMatch(("nothing was searched",)), 0.0
-    for step in scale_steps(scale):
+    for step in scale_steps(scale, TYPICAL_WIDTH_DEG / max(shape)):
         error = _disc_error(step, shape, radius_deg, opts)
         reach = 0.5 * math.hypot(*shape) * step.high_deg + error
         for centre_ra, centre_dec, distance in disc_centres(ra_deg, dec_deg, radius_deg, error):
@@ -123,19 +125,19 @@ def search_around(
             if isinstance(result, StartMatch):
                 return SearchOutcome(result, reference, discs, reached)
             best = result if result.best_log_odds > best.best_log_odds or best.best_log_odds == NOT_A_MATCH else best
-            spent += result.hypotheses
+            spent += result.spent
             if spent >= opts.budget or discs >= opts.max_discs or (should_stop is not None and should_stop()):
                 return SearchOutcome(replace(best, stopped=True), None, discs, reached)
     return SearchOutcome(best, None, discs, reached)
 
 
-def scale_steps(scale: ScaleRange) -> list[ScaleRange]:
-    """Cut a range of scales into equal steps of at most a factor 4, the middle ones first."""
+def scale_steps(scale: ScaleRange, first_deg: float | None = None) -> list[ScaleRange]:
+    """Cut a range of scales into equal steps of at most a factor 4, those near ``first_deg`` (or the middle) first."""
     span = math.log(scale.high_deg / scale.low_deg)
     count = max(1, math.ceil(span / (2.0 * math.log(FACTOR_PER_CALL)) - 1e-9))
     edges = scale.low_deg * np.exp(np.linspace(0.0, span, count + 1))
     steps = [ScaleRange(float(low), float(high)) for low, high in itertools.pairwise(edges)]
-    middle = math.log(scale.nominal_deg)
+    middle = math.log(min(max(first_deg or scale.nominal_deg, scale.low_deg), scale.high_deg))
     return sorted(steps, key=lambda step: round(abs(math.log(step.nominal_deg) - middle), 9))
 
 
@@ -152,12 +154,13 @@ def disc_centres(
     """Centres of overlapping discs that cover a circle on the sky, nearest first: (ra, dec, distance), deg."""
     yield ra_deg % 360.0, dec_deg, 0.0
     spacing = DISC_SPACING * disc_deg
-    ring = 1
-    while (ring - 0.5) * spacing < radius_deg - 0.1 * disc_deg and ring * spacing < 179.0:
+    ring, covered = 1, disc_deg
+    while covered < radius_deg - 0.1 * disc_deg and ring * spacing < 179.0:
         distance = ring * spacing
         around = max(6, math.ceil(2.0 * math.pi * math.sin(math.radians(distance)) / math.radians(spacing)))
         for number in range(around):
             yield (*_offset(ra_deg, dec_deg, distance, 2.0 * math.pi * (number + 0.5 * (ring % 2)) / around), distance)
+        covered = (ring + 0.5) * spacing
         ring += 1
 
 

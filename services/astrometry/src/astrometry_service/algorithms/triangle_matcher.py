@@ -19,7 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrometry_service.algorithms.match_verification import Verification
-from astrometry_service.algorithms.triangle_options import CHECKS_PER_VERIFICATION, Attempt, MatchOptions
+from astrometry_service.algorithms.triangle_options import (
+    CHECKS_PER_VERIFICATION,
+    TRIANGLES_PER_CHECK,
+    Attempt,
+    MatchOptions,
+)
 from astrometry_service.algorithms.triangle_passes import (
     MIN_STARS,
     Band,
@@ -114,16 +119,17 @@ class _Search:
 
     def __init__(self, frame: Frame, options: MatchOptions, should_stop: Callable[[], bool]) -> None:
         self.frame, self.options, self.should_stop = frame, options, should_stop
-        self.checks = self.verified = 0
+        self.checks = self.verified = self.triangles = 0
         self.best = self.best_quick = NOT_A_MATCH
         self.best_refusal = self.stopped = ""
 
     def run(self, one: TrianglePass, part: float) -> Verification | None:
         """Go on with a pass until a hypothesis is accepted or the part is done."""
         while not self._out_of_budget():
-            before = one.checks
+            before, triangles_before = one.checks, one.triangles
             block = one.next_block(part, self.options.budget - self._spent())
             self.checks += one.checks - before
+            self.triangles += one.triangles - triangles_before
             self.best_quick = max(self.best_quick, one.best_score)
             if not block:
                 return None
@@ -143,7 +149,7 @@ class _Search:
         return None
 
     def _spent(self) -> int:
-        return self.checks + CHECKS_PER_VERIFICATION * self.verified
+        return self.checks + self.triangles // TRIANGLES_PER_CHECK + CHECKS_PER_VERIFICATION * self.verified
 
     def _out_of_budget(self) -> bool:
         if self._spent() >= self.options.budget:
@@ -162,7 +168,7 @@ class _Search:
         if self.stopped:
             reasons.append(self.stopped)
         best = max(self.best, min(self.best_quick, self.options.passing))
-        return NoMatch(tuple(reasons), best, self.checks, self.verified, bool(self.stopped))
+        return NoMatch(tuple(reasons), best, self.checks, self.verified, bool(self.stopped), self._spent())
 
 
 def _start(

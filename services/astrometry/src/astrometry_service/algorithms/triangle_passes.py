@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from astrometry_service.algorithms._triangles import TriangleSearch
 from astrometry_service.algorithms.match_verification import ReferenceField, Verification, verify_prediction
 from astrometry_service.algorithms.star_grid import StarGrid
-from astrometry_service.algorithms.triangle_options import Attempt, MatchOptions
+from astrometry_service.algorithms.triangle_options import TRIANGLES_PER_CHECK, Attempt, MatchOptions
 from astrometry_service.algorithms.triangle_tables import image_triangles, shape_table
 from astrometry_service.domain.solving import NOT_A_MATCH
 from astrometry_service.domain.star_lists import ProjectedStars
@@ -123,15 +123,20 @@ class TrianglePass:
         return int(self._search.checks) if self._search is not None else 0
 
     @property
+    def triangles(self) -> int:
+        """Catalogue triangles made so far."""
+        return int(self._search.triangles) if self._search is not None else 0
+
+    @property
     def best_score(self) -> float:
         """Highest log-odds of a quick check so far."""
         return float(self._search.best_score) if self._search is not None else NOT_A_MATCH
 
-    def next_block(self, part: float, check_limit: int) -> list[Hypothesis]:
+    def next_block(self, part: float, work_limit: int) -> list[Hypothesis]:
         """The best hypotheses of the next catalogue vertex that has any; empty when the part is done."""
         if self._search is None:
             return []
-        found = self._search.advance(self._passed, self.checks + check_limit, math.ceil(part * self.vertices))
+        found = self._search.advance(self._passed, work_limit * TRIANGLES_PER_CHECK, math.ceil(part * self.vertices))
         best = np.argsort(-self._passed[:found, 5], kind="stable")[:VERIFIED_PER_BLOCK]
         return [Hypothesis.from_row(self._passed[row]) for row in best]
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrometry_service.domain.plane_affine import PlaneAffine
+from astrometry_service.domain.reference import ReferenceStars
+from astrometry_service.domain.solution import SkyTransform
 
 NOT_A_MATCH = -99.0
 
@@ -43,7 +45,8 @@ class StartMatch:
 class NoMatch:
     """Why no match was found, and how near the best hypothesis came.
 
-    ``stopped`` says that a limit ended the search before every hypothesis was tried.
+    ``stopped`` says that a limit ended the search before every hypothesis was tried; ``spent`` is the work done, in
+    quick checks.
     """
 
     reasons: tuple[str, ...]
@@ -51,6 +54,7 @@ class NoMatch:
     hypotheses: int = 0
     verified: int = 0
     stopped: bool = False
+    spent: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class SolveHints:
     radius_deg : error of the pointing
     scale_low_arcsec, scale_high_arcsec : arcsec / px
     epoch_jyear : Julian year of the exposure
+    origin : where this is known from, in words
     """
 
     ra_deg: float | None = None
@@ -71,6 +76,7 @@ class SolveHints:
     scale_low_arcsec: float | None = None
     scale_high_arcsec: float | None = None
     epoch_jyear: float | None = None
+    origin: str = "request"
 
     @property
     def pointing(self) -> tuple[float, float] | None:
@@ -111,3 +117,55 @@ class EngineAnswer:
     plane: PlaneAffine | None = None
     log_odds: float | None = None
     detail: str = ""
+
+
+@dataclass(frozen=True)
+class SolveAttempt:
+    """One way that was tried.
+
+    ``outcome`` is one of ``solved``, ``no_solution``, ``refused``, ``unavailable``, ``time_limit``, ``error``.
+    """
+
+    engine: str
+    seconds: float
+    outcome: str
+    detail: str = ""
+    log_odds: float | None = None
+
+
+@dataclass(frozen=True)
+class SolveOutcome:
+    """Where a frame is, or a full account of what was tried.
+
+    Attributes
+    ----------
+    start : the verified match; its pairs count in the lists that it was made with
+    transform : the map to start a refinement from: the header's own where that is valid, else that of ``start``
+    engine : what found it
+    header_valid : stars confirm the WCS of the header
+    header_reason : why it is not valid, in words; empty when there is none to judge
+    attempts : everything that was tried, in order
+    reason : why there is no solution
+    advice : what to try
+    reference : reference stars of the frame, for the refinement
+    reference_name, reference_layer : where they come from
+    notes : what a reader should know, e.g. that a catalogue could not be reached
+    """
+
+    start: StartMatch | None
+    transform: SkyTransform | None
+    engine: str | None
+    header_valid: bool
+    header_reason: str
+    attempts: tuple[SolveAttempt, ...]
+    reason: str = ""
+    advice: tuple[str, ...] = ()
+    reference: ReferenceStars | None = None
+    reference_name: str = ""
+    reference_layer: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def solved(self) -> bool:
+        """Whether there is a verified solution."""
+        return self.start is not None

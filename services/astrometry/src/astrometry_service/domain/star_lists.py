@@ -84,6 +84,32 @@ class SkyStars:
 
 
 @dataclass(frozen=True)
+class SkyMap:
+    """Stars all over the sky, in order of declination, so that a disc is cut out of one band.
+
+    Attributes
+    ----------
+    ra_deg, dec_deg : (n,), deg, ICRS
+    mag : (n,)
+    """
+
+    ra_deg: Floats
+    dec_deg: Floats
+    mag: NDArray[np.float32]
+
+    @classmethod
+    def from_columns(cls, ra_deg: Floats, dec_deg: Floats, mag: NDArray[np.floating]) -> SkyMap:
+        """Sort by declination; stars without a finite position or magnitude are left out."""
+        _same_length(ra_deg=np.asarray(ra_deg), dec_deg=np.asarray(dec_deg), mag=np.asarray(mag))
+        usable = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg) & np.isfinite(mag))
+        order = usable[np.argsort(dec_deg[usable], kind="stable")]
+        return cls(ra_deg[order], dec_deg[order], mag[order].astype(np.float32))
+
+    def __len__(self) -> int:
+        return int(self.ra_deg.size)
+
+
+@dataclass(frozen=True)
 class ProjectedStars:
     """Reference stars on the plane that touches the sky at (``ra0_deg``, ``dec0_deg``), brightest first.
 

@@ -1,0 +1,52 @@
+"""What a person can do when a frame was not solved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from astrometry_service.domain.solving import EngineStatus, SolveAttempt, SolveHints
+
+__all__ = ["advice", "summary"]
+
+FEW_STARS = 15
+
+
+def summary(attempts: Sequence[SolveAttempt], stars: int) -> str:
+    """One sentence: how many stars, what was tried, how near it came."""
+    if not attempts:
+        return f"{stars} stars were detected and nothing could be tried"
+    tried = ", ".join(
+        f"{attempt.engine} {attempt.seconds:.1f} s ({attempt.outcome.replace('_', ' ')})" for attempt in attempts
+    )
+    best = max((attempt for attempt in attempts if attempt.log_odds is not None), key=_log_odds, default=None)
+    near = f"; the best hypothesis, of {best.engine}, was refused: {best.detail}" if best is not None else ""
+    return f"no verified solution with {stars} stars; tried: {tried}{near}"
+
+
+def _log_odds(attempt: SolveAttempt) -> float:
+    return attempt.log_odds if attempt.log_odds is not None else float("-inf")
+
+
+def advice(
+    stars: int, hints: Sequence[SolveHints], engines: Sequence[EngineStatus], *, reference_reached: bool, blind: bool
+) -> tuple[str, ...]:
+    """What to try next, most promising first."""
+    out = []
+    if stars < FEW_STARS:
+        out.append(
+            f"only {stars} stars were detected: check exposure, focus and tracking, or lower detection.threshold_sigma"
+        )
+    if not any(hint.pointing for hint in hints):
+        out.append("give the rough centre of the frame: --hint RA,DEC in degrees")
+    if not any(hint.scale_range_arcsec for hint in hints):
+        out.append("give the pixel scale: --scale LOW,HIGH in arcsec per pixel")
+    if not reference_reached:
+        out.append("no reference catalogue could be reached: import one with alidade reference import FILE --name NAME")
+    if blind:
+        out += [f"{engine.name} is not usable ({engine.reason}): {engine.how_to_install}" for engine in engines
+                if not engine.usable and engine.how_to_install]  # fmt: skip
+    else:
+        out.append("blind solving is switched off: set solve.blind = true")
+    if any(hint.pointing for hint in hints):
+        out.append("check that the pointing is in degrees (RA in hours is 15 times too small) and of this frame")
+    return tuple(out)

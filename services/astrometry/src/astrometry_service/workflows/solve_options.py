@@ -1,0 +1,38 @@
+"""Numbers of the solving order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from astrometry_service.algorithms.pointing_search import SearchOptions
+from astrometry_service.algorithms.wcs_verification import WcsCheckOptions
+
+__all__ = ["SolveOptions"]
+
+
+@dataclass(frozen=True)
+class SolveOptions:
+    """What `SolveFrame` may do, and for how long.
+
+    Attributes
+    ----------
+    limit_s : all steps together
+    engine_limit_s : one call of an engine
+    blind : go on to engines and the whole sky when nothing nearer succeeds
+    known_scale_factor : error of a scale that is called known
+    free_scale_factor : error that the second step allows
+    search_deg : how far around the pointing the third step looks, at least
+    search_discs : discs of that search when each is a question to a remote catalogue
+    check : limits of a valid WCS
+    search : options of the matcher's search
+    """
+
+    limit_s: float = 300.0
+    engine_limit_s: float = 60.0
+    blind: bool = True
+    known_scale_factor: float = 1.02
+    free_scale_factor: float = 2.0
+    search_deg: float = 10.0
+    search_discs: int = 37
+    check: WcsCheckOptions = field(default_factory=WcsCheckOptions)
+    search: SearchOptions = field(default_factory=SearchOptions)
