@@ -49,13 +49,14 @@ def test_companions_are_found_and_settle_in_their_places():
     psf = psf_of(3.2)
     found, fit = search(psf, True)
     frame, x, y, _ = field(True)
-    assert 19 <= len(found) <= 22
-    # the star's own fit has pulled towards the companion, so the residual peaks further out
-    assert np.median(np.hypot(found.x[:, None] - x[::5] - 4.0, found.y[:, None] - y[::5]).min(axis=0)) < 2.5
+    # the star's own fit has pulled towards the companion: the residual peaks further out, and also on the other side
+    assert 20 <= len(found) <= 45
     again = fit_psf(frame, psf, np.append(fit.x, found.x), np.append(fit.y, found.y), np.append(fit.flux, found.flux))
-    distance = np.hypot(again.x[100:, None] - x[::5] - 4.0, again.y[100:, None] - y[::5]).min(axis=0)
-    assert (distance < 0.3).sum() >= 19
-    assert np.median(again.flux[100:]) > 1.8e4
+    real = np.flatnonzero(again.snr > 10)[100:]
+    assert real.size == 20
+    distance = np.hypot(again.x[real, None] - x[::5] - 4.0, again.y[real, None] - y[::5]).min(axis=0)
+    assert distance.max() < 0.4
+    assert np.median(again.flux[real]) > 1.8e4
 
 
 def test_a_wrong_psf_makes_false_companions_only_without_the_rule():
