@@ -38,7 +38,7 @@ def east_longitude(value_deg: float, comment: str, evidence: SkyEvidence) -> tup
     stated_west = "west" in comment.lower() or "+w" in comment.lower()
     stated = -value if stated_west else value
     here, there = _mismatch(stated, evidence), _mismatch(-stated, evidence)
-    if here is None or there is None or here < REFUTED or there > BETTER_BY * here:
+    if here is None or there is None or here < REFUTED or not there < min(2 * REFUTED, BETTER_BY * here):
         return stated, ""
     side = "east" if stated_west else "west"
     return -stated, (
