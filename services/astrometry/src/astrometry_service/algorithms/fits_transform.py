@@ -29,6 +29,7 @@ _PARSER_ERRORS = (
     AssertionError,
     ArithmeticError,
     MemoryError,
+    RuntimeError,
 )
 # A pixel that does not lead back to its sky position within this many arcseconds was not found.
 _LOST_ARCSEC = 0.01

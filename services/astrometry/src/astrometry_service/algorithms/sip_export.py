@@ -55,7 +55,7 @@ def sip_export(transform: TpvTransform, nx: int, ny: int, *, inverse_order: int 
     ----------
     transform : a TPV solution whose linear distortion terms are trivial, as `PlanePolynomial.to_tpv` makes them
     nx, ny : pixel
-    inverse_order : of AP and BP; by default one more than the forward order, at most 7
+    inverse_order : of AP and BP; by default two more than the forward order, at most 7
     """
     cards = tpv_cards(transform)
     if transform.degree < 2:
@@ -66,7 +66,7 @@ def sip_export(transform: TpvTransform, nx: int, ny: int, *, inverse_order: int 
     forward = np.linalg.solve(transform.cd, in_pixels) / scale
     powers = np.array([i + j for i, j in exponents(degree)])
     forward = forward * scale ** (1.0 - powers)
-    order = min((inverse_order or degree + 1), 7)
+    order = min((inverse_order or degree + 2), 7)
     inverse = _inverse(transform, forward, nx, ny, order)
     for axis, kind in ((1, "RA---TAN-SIP"), (2, "DEC--TAN-SIP")):
         cards[f"CTYPE{axis}"] = kind

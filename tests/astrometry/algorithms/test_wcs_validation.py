@@ -1,0 +1,177 @@
+import math
+
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from astro_shared.testing.optics import Camera
+from astrometry_service.algorithms.sip_export import sip_export
+from astrometry_service.algorithms.tpv import TpvTransform
+from astrometry_service.algorithms.wcs_cards import clean_cards
+from astrometry_service.algorithms.wcs_header import is_wcs_keyword, tpv_cards, transform_from_cards
+from astrometry_service.algorithms.wcs_validation import (
+    StarEvidence,
+    WcsLimits,
+    WcsValidation,
+    check_transform,
+    state_with_stars,
+    validate_header,
+)
+from astrometry_service.domain.wcs_state import WcsState
+
+TAN = {
+    "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 500.5, "CRPIX2": 400.5,
+    "CD1_1": -2e-4, "CD1_2": 1e-5, "CD2_1": 1e-5, "CD2_2": 2e-4, "RADESYS": "ICRS",
+}  # fmt: skip
+
+
+def read(**changes: object) -> WcsValidation:
+    cards = {**TAN, **changes}
+    return validate_header({k: v for k, v in cards.items() if v is not None}, 1000, 800)
+
+
+def test_a_good_header_is_unverified_until_stars_confirm_it() -> None:
+    found = read()
+    assert found.state is WcsState.UNVERIFIED and found.transform is not None
+    assert (found.ra_deg, found.dec_deg) == pytest.approx((150.0, 2.0), abs=1e-9)
+    assert found.scale_arcsec == pytest.approx(0.7209, abs=1e-3) and found.parity == -1
+    assert found.rotation_deg == pytest.approx(math.degrees(math.atan2(1e-5, 2e-4)), abs=0.01)
+    assert state_with_stars(found, StarEvidence(0.5, 80.0, 0.4)) is WcsState.VALID
+    assert state_with_stars(found, StarEvidence(0.2, 80.0, 0.4)) is WcsState.UNVERIFIED
+    assert state_with_stars(found, StarEvidence(0.5, 10.0, 0.4)) is WcsState.UNVERIFIED
+
+
+def test_no_cards_are_a_missing_wcs() -> None:
+    assert validate_header({"OBJECT": "M 67"}, 100, 100).state is WcsState.MISSING
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"CRVAL1": float("nan")}, "finite"),
+        ({"CD1_1": float("inf")}, "finite"),
+        ({"CD1_1": "wrong"}, "finite"),
+        ({"CRVAL2": 95.0}, "latitude"),
+        ({"CRPIX1": None}, "CRPIX1"),
+        ({"CTYPE1": "RA---XXX", "CTYPE2": "DEC--XXX"}, "projection"),
+        ({"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"}, "celestial"),
+        ({"CD1_1": 0.0, "CD1_2": 0.0}, "singular"),
+        ({"CD1_1": -2e-4, "CD1_2": 2e-4, "CD2_1": -2e-4, "CD2_2": 2e-4}, "singular"),
+        ({"CD1_1": -0.2, "CD2_2": 0.2}, ""),
+        ({"CD1_1": -2e-4, "CD2_2": 9e-4}, "square"),
+    ],
+)
+def test_impossible_headers_are_malformed_with_a_reason(changes: dict[str, object], word: str) -> None:
+    found = read(**changes)
+    assert found.state is WcsState.MALFORMED and found.transform is None
+    assert word in " ".join(found.problems) and found.problems
+
+
+def test_a_sip_order_of_30000_is_left_out_before_parsing() -> None:
+    found = read(CTYPE1="RA---TAN-SIP", CTYPE2="DEC--TAN-SIP", A_ORDER=30000, B_ORDER=30000, A_2_0=1e-5)
+    assert found.state is WcsState.UNVERIFIED and found.kind == "TAN"
+    assert any("30000" in repair for repair in found.repairs)
+
+
+def test_thousands_of_cards_and_absurd_indices_do_no_harm() -> None:
+    many = {f"PV{axis}_{m}": 1.0 for axis in (1, 2) for m in range(100)} | {f"CD{i}_{i}": 1.0 for i in range(3, 99)}
+    found = read(**many, WCSAXES=10**9)
+    assert found.state in (WcsState.UNVERIFIED, WcsState.MALFORMED)
+    assert len(clean_cards({**TAN, **many}).cards) <= 1000
+
+
+def test_look_up_tables_are_dropped_with_a_word() -> None:
+    found = read(CPDIS1="LOOKUP", D2IMDIS1="Lookup")
+    assert found.state is WcsState.UNVERIFIED and "look-up" in found.repairs[0]
+
+
+def test_contradictions_are_repaired() -> None:
+    found = read(PC1_1=1.0, PC2_2=1.0, CDELT1=0.1, CDELT2=0.1, CROTA2=33.0)
+    assert found.scale_arcsec == pytest.approx(0.7209, abs=1e-3) and len(found.repairs) == 2
+    zeros = read(CD1_1=0.0, CD1_2=0.0, CD2_1=0.0, CD2_2=0.0, CDELT1=-2e-4, CDELT2=2e-4)
+    assert zeros.scale_arcsec == pytest.approx(0.72, abs=1e-3)
+    both = read(CTYPE1="RA---TPV", CTYPE2="DEC--TPV", PV1_1=1.0, PV2_1=1.0, A_ORDER=2, B_ORDER=2, A_2_0=1e-3)
+    assert both.kind == "TPV" and "SIP" in both.repairs[0]
+
+
+def test_tan_with_pv_terms_is_tpv() -> None:
+    header = Camera(shape=(800, 1000)).wcs_header(150.0, 2.0)
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    found = validate_header(header, 1000, 800)
+    assert found.kind == "TPV" and found.state is WcsState.UNVERIFIED
+    expected = Camera(shape=(800, 1000)).wcs(150.0, 2.0).all_pix2world(3, 5, 0)
+    assert found.transform is not None
+    np.testing.assert_allclose(found.transform.pixel_to_sky(3.0, 5.0), expected, atol=1e-10)
+
+
+def test_absent_linear_tpv_terms_mean_one() -> None:
+    """wcslib takes an absent PVi_1 for zero, the convention for one."""
+    found = read(CTYPE1="RA---TPV", CTYPE2="DEC--TPV", RADESYS="FK5", EQUINOX=2000.0)
+    assert found.state is WcsState.UNVERIFIED and found.scale_arcsec == pytest.approx(0.7209, abs=1e-3)
+
+
+def test_galactic_and_old_equatorial_frames_become_icrs() -> None:
+    glon = read(CTYPE1="GLON-CAR", CTYPE2="GLAT-CAR", CRVAL1=18.0, CRVAL2=0.0, RADESYS=None)
+    expected = SkyCoord(l=18.0, b=0.0, unit="deg", frame="galactic").icrs
+    assert glon.frame == "galactic"
+    assert (glon.ra_deg, glon.dec_deg) == pytest.approx((expected.ra.deg, expected.dec.deg), abs=1e-6)
+    old = read(RADESYS="FK4", EQUINOX=1950.0)
+    expected = SkyCoord(150.0, 2.0, unit="deg", frame="fk4", equinox="B1950").icrs
+    assert (old.ra_deg, old.dec_deg) == pytest.approx((expected.ra.deg, expected.dec.deg), abs=1e-4)
+
+
+def test_swapped_axes_and_cubes_are_understood() -> None:
+    swapped = read(CTYPE1="DEC--TAN", CTYPE2="RA---TAN", CRVAL1=2.0, CRVAL2=80.0, CD1_1=2e-4, CD2_2=2e-4)
+    assert (swapped.ra_deg, swapped.dec_deg) == pytest.approx((80.0, 2.0), abs=1e-6)
+    cube = read(CTYPE3="VOPT", CRVAL3=-9959.0, CRPIX3=1.0, CD3_3=66.0, CUNIT3="m/s", NAXIS=3, WCSAXES=3)
+    assert cube.state is WcsState.UNVERIFIED and cube.ra_deg == pytest.approx(150.0, abs=1e-6)
+
+
+def test_centre_far_from_the_pointing_is_refused() -> None:
+    found = validate_header(TAN, 1000, 800, pointing=(160.0, 2.0), pointing_error_deg=1.0)
+    assert found.state is WcsState.MALFORMED and "pointing" in found.problems[0]
+
+
+def test_a_map_that_folds_within_the_frame_is_refused() -> None:
+    transform = transform_from_cards(
+        tpv_cards(TpvTransform.linear((150.0, 2.0), np.array([500.0, 400.0]), np.eye(2) * 1e-3))
+    )
+    pv = np.zeros((2, 10))
+    pv[:, :3] = transform.pv
+    pv[0, 6] = -3.0
+    folded = TpvTransform(transform.crval_deg, transform.crpix, transform.cd, pv)
+    found = check_transform(folded, 1000, 800)
+    assert found.state is WcsState.MALFORMED and any("fold" in p or "round trip" in p for p in found.problems)
+
+
+def test_unusual_shapes_are_doubts_not_faults() -> None:
+    found = read(CD1_1=-2e-4, CD2_2=2.3e-4)
+    assert found.state is WcsState.UNVERIFIED and "square" in found.doubts[0]
+    assert check_transform(found.transform, 1000, 800, limits=WcsLimits(absurd_shape=0.1)).state is WcsState.MALFORMED
+
+
+@pytest.mark.parametrize("keyword", ["CTYPE1", "PV2_39", "A_ORDER", "BP_1_0", "CD1_2", "RADECSYS", "AMDX3", "WAT1_001"])
+def test_wcs_keywords_are_known(keyword: str) -> None:
+    assert is_wcs_keyword(keyword)
+    assert not is_wcs_keyword("OBJECT") and not is_wcs_keyword("EXPTIME") and not is_wcs_keyword("CTYPE1A")
+
+
+def test_sip_export_is_the_same_sky() -> None:
+    camera = Camera(shape=(1500, 2000))
+    transform = transform_from_cards(camera.wcs_header(150.0, 20.0))
+    export = sip_export(transform, 2000, 1500)
+    assert export.forward_max_px < 1e-9 and export.inverse_max_px < 1e-3
+    wcs = WCS(fits.Header(export.cards))
+    x, y = np.random.default_rng(1).uniform(0, 1500, (2, 100))
+    np.testing.assert_allclose(wcs.all_pix2world(x, y, 0), transform.pixel_to_sky(x, y), atol=1e-10)
+    # The stored inverse, as a program without iteration uses it.
+    focal = wcs.sip_pix2foc(x, y, 1)
+    back = np.array(wcs.sip_foc2pix(*focal, 1))
+    np.testing.assert_allclose(back, (x, y), atol=3e-3)
+
+
+def test_sip_export_of_a_plain_map_has_no_polynomials() -> None:
+    export = sip_export(TpvTransform.linear((1.0, 2.0), np.zeros(2), np.eye(2) * 1e-4), 100, 100)
+    assert export.cards["CTYPE1"] == "RA---TAN" and "A_ORDER" not in export.cards
