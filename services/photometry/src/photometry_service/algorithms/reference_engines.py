@@ -222,6 +222,7 @@ def measure_photutils(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)
+        warnings.simplefilter("ignore", NoDetectionsWarning)
         table = photometry(clean, mask=bad, error=noise)
         if table is None or len(table) == 0:
             return empty_photometry(np.array(data, dtype=np.float32), psf)
