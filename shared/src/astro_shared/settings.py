@@ -64,6 +64,12 @@ class DatabaseSettings(BaseModel):
     pool_size: int = Field(default=2, ge=1, le=50, title="Connections kept open")
     pool_overflow: int = Field(default=3, ge=0, le=50, title="Further connections under load")
     pool_timeout_s: float = Field(default=10.0, gt=0, title="Longest wait for a free connection, s")
+    idle_transaction_s: float = Field(
+        default=10.0,
+        gt=0,
+        title="Longest pause inside a transaction, s",
+        description="After it the server ends the session: a process that is frozen or cut off gives up its locks",
+    )
 
 
 class ServiceSettings(BaseSettings):

@@ -98,6 +98,7 @@ async def test_a_poison_job_ends_after_three_attempts(worker_process, submit, wa
     for attempt in (1, 2, 3):
         worker = worker_process()
         await wait_lines(marker, attempt)
+        await wait_for(job, lambda view, n=attempt: (view.attempt, view.progress.step) == (n, "sleeping"))
         worker.signal(signal.SIGKILL)
         worker.process.wait(5)
     worker_process()

@@ -8,10 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from astro_shared.contracts.jobs import FINAL_PHASES, NEXT_PHASES, JobPhase, JobUsage
+from astro_shared.database.engine import make_engine, transaction
+from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.errors import UpstreamError
 from astro_shared.jobs.attempts import Attempts, Timing
 from astro_shared.jobs.errors import AttemptLostError, IdempotencyConflictError, JobNotFoundError
 from astro_shared.jobs.schema import jobs
+from astro_shared.settings import DatabaseSettings
 
 USAGE = JobUsage(seconds=1.0, cpu_seconds=0.9, peak_mb=100.0)
 TIMING = Timing(heartbeat_s=0.1, lease_s=0.3, sweep_s=0.2, retry_s=0.01)
@@ -150,6 +153,23 @@ async def test_nobody_takes_ones_own_attempts_or_any_after_an_outage(ledger, att
     assert (await ledger.get(job.id)).phase == JobPhase.EXECUTING
     await attempts.sweep()
     assert (await ledger.get(job.id)).phase == JobPhase.SUSPENDED
+
+
+async def test_a_worker_frozen_inside_a_transaction_gives_up_its_locks(ledger, attempts, submit, jobs_database):
+    job = await submit("shout")
+    await attempts.claim(job.id, "frozen")
+    engine = make_engine(jobs_database, DatabaseSettings(idle_transaction_s=0.6))
+    with pytest.raises(DatabaseUnavailableError):
+        async with transaction(engine) as connection:
+            await connection.execute(sa.select(jobs).with_for_update())
+            await asyncio.sleep(0.4)
+            await attempts.sweep()
+            assert (await ledger.get(job.id)).phase == JobPhase.EXECUTING
+            await asyncio.sleep(0.4)
+            await attempts.sweep()
+            assert (await ledger.get(job.id)).phase == JobPhase.SUSPENDED
+            await connection.execute(sa.text("SELECT 1"))
+    await engine.dispose()
 
 
 async def test_a_lost_delivery_is_announced_again(ledger, attempts, submit):

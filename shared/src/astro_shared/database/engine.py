@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 from sqlalchemy import URL, create_engine, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.settings import DatabaseSettings
 
-_AWAY = (OperationalError, InterfaceError, TimeoutError)
+_AWAY = (OperationalError, InterfaceError)
 _DRIVER = "postgresql+psycopg"
 _CONNECT_TIMEOUT_S = 5
 
@@ -52,8 +52,17 @@ def make_engine(
         max_overflow=settings.pool_overflow,
         pool_timeout=settings.pool_timeout_s,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": application},
+        connect_args=connect_arguments(settings, application=application),
     )
+
+
+def connect_arguments(settings: DatabaseSettings, *, application: str) -> dict[str, str | int]:
+    """Return what every long-lived connection is opened with, besides its address."""
+    return {
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "application_name": application,
+        "options": f"-c idle_in_transaction_session_timeout={round(1000 * settings.idle_transaction_s)}",
+    }
 
 
 @asynccontextmanager
@@ -62,7 +71,9 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     try:
         async with engine.begin() as connection:
             yield connection
-    except _AWAY as error:
+    except (DBAPIError, TimeoutError) as error:
+        if isinstance(error, DBAPIError) and not (isinstance(error, _AWAY) or error.connection_invalidated):
+            raise
         raise DatabaseUnavailableError("the database does not answer") from error
 
 

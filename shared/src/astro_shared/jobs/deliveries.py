@@ -21,14 +21,17 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from astro_shared.database.engine import connect_arguments
 from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.jobs.schema import jobs
 from astro_shared.logs import get_logger
+from astro_shared.settings import DatabaseSettings
 
 _log = get_logger(__name__)
 
 TASK = "alidade.run_job"
 
+_AWAY = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
 _DROP_STALLED = sa.text(
     "DELETE FROM procrastinate_jobs d WHERE d.status = 'doing' AND d.queue_name = :queue AND (d.worker_id IS NULL"
     " OR EXISTS (SELECT 1 FROM procrastinate_workers w WHERE w.id = d.worker_id AND w.last_heartbeat < now() - :silent))"
@@ -56,7 +59,7 @@ class PatientConnector(PsycopgConnector):
             try:
                 return await execute(query, **arguments)
             except ConnectorException as error:
-                if not isinstance(error.__cause__, psycopg.OperationalError):
+                if not isinstance(error.__cause__, _AWAY):
                     raise
                 _log.warning("queue_waits_for_database", error=str(error.__cause__))
                 await asyncio.sleep(1.0)
@@ -108,14 +111,19 @@ class Deliveries:
 
 
 def delivery_app(
-    conninfo: str, service: str, deliver: Callable[[str], Awaitable[None]], *, max_connections: int = 2
+    conninfo: str,
+    service: str,
+    deliver: Callable[[str], Awaitable[None]],
+    *,
+    settings: DatabaseSettings | None = None,
+    max_connections: int = 2,
 ) -> App:
     """Make the procrastinate app with which a worker takes the deliveries of a service."""
     connector = PatientConnector(
         conninfo=conninfo,
         min_size=1,
         max_size=max_connections,
-        kwargs={"connect_timeout": 5, "application_name": f"{service} queue"},
+        kwargs=connect_arguments(settings or DatabaseSettings(), application=f"{service} queue"),
     )
     app = App(connector=connector)
 
@@ -132,7 +140,7 @@ def _driver_errors() -> Iterator[None]:
     try:
         yield
     except ConnectorException as error:
-        if isinstance(error.__cause__, psycopg.OperationalError):
+        if isinstance(error.__cause__, _AWAY):
             raise DatabaseUnavailableError("the database does not answer") from error
         raise
 

@@ -55,7 +55,9 @@ class RunningWorker:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        app = delivery_app(conninfo(self._worker.engine.url), self.service, self.deliver)
+        app = delivery_app(
+            conninfo(self._worker.engine.url), self.service, self.deliver, settings=self._options.database
+        )
         beside = [
             asyncio.create_task(self._keep_leases()),
             asyncio.create_task(self._sweep()),

@@ -11,6 +11,7 @@ from astro_shared.jobs.attempts import Timing
 from astro_shared.jobs.callbacks import TokenSource
 from astro_shared.jobs.kinds import JobKind
 from astro_shared.logs import LogFormat
+from astro_shared.settings import DatabaseSettings
 from astro_shared.storage.port import ObjectStore
 
 
@@ -70,9 +71,12 @@ class WorkerOptions:
         How long a stopping worker lets its attempts finish before it hands them back.
     exclusive
         No other worker can exist (the embedded platform holds a lock): take over at once what a killed one left.
+    database
+        For the connections of the queue.
     """
 
     timing: Timing = field(default_factory=Timing)
     grace_s: float = 20.0
     exclusive: bool = False
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
     log_format: LogFormat = "json"

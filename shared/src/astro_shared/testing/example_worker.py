@@ -14,10 +14,12 @@ from astro_shared.jobs.host import run_worker_process
 from astro_shared.jobs.kinds import JobKind
 from astro_shared.jobs.worker import ServiceWorker, WorkerOptions
 from astro_shared.logs import configure_logging
+from astro_shared.settings import DatabaseSettings
 from astro_shared.storage.folder import FolderStore
 from astro_shared.testing.example_tasks import ExampleRequest
 
 QUICK = Timing(heartbeat_s=0.2, lease_s=1.0, sweep_s=0.3, retry_s=0.05)
+QUICK_LOSS = DatabaseSettings(idle_transaction_s=0.5)
 TASKS = "astro_shared.testing.example_tasks"
 
 
@@ -29,12 +31,12 @@ def main() -> None:
     store = FolderStore(folder / "objects", url_secret="s" * 32, public_url="http://localhost/storage")
 
     def build() -> ServiceWorker:
-        return ServiceWorker("example", kinds, make_engine(address), store, concurrency=2)
+        return ServiceWorker("example", kinds, make_engine(address, QUICK_LOSS), store, concurrency=2)
 
     run_worker_process(
         [build],
         scratch=folder / "scratch",
-        options=WorkerOptions(QUICK, grace_s=0.3),
+        options=WorkerOptions(QUICK, grace_s=0.3, database=QUICK_LOSS),
         ready_file=Path(sys.argv[3]),
     )
 
