@@ -148,17 +148,11 @@ class CatalogueStatus(_Model):
     cache_age_s: float | None = Field(None, description="Age of the answer when it came from the cache.")
 
 
-class SealedKey(_Model):
-    """A third party's key as auth seals it; opened only in the worker that calls out."""
-
-    field: str
-    ciphertext: str = Field(max_length=4096)
-
-
 class IdentifyRequest(_Model):
     """Job ``identify``: sky positions in, known objects out.
 
-    ``positions`` is a FITS table with ``id, ra, dec`` and, where known, ``ra_err_mas, dec_err_mas`` (deg, mas).
+    ``positions`` is a FITS table with ``id, ra, dec`` and, where known, ``ra_err_mas, dec_err_mas`` (deg, mas). Keys of
+    third parties are fetched sealed from auth for the job's owner; they are never part of a request.
     """
 
     positions: ObjectRef
@@ -168,7 +162,6 @@ class IdentifyRequest(_Model):
     identification: IdentificationSettings = IdentificationSettings()
     release: str = Field("dr3", pattern=r"^[a-z0-9]{1,16}$", description="Gaia release.")
     time_window_days: float = Field(10.0, gt=0, le=3650, description="Transients this near in time are looked for.")
-    keys: tuple[SealedKey, ...] = Field((), description="Sealed third-party keys by field, e.g. astro_colibri_uid.")
 
 
 class IdentifyResult(_Model):

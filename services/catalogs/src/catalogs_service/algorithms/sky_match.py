@@ -105,8 +105,14 @@ def match_sky(
     p_chance = -np.expm1(-np.pi * density[i] * np.degrees(sep) ** 2)
     best = one_to_one(source, entry, badness)
     by_source = _by_source(source, entry, badness)
-    found = (source, entry, sep / _RAD_PER_ARCSEC, sep_sigma, p_chance, best)
-    return Candidates(*(column[by_source] for column in found))
+    return Candidates(
+        source[by_source],
+        entry[by_source],
+        sep[by_source] / _RAD_PER_ARCSEC,
+        sep_sigma[by_source],
+        p_chance[by_source],
+        best[by_source],
+    )
 
 
 def one_to_one(source: Indices, entry: Indices, badness: Floats) -> NDArray[np.bool_]:

@@ -1,0 +1,28 @@
+"""The jobs of the catalogs service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from astro_shared.contracts.catalogs import IdentifyRequest, ImportReferenceRequest
+from astro_shared.jobs.kinds import Answer, JobKind
+
+
+def kinds(answers: Mapping[str, Answer] | None = None) -> tuple[JobKind, ...]:
+    """What the service offers; ``answers`` are the worker's replies to its children."""
+    return (
+        JobKind(
+            name="import_reference",
+            request_model=ImportReferenceRequest,
+            task="catalogs_service.tasks:import_reference",
+            answers=answers or {},
+            memory_limit_mb=4096,
+        ),
+        JobKind(
+            name="identify",
+            request_model=IdentifyRequest,
+            task="catalogs_service.tasks:identify",
+            answers=answers or {},
+            wall_limit_s=900.0,
+        ),
+    )

@@ -1,0 +1,16 @@
+"""The job ledger."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from astro_shared.jobs import schema as jobs_schema
+
+revision = "catalogs_0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    jobs_schema.upgrade(op)
