@@ -8,7 +8,7 @@ from astro_shared.contracts.jobs import JobPhase
 from astro_shared.jobs.kinds import JobKind
 from astro_shared.jobs.task import OutputFile, TaskOutput
 from astro_shared.storage.errors import StorageUnavailableError
-from astro_shared.testing.example_tasks import ExampleRequest
+from astro_shared.testing.example_tasks import ExampleRequest, TooFewStarsError
 
 
 async def text_of(store, ref) -> str:
@@ -87,6 +87,20 @@ async def test_a_retryable_error_is_tried_three_times(start_worker, submit, wait
     failed = await wait_for(await submit("stumble"))
     assert failed.error is not None
     assert (failed.attempt, failed.error.code, failed.error.retryable) == (3, "upstream_failed", True)
+
+
+async def test_odd_text_and_numbers_do_not_stop_a_job(start_worker, submit, wait_for):
+    async def odd(request: ExampleRequest, run) -> TaskOutput:
+        await run.progress(0.5, "NUL \0", "\ud800")
+        if request.text:
+            raise TooFewStarsError("NUL \0", path=Path("x"), number=float("nan"))
+        return TaskOutput({"nan": float("nan"), "text": "\0"})
+
+    await start_worker([JobKind("odd", ExampleRequest, handler=odd)])
+    done, failed = await wait_for(await submit("odd")), await wait_for(await submit("odd", text="\0"))
+    assert done.result == {"nan": None, "text": "\ufffd"}
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.details) == ("too_few_stars", {"path": "x", "number": None})
 
 
 async def test_a_defect_does_not_tell_its_secrets(start_worker, submit, wait_for):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from astro_shared.errors import RelayedError, UnavailableError
 TokenSource = Callable[[], Awaitable[str]]
 
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_STREAM_FAILURES = 5
 _RETRIED = (429, 502, 503, 504)
 
 
@@ -75,14 +77,18 @@ class ServiceJobsClient:
                     event = JobEvent.model_validate_json(data)
                     after = event.id
                     yield event
-            except httpx.TransportError as error:
+            except (httpx.TransportError, RelayedError) as error:
                 failures += 1
-                if failures > 5:
+                if isinstance(error, RelayedError) and not _worth_retrying(error):
+                    raise
+                if failures > _STREAM_FAILURES:
                     raise ServiceUnreachableError(f"{self._base_url} does not answer") from error
+            await asyncio.sleep(min(0.2 * 2**failures, 5.0))
 
     async def _stream(self, job_id: str, after: int) -> AsyncIterator[tuple[str, str]]:
         headers = {**await self._headers(), "Accept": "text/event-stream", "Last-Event-ID": str(after)}
         url = f"{self._base_url}/v1/jobs/{job_id}/events"
+        # The service sends a comment every 15 s: a silence of 30 s is a broken connection.
         async with self._client.stream("GET", url, headers=headers, timeout=_TIMEOUT) as response:
             if response.is_error:
                 await response.aread()

@@ -17,6 +17,7 @@ from astro_shared.jobs.ledger import JobLedger
 _POLL_S = 0.25
 _HEARTBEAT_S = 15
 _STREAM_LIMIT_S = 3600.0
+_EVENTS_AT_ONCE = 500
 
 
 class JobPrincipal(Protocol):
@@ -107,9 +108,12 @@ async def _follow(ledger: JobLedger, job_id: str, after: int, poll_s: float) -> 
     deadline = time.monotonic() + _STREAM_LIMIT_S
     while time.monotonic() < deadline:
         job = await ledger.get(job_id)
-        for event in await ledger.events(job_id, after=after):
+        news = await ledger.events(job_id, after=after, limit=_EVENTS_AT_ONCE)
+        for event in news:
             after = event.id
             yield ServerSentEvent(id=str(event.id), event=event.type, data=event.model_dump_json())
+        if len(news) == _EVENTS_AT_ONCE:
+            continue
         if job.is_final:
             yield ServerSentEvent(event="end", data=job.model_dump_json())
             return

@@ -17,6 +17,7 @@ from astro_shared.database.engine import transaction
 from astro_shared.errors import AlidadeError
 from astro_shared.jobs.errors import AttemptLostError, WorkerLostError
 from astro_shared.jobs.ledger import JobLedger, add_event
+from astro_shared.jobs.plain import plain
 from astro_shared.jobs.schema import jobs
 
 
@@ -114,6 +115,7 @@ class Attempts:
 
     async def progress(self, claim: Claim, fraction: float, step: str, message: str) -> None:
         """Write progress; AttemptLostError where the attempt may not write any more."""
+        step, message = plain(step), plain(message)
         values = {"progress_fraction": fraction, "progress_step": step, "progress_message": message}
         async with transaction(self._ledger.engine) as connection:
             await self._write(connection, claim, values)
@@ -126,7 +128,7 @@ class Attempts:
         """Publish the result of an attempt; AttemptLostError where another attempt or an abort came first."""
         values = {
             "phase": JobPhase.COMPLETED,
-            "result": result,
+            "result": plain(result),
             "files": {name: ref.model_dump(mode="json") for name, ref in files.items()},
             "usage": usage.model_dump(),
             "progress_fraction": 1.0,
@@ -217,14 +219,14 @@ class Attempts:
         failures = row.failures + 1
         if error.retryable and failures < self._timing.max_attempts:
             delay_s = self._timing.retry_s * 2.0 ** (failures - 1)
-            facts = {"reason": error.code, "message": error.message}
+            facts = {"reason": error.code, "message": plain(error.message)}
             return await self._suspend(connection, row, facts, delay_s=delay_s, failures=failures)
         failure = JobFailure(
             code=error.code,
-            message=error.message,
+            message=plain(error.message),
             stage=row.progress_step,
             retryable=error.retryable,
-            details=error.details,
+            details=plain(error.details),
         )
         ended = (
             sa.update(jobs)

@@ -133,7 +133,8 @@ class _Dialogue:
         if self._crash is not None:
             code, message = self._crash
             return TaskCrashedError(message, code=code, signal=name)
-        return WorkerCrashedError(f"the task was ended by {name}", signal=name)
+        likely = " (the machine may be out of memory)" if ending.signal == signal.SIGKILL else ""
+        return WorkerCrashedError(f"the task was ended by {name}{likely}", signal=name)
 
     async def _take(self, message: dict[str, Any]) -> None:
         kind = message["type"]

@@ -17,6 +17,7 @@ from astro_shared.contracts.objects import ObjectRef
 from astro_shared.database.engine import transaction
 from astro_shared.jobs.deliveries import Deliveries
 from astro_shared.jobs.errors import IdempotencyConflictError, JobNotFoundError
+from astro_shared.jobs.plain import plain
 from astro_shared.jobs.schema import job_events, jobs
 
 
@@ -54,6 +55,7 @@ class JobLedger:
         IdempotencyConflictError
             The key was used for another request.
         """
+        request = plain(request)
         digest = request_hash(kind, request)
         row = {
             "id": uuid.uuid4(),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import socket
 import struct
 from collections.abc import Mapping
 from typing import Any
+
+from astro_shared.jobs.plain import plain
 
 MAX_BYTES = 16 << 20
 _LENGTH = struct.Struct("!I")
@@ -23,7 +24,7 @@ class WireError(ValueError):
 
 def encode(message: Mapping[str, Any], *, max_bytes: int | None = MAX_BYTES) -> bytes:
     """Return a message as bytes with its length; ``max_bytes`` binds what a child sends, not what it is sent."""
-    body = json.dumps(_plain(message), allow_nan=False, separators=(",", ":")).encode()
+    body = json.dumps(plain(message), allow_nan=False, separators=(",", ":")).encode()
     if max_bytes is not None and len(body) > max_bytes:
         raise WireError(f"a message of {len(body)} bytes; at most {max_bytes} are allowed: put big data in files")
     return _LENGTH.pack(len(body)) + body
@@ -52,12 +53,13 @@ def receive(channel: socket.socket) -> dict[str, Any]:
 
 
 async def receive_async(reader: asyncio.StreamReader) -> dict[str, Any] | None:
-    """Read a message; None where the other side has closed, in mid-message too."""
+    """Read a message, as plain values; None where the other side has closed, in mid-message too."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         if length > MAX_BYTES:
             raise WireError(f"a message of {length} bytes")
-        return decode(await reader.readexactly(length))
+        message: dict[str, Any] = plain(decode(await reader.readexactly(length)))
+        return message
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
 
@@ -70,20 +72,3 @@ def _exactly(channel: socket.socket, count: int) -> bytes:
             raise EOFError
         parts += chunk
     return bytes(parts)
-
-
-def _plain(value: Any) -> Any:
-    """Turn what tasks put into results into JSON: NaN and infinities are None, numpy's scalars are unwrapped."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "model_dump"):
-        return _plain(value.model_dump(mode="json"))
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return str(value)
