@@ -110,12 +110,18 @@ def read_header(file: BinaryIO, offset: int, size: int, limits: FitsLimits) -> R
         for start in range(0, BLOCK, CARD):
             card = block[start : start + CARD]
             if card.rstrip() == b"END":
+                _check_count(cards, offset, limits)
                 return RawHeader(offset, at, tuple(cards), _structural(cards, offset))
             cards.append(card)
-        if len(cards) > limits.max_cards:
-            raise FitsHeaderLimitError(
-                f"The header at byte {offset} has more than {limits.max_cards} cards.", limit=limits.max_cards
-            )
+        _check_count(cards, offset, limits)
+
+
+def _check_count(cards: list[bytes], offset: int, limits: FitsLimits) -> None:
+    """Raise for more cards than allowed."""
+    if len(cards) > limits.max_cards:
+        raise FitsHeaderLimitError(
+            f"The header at byte {offset} has more than {limits.max_cards} cards.", limit=limits.max_cards
+        )
 
 
 def _structural(cards: list[bytes], offset: int) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterable
 
 from astropy.io import fits
@@ -45,14 +46,16 @@ def read_cards(raw: RawHeader) -> tuple[fits.Header, list[str]]:
     -----
     A card that breaks the standard in its value or keyword is left out: it can neither be used nor written again.
     """
-    decoded = fits.Header.fromstring(b"".join(raw.cards).translate(_PRINTABLE).decode("ascii"))
     header, unreadable = fits.Header(), []
-    for card in decoded.cards:
-        kept = _safe_card(card)
-        if kept is None:
-            unreadable.append(clean_text(card.image[:8], limit=8))
-        elif kept:
-            header.append(kept, end=True, bottom=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what cannot be read is named in our own warning
+        decoded = fits.Header.fromstring(b"".join(raw.cards).translate(_PRINTABLE).decode("ascii"))
+        for card in decoded.cards:
+            kept = _safe_card(card)
+            if kept is None:
+                unreadable.append(clean_text(card.image[:8], limit=8))
+            elif kept:
+                header.append(kept, end=True, bottom=True)
     if not unreadable:
         return header, []
     names = ", ".join(sorted(set(unreadable))[:10])

@@ -31,7 +31,9 @@ POINTING_KEYWORDS: tuple[tuple[str, str], ...] = (
     ("RA-D", "DEC-D"),
 )
 
-_SEXAGESIMAL = re.compile(r"([+-]?)\s*(\d{1,3})\s*[:hd° ]\s*(\d{1,2})\s*[:m' ]?\s*(\d{1,2}(?:\.\d*)?)?\s*[s\"]?", re.I)
+_SEXAGESIMAL = re.compile(
+    r"([+-]?)\s*(\d{1,3})\s*[:hd° ]\s*(\d{1,2}(?:\.\d*)?)\s*(?:[:m' ]\s*(\d{1,2}(?:\.\d*)?)?\s*[s\"]?)?", re.I
+)
 _HOURS = re.compile(r"\[\s*h(?:ours?|rs?)?\s*\]|\bhours?\b|\bhrs\b", re.I)
 _CLOCK_SHOWN = re.compile(r"\d{1,2}:\d{2}")
 
@@ -41,7 +43,7 @@ def sexagesimal(text: str) -> float | None:
     match = _SEXAGESIMAL.fullmatch(text.strip())
     if match is None:
         return None
-    minutes, seconds = int(match[3]), float(match[4] or 0)
+    minutes, seconds = float(match[3]), float(match[4] or 0)
     if minutes >= 60 or seconds > 60:
         return None
     value = int(match[2]) + minutes / 60 + seconds / 3600
