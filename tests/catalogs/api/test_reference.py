@@ -1,0 +1,139 @@
+"""Routes of reference stars and lists."""
+
+import io
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from catalogs_service.domain.stars import Stars
+
+
+@pytest.fixture
+def lists(app):
+    return app.state.parts.lists
+
+
+def stars(n=50, dec=20.0):
+    rng = np.random.default_rng(4)
+    return Stars(
+        {
+            "source_id": np.arange(n) + 6636090334814214528,
+            "ra": rng.uniform(359.5, 360.5, n) % 360,
+            "dec": dec + rng.uniform(-0.4, 0.4, n),
+            "ref_epoch": np.full(n, 2000.0),
+            "vt_mag": rng.uniform(6, 12, n).astype(np.float32),
+        }
+    )
+
+
+def table(response):
+    assert response.status_code == 200, response.text
+    return fits.open(io.BytesIO(response.content))["REFERENCE"]
+
+
+async def test_a_cone_is_a_fits_table_that_says_where_it_comes_from(client, mint, lists):
+    lists.save(stars(), name="tycho2", scope="user", owner="user-1", facts={})
+    body = {
+        "name": "tycho2",
+        "ra_deg": 0.0,
+        "dec_deg": 20.0,
+        "radius_deg": 1.0,
+        "mag_limit": 10.0,
+        "max_rows": 5,
+        "max_ruwe": 1.4,
+    }
+    response = await client.post("/v1/reference/cone", json=body, headers=mint.service(on_behalf_of="user-1"))
+    found = table(response)
+    assert response.headers["X-Reference-Layer"] == "list"
+    assert response.headers["X-Reference-Rows"] == "5"
+    assert found.header["REFNAME"] == "tycho2"
+    assert found.header["TRUNC"] is True
+    assert found.header["REFROWS"] == int(np.sum(stars()["vt_mag"] <= 10))
+    assert found.header["SKIP1"].startswith("ruwe")
+    assert found.data["vt_mag"].tolist() == np.sort(stars()["vt_mag"])[:5].tolist()
+    assert found.data["source_id"].min() >= 6636090334814214528
+
+
+async def test_a_polygon_across_zero_hours(client, mint, lists):
+    lists.save(stars(), name="tycho2", scope="global", owner=None, facts={})
+    body = {"name": "tycho2", "polygon": [[359, 19], [1, 19], [1, 21], [359, 21]]}
+    response = await client.post("/v1/reference/cone", json=body, headers=mint.service())
+    assert len(table(response).data) == 50
+
+
+async def test_another_users_list_is_absent(client, mint, lists):
+    lists.save(stars(), name="mine", scope="user", owner="user-1", facts={})
+    body = {"name": "mine", "ra_deg": 0.0, "dec_deg": 20.0, "radius_deg": 1.0, "owner": "user-1"}
+    response = await client.post("/v1/reference/cone", json=body, headers=mint.service(on_behalf_of="user-2"))
+    assert response.status_code == 404
+    assert response.json()["code"] == "reference_not_found"
+
+
+async def test_without_network_and_mirror_gaia_says_why_layer_by_layer(client, mint):
+    body = {"ra_deg": 0.0, "dec_deg": 20.0, "radius_deg": 1.0}
+    response = await client.post("/v1/reference/cone", json=body, headers=mint.service())
+    assert response.status_code == 503
+    assert response.json()["code"] == "reference_unavailable"
+    assert "mirror: there is none" in response.json()["detail"]
+
+
+async def test_a_mirror_named_gaia_serves_gaia(client, mint, lists):
+    lists.save(stars(), name="gaia", scope="global", owner=None, facts={"release": "dr3"})
+    body = {"ra_deg": 0.0, "dec_deg": 20.0, "radius_deg": 1.0}
+    response = await client.post("/v1/reference/cone", json=body, headers=mint.service())
+    assert table(response).header["REFLAYER"] == "mirror"
+    other = await client.post("/v1/reference/cone", json=body | {"release": "dr4"}, headers=mint.service())
+    assert "it holds dr3, not dr4" in other.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ra_deg": 361, "dec_deg": 0, "radius_deg": 1},
+        {"ra_deg": 10, "dec_deg": 0, "radius_deg": 0},
+        {"ra_deg": 10, "dec_deg": 0, "radius_deg": 180},
+        {"ra_deg": 10, "dec_deg": 91, "radius_deg": 1},
+        {"ra_deg": 10, "dec_deg": 0},
+        {"ra_deg": 10, "dec_deg": 0, "radius_deg": 1, "polygon": [[0, 0], [1, 0], [1, 1]]},
+        {"polygon": [[0, 0], [1, 0]]},
+        {"ra_deg": 10, "dec_deg": 0, "radius_deg": 1, "name": "a' OR '1'='1"},
+        {"ra_deg": 10, "dec_deg": 0, "radius_deg": 1, "name": "../../etc"},
+        {"ra_deg": 10, "dec_deg": 0, "radius_deg": 1, "mag_band": "G; DROP TABLE"},
+        {"ra_deg": 10, "dec_deg": 0, "radius_deg": 1, "owner_id": "x"},
+    ],
+)
+async def test_senseless_requests_are_refused(client, mint, body):
+    response = await client.post("/v1/reference/cone", json=body, headers=mint.service())
+    assert response.status_code == 422
+
+
+async def test_a_concave_polygon_is_refused(client, mint, lists):
+    lists.save(stars(), name="tycho2", scope="global", owner=None, facts={})
+    body = {"name": "tycho2", "polygon": [[0, 0], [4, 0], [1, 1], [0, 4]]}
+    response = await client.post("/v1/reference/cone", json=body, headers=mint.service())
+    assert (response.status_code, response.json()["code"]) == (422, "region_invalid")
+
+
+async def test_lists_of_a_user_and_their_removal(client, mint, lists):
+    lists.save(stars(), name="mine", scope="user", owner="user-1", facts={"source": "my.csv", "missing": ["pmra"]})
+    lists.save(stars(), name="everyones", scope="global", owner=None, facts={})
+    headers = mint.service(on_behalf_of="user-1")
+    items = (await client.get("/v1/reference", headers=headers)).json()["items"]
+    assert [(item["name"], item["scope"], item["rows"]) for item in items] == [
+        ("everyones", "global", 50),
+        ("mine", "user", 50),
+    ]
+    assert items[1]["missing"] == ["pmra"]
+    assert items[1]["bands"][0]["name"] == "vt_mag"
+    assert (await client.delete("/v1/reference/everyones", headers=headers)).status_code == 404
+    assert (await client.delete("/v1/reference/mine", headers=headers)).status_code == 204
+    assert (await client.delete("/v1/reference/mine", headers=headers)).status_code == 404
+    others = (await client.get("/v1/reference", headers=mint.service(on_behalf_of="user-2"))).json()["items"]
+    assert [item["name"] for item in others] == ["everyones"]
+
+
+async def test_only_services_may_call(client, mint):
+    body = {"ra_deg": 0.0, "dec_deg": 20.0, "radius_deg": 1.0}
+    assert (await client.post("/v1/reference/cone", json=body)).status_code == 401
+    assert (await client.post("/v1/reference/cone", json=body, headers=mint.user())).status_code == 403
