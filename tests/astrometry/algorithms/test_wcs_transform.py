@@ -71,7 +71,8 @@ def test_source_lists_say_what_is_wrong() -> None:
 
 
 def test_psf_flux_is_preferred_and_flagged_rows_are_not_usable() -> None:
-    columns = {"x": [1.0, 2.0], "y": [1.0, 2.0], "flux_aper_1": [1.0, 1.0], "flux_psf": [30.0, 40.0], "flux_psf_err": [3.0, 2.0],
+    columns = {"x": [1.0, 2.0], "y": [1.0, 2.0], "flux_aper_1": [1.0, 1.0], "flux_psf": [30.0, 40.0],
+               "flux_psf_err": [3.0, 2.0],
                "x_var": [0.1, 0.0], "y_var": [0.1, 0.1], "position_kind": np.array(["psf", "psf"])}  # fmt: skip
     sources = SourceList.from_columns(columns, bad=[False, False])
     assert sources.flux.tolist() == [30.0, 40.0] and sources.snr.tolist() == [10.0, 20.0]

@@ -13,12 +13,19 @@ Patterson & Thompson 1971, Biometrika 58, 545 (restricted likelihood); Harville 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astrometry_service.algorithms.covariances import Sym2
+from astrometry_service.algorithms.error_terms import (
+    ErrorModel,
+    ErrorModelOptions,
+    Residuals,
+    leverage,
+    total_covariance,
+)
 
 __all__ = ["ErrorModel", "ErrorModelOptions", "Residuals", "fit_error_model", "leverage", "total_covariance"]
 
@@ -26,92 +33,6 @@ Floats = NDArray[np.float64]
 
 # Drop of ln L at the 95 per cent limit of one parameter.
 LIKELIHOOD_DROP_95 = 1.92
-
-
-@dataclass(frozen=True)
-class ErrorModelOptions:
-    """Every number of the error model.
-
-    Attributes
-    ----------
-    fix_alpha : take the pixel covariances at their word
-    min_side_fraction, min_side_stars : alpha is free only where at least this share (and number) of the stars has
-        centroid noise above sigma_sys; without them it cannot be told from sigma_sys
-    max_alpha_error : relative error of alpha above which it is fixed
-    limit_sigmas : sigma_sys below this many of its errors is given as an upper limit
-    max_steps, tolerance : of the scoring
-    """
-
-    fix_alpha: bool = False
-    min_side_fraction: float = 0.05
-    min_side_stars: int = 10
-    max_alpha_error: float = 0.5
-    limit_sigmas: float = 2.0
-    max_steps: int = 40
-    tolerance: float = 1e-5
-
-
-@dataclass(frozen=True)
-class Residuals:
-    """Residuals of pairs with what their covariance is made of.
-
-    Attributes
-    ----------
-    rx, ry : (n,), mas, catalogue minus fit in the tangent plane
-    pixel : covariances of the centroids carried to the plane, mas^2
-    catalogue : covariances of the reference positions, mas^2
-    """
-
-    rx: Floats
-    ry: Floats
-    pixel: Sym2
-    catalogue: Sym2
-
-    def __len__(self) -> int:
-        return int(self.rx.size)
-
-    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Residuals:
-        """The residuals of some pairs."""
-        return Residuals(self.rx[rows], self.ry[rows], self.pixel[rows], self.catalogue[rows])
-
-
-@dataclass(frozen=True)
-class ErrorModel:
-    """What the residuals say about the errors.
-
-    Attributes
-    ----------
-    alpha, alpha_err : factor on the centroid errors; error NaN when fixed
-    sigma_sys_mas, sigma_sys_err_mas : mas per axis, added in quadrature; error NaN where sigma_sys is zero
-    upper_limit_mas : 95 per cent limit of sigma_sys where it is not significant, else NaN
-    correlation : of alpha^2 and sigma_sys^2
-    alpha_fixed : alpha was not fitted
-    note : why alpha was fixed, or empty
-    log_likelihood : of the pairs that were fitted
-    pairs : how many
-    """
-
-    alpha: float = 1.0
-    alpha_err: float = float("nan")
-    sigma_sys_mas: float = 0.0
-    sigma_sys_err_mas: float = float("nan")
-    upper_limit_mas: float = float("nan")
-    correlation: float = float("nan")
-    alpha_fixed: bool = False
-    note: str = ""
-    log_likelihood: float = float("nan")
-    pairs: int = 0
-
-
-def total_covariance(residuals: Residuals, model: ErrorModel) -> Sym2:
-    """C of every pair under a model, mas^2."""
-    return residuals.catalogue.plus(residuals.pixel, model.alpha**2).with_diagonal(model.sigma_sys_mas**2)
-
-
-def leverage(design: Floats, variance: Floats) -> Floats:
-    """Share h_i of each star's own weight in the fit at its place: w_i b_i^T (X^T W X)^-1 b_i; sums to n_terms."""
-    q = np.linalg.qr(design / np.sqrt(variance)[:, None])[0]
-    return np.asarray(np.einsum("ij,ij->i", q, q), dtype=np.float64)
 
 
 def fit_error_model(
@@ -151,7 +72,8 @@ def fit_error_model(
         if note:
             fixed, best = True, fitter.best(None, True)
     model = replace(best, alpha_fixed=fixed, note=note)
-    weak = not model.sigma_sys_mas > options.limit_sigmas * model.sigma_sys_err_mas
+    # The error of sigma is that of sigma^2 over 2 sigma.
+    weak = not model.sigma_sys_mas > 2.0 * options.limit_sigmas * model.sigma_sys_err_mas
     if limits and weak:
         model = replace(model, upper_limit_mas=fitter.upper_limit(model, fixed))
     return model

@@ -225,4 +225,5 @@ def depth_pairs(
         "method": found.method, "reason": found.reason, "pairs": int(found.sources.size),
         "duplicates": int(found.duplicates.size), "median_radius_mas": float(np.median(radius)) if radius.size else None,
     }  # fmt: skip
-    return PairSet.of(sources, targets, found.sources, found.targets), record
+    area_mas2 = np.pi * radius[found.sources] ** 2
+    return PairSet.of(sources, targets, found.sources, found.targets, match_area=area_mas2), record

@@ -49,15 +49,15 @@ class SortedSources:
     design: Floats
 
     @classmethod
-    def of(cls, sources: SourceList, geometry: FrameGeometry, highest: int) -> SortedSources:
-        """Sort by flux; sources without place or flux are left out."""
+    def of(cls, sources: SourceList, geometry: FrameGeometry, highest: int, *, min_snr: float = 0.0) -> SortedSources:
+        """Sort by flux; sources without place or flux are left out, those below ``min_snr`` are not usable."""
         real = np.flatnonzero(np.isfinite(sources.x) & np.isfinite(sources.y) & (sources.flux > 0))
         row = real[np.argsort(-sources.flux[real], kind="stable")]
         frame = PixelFrame.of(geometry.nx, geometry.ny)
         x, y = sources.x[row], sources.y[row]
         return cls(
             row, x, y, -2.5 * np.log10(sources.flux[row]), sources.snr[row], sources.covariance[row],
-            sources.usable[row], frame, frame.design(x, y, highest),
+            sources.usable[row] & ~(sources.snr[row] < min_snr), frame, frame.design(x, y, highest),
         )  # fmt: skip
 
 
@@ -120,6 +120,7 @@ class PairSet:
     catalogue : mas^2
     colour : (k,), mag less the median, zero where unknown
     fitted : (k,), may carry the fit
+    match_area : (k,), mas^2, area in which a chance pair could have been made
     """
 
     source: Indices
@@ -132,6 +133,7 @@ class PairSet:
     catalogue: Sym2
     colour: Floats
     fitted: Mask
+    match_area: Floats
     frame: PixelFrame
     ra0_deg: float
     dec0_deg: float
@@ -140,7 +142,15 @@ class PairSet:
         return int(self.source.size)
 
     @classmethod
-    def of(cls, sources: SortedSources, targets: PlaneTargets, source: Indices, target: Indices) -> PairSet:
+    def of(
+        cls,
+        sources: SortedSources,
+        targets: PlaneTargets,
+        source: Indices,
+        target: Indices,
+        *,
+        match_area: Floats | None = None,
+    ) -> PairSet:
         """Pairs by their rows."""
         colour = targets.colour[target]
         known = np.isfinite(colour)
@@ -148,7 +158,9 @@ class PairSet:
         return cls(
             source, target, sources.x[source], sources.y[source], targets.plane[target], sources.design[source],
             sources.covariance[source], targets.covariance[target], np.where(known, colour - middle, 0.0),
-            sources.usable[source] & targets.good[target], sources.frame, targets.ra0_deg, targets.dec0_deg,
+            sources.usable[source] & targets.good[target],
+            np.full(source.size, np.inf) if match_area is None else match_area,
+            sources.frame, targets.ra0_deg, targets.dec0_deg,
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from astrometry_service.algorithms.degree_selection import DegreeChoice, DegreeO
 from astrometry_service.algorithms.distortion_prior import prior_rows
 from astrometry_service.algorithms.error_clipping import expected_kept
 from astrometry_service.algorithms.error_model import ErrorModel, fit_error_model, total_covariance
+from astrometry_service.algorithms.mixture import fit_mixture
 from astrometry_service.algorithms.pair_set import PairSet, fit_pairs, pair_residuals
 from astrometry_service.algorithms.plane_fit import PlaneFit
 from astrometry_service.algorithms.polynomials import n_terms
@@ -76,12 +77,18 @@ def clip_pairs(pairs: PairSet, degree: int, options: RefineOptions) -> tuple[Mas
     return mask, rounds, state["fit"]
 
 
-def first_model(pairs: PairSet, kept: Mask, fit: PlaneFit, options: RefineOptions) -> ErrorModel:
-    """An error model of the clipped pairs, for the first weights."""
-    residuals = pair_residuals(pairs, fit).take(np.flatnonzero(kept))
-    terms = fit.polynomial.coefficients.shape[1]
-    share = max(1.0 - terms / max(int(kept.sum()), 1), 0.2)
-    return fit_error_model(residuals, options.error_model, truncation=share, limits=False)
+def first_model(pairs: PairSet, fit: PlaneFit, options: RefineOptions) -> tuple[ErrorModel, Mask]:
+    """The robust first error model, and the pairs that are more likely true than false.
+
+    Clipping by one rms takes faint stars that are within their errors; the mixture brings them back.
+    """
+    rows = np.flatnonzero(pairs.fitted)
+    model, probability, _ = fit_mixture(
+        pair_residuals(pairs, fit).take(rows), pairs.match_area[rows], options=options.error_model
+    )
+    kept = np.zeros(len(pairs), bool)
+    kept[rows[probability >= 0.5]] = True
+    return model, kept
 
 
 def choose_degree(

@@ -35,6 +35,7 @@ class RefineOptions:
     match_rounds : depth matches at most; ends when no more pairs turn up
     min_regions : fewer coherent regions than this: the start is used
     min_pairs : fewer pairs than this: the start is kept
+    min_snr : sources of lower signal to noise do not carry the fit (those of unknown one do)
     fwhm_px : pixel, of the stars
     blend_fwhm, blend_mag : a reference star with a neighbour within so many FWHM, not fainter by more, is a blend
     catalogue_errors : give the reference positions their errors; False takes them as exact
@@ -64,6 +65,7 @@ class RefineOptions:
     match_rounds: int = 6
     min_regions: int = 3
     min_pairs: int = 6
+    min_snr: float = 5.0
     fwhm_px: float = 3.0
     blend_fwhm: float = 1.5
     blend_mag: float = 3.0

@@ -25,6 +25,10 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
+# Largest relative change of a variance between the last two rounds.
+WEIGHT_TOLERANCE = 0.01
+
+
 @dataclass(frozen=True)
 class Settled:
     """A fit whose kept pairs, error model and weights agree with each other.
@@ -36,7 +40,7 @@ class Settled:
     distance2 : (k,), of all pairs
     kept : (k,), pairs that carry the fit
     rounds : kept pairs, alpha and sigma_sys of each round
-    converged : the kept set repeated
+    converged : the kept set and the weights repeated
     """
 
     fit: PlaneFit
@@ -61,7 +65,7 @@ def settle(
     prior: tuple[Floats, Floats] | None = None,
     final: bool = False,
 ) -> Settled:
-    """Fit, model, clip, until the kept set repeats; pairs may come back.
+    """Fit, model, clip, until the kept set and the weights repeat; pairs may come back.
 
     Parameters
     ----------
@@ -91,11 +95,13 @@ def settle(
             truncation=truncation * share, start=model if turn or model.pairs else None, limits=False,
         )  # fmt: skip
         covariance = total_covariance(residuals, model)
-        variance = covariance.mean
+        before, variance = variance, covariance.mean
         distance2 = covariance.inverse().quadratic(residuals.rx, residuals.ry)
         rounds.append({"kept": float(rows.size), "alpha": model.alpha, "sigma_sys_mas": model.sigma_sys_mas})
         updated = pairs.fitted & keep_by_error(distance2, error_threshold)
-        converged = np.array_equal(updated, kept)
+        # The weights must be those of the model that they lead to, and the kept pairs those that it keeps.
+        steady = np.all(np.abs(variance[rows] - before[rows]) < WEIGHT_TOLERANCE * variance[rows])
+        converged = bool(steady) and np.array_equal(updated, kept)
         if converged or turn == max_rounds - 1 or updated.sum() < min(minimum, rows.size):
             break
         kept = updated

@@ -155,7 +155,7 @@ class RefineSolution:
         progress.done("solution_error")
         table = build_pairs(pairs, frame.sources, frame.targets, frame.reference, frame.places, chain)
         report = {**summary, "steps": progress.steps, "thresholds": thresholds(options)}
-        products = {"regions": first.regions, "mean_affine": first.mean} if options.debug else {}
+        products = _products(frame, first, matched) if options.debug else {}
         if not summary["score"] < summary["start_score"]:
             reason = (
                 f"cross-validated score {summary['score']:.4f} is not below the start's {summary['start_score']:.4f}"
@@ -193,7 +193,7 @@ class RefineSolution:
         targets = PlaneTargets.of(
             reference, places, near[inside], ra0_deg=ra0, dec0_deg=dec0, errors=self._options.catalogue_errors
         )
-        on_frame = SortedSources.of(sources, geometry, self._highest())
+        on_frame = SortedSources.of(sources, geometry, self._highest(), min_snr=self._options.min_snr)
         fewest, needed = min(on_frame.row.size, targets.row.size), self._options.min_pairs
         if fewest < needed:
             raise RefinementError(
@@ -243,11 +243,17 @@ class RefineSolution:
             degree = max([d for d in range(1, options.first_degree + 1) if fitted >= 5 * n_terms(d)], default=1)
             if matched is not None:
                 degree = max(degree, choose_degree(*matched.for_degree(), frame.geometry, options).degree)
-            kept, rounds, fit = clip_pairs(pairs, degree, options)
-            model = first_model(pairs, kept, fit, options)
+            clipped, rounds, fit = clip_pairs(pairs, degree, options)
+            model, kept = first_model(pairs, fit, options)
             matched = _Matched(pairs, kept, fit, model)
             about = MapState(fit, rounds[-1].sigma_mas if rounds else about.sigma_mas, max(model.alpha, 1.0))
-            progress.done(f"rms_clipping_{turn}", degree=degree, kept=int(kept.sum()), rounds=clipping_record(rounds))
+            progress.done(
+                f"rms_clipping_{turn}",
+                degree=degree,
+                clipped=int((pairs.fitted & ~clipped).sum()),
+                kept=int(kept.sum()),
+                rounds=clipping_record(rounds),
+            )
             if turn >= 2 and len(pairs) <= 1.002 * before:
                 break
             before = len(pairs)
@@ -309,3 +315,18 @@ class RefineSolution:
             return MAX_DEGREE
         degrees = (self._options.degree.highest, self._options.fixed_degree or 1, self._options.first_degree + 1)
         return min(max(degrees), MAX_DEGREE)
+
+
+def _products(frame: _Frame, first: FirstFit, matched: _Matched) -> dict[str, Any]:
+    """Regions with their matches and affines, the mean affine, and the pairs of the last depth match."""
+    pairs = matched.pairs
+    return {
+        "regions": first.regions,
+        "mean_affine": first.mean,
+        "depth_match": {
+            "source": frame.sources.row[pairs.source],
+            "reference": frame.targets.row[pairs.target],
+            "fitted": pairs.fitted,
+            "kept": matched.kept,
+        },
+    }
