@@ -140,7 +140,7 @@ def test_bad_pixels_and_saturated_stars_are_treated_alike(medians):
 @pytest.mark.parametrize("level", [-500.0, 0.0, 1e6])
 def test_sky_subtracted_and_very_bright_frames_agree(medians, level):
     data = simulate(8, shape=(100, 128), stars=30).data_e - np.float32(320.0) + np.float32(level)
-    assert_same(*search(data, medians=medians, saturation_e=np.inf))
+    assert_same(*search(data, medians=medians, saturation_e=np.inf, max_candidate_share=1.0))
 
 
 @BOTH_MEDIANS
@@ -206,6 +206,14 @@ def test_small_frames_come_back_untouched():
     found = find_cosmic_rays(data, read_noise_e=5.0)
     assert not found.mask.any()
     assert found.warnings
+    assert np.array_equal(found.cleaned, data)
+
+
+def test_frames_where_everything_stands_out_are_not_searched():
+    data = simulate(15, shape=(64, 64), stars=10).data_e - np.float32(2000.0)
+    found = find_cosmic_rays(data, read_noise_e=5.0)
+    assert not found.mask.any()
+    assert "no cosmic rays were searched" in found.warnings[0]
     assert np.array_equal(found.cleaned, data)
 
 

@@ -19,4 +19,5 @@ def lacosmic(
     saturated_core: float,
     by_median: bool,
     fallback: Callable[[], tuple[float, float]],
+    most: int,
 ) -> int: ...

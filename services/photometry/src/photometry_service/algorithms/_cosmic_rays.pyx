@@ -529,9 +529,9 @@ cdef void grow(
 def lacosmic(
     float[:, ::1] data, float[:, ::1] variance, unsigned char[:, ::1] bad, unsigned char[:, ::1] hit,
     bint full, float sigclip, float low, float objlim, int rounds, float satlevel, float saturated_core,
-    bint by_median, fallback,
+    bint by_median, fallback, long long most,
 ):
-    """Find and clean cosmic rays; returns the number of rounds.
+    """Find and clean cosmic rays; returns the number of rounds, -1 when more than ``most`` pixels pass S > sigclip.
 
     Parameters
     ----------
@@ -599,6 +599,8 @@ def lacosmic(
             set_floors(&f, tile_low, tiles_y)
             mark_saturated_stars(&f, tile_high, tiles_y, satlevel, saturated_core)
             scan(&f, row, &todo)
+        if todo.n > most:
+            return -1
         for it in range(rounds):
             with nogil:
                 cores.n = 0

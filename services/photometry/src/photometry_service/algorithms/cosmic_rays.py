@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photometry_service.algorithms import _cosmic_rays
+from photometry_service.algorithms.cosmic_ray_noise import SearchPixels, search_pixels
 from photometry_service.algorithms.fwhm import guess_fwhm
 from photometry_service.domain.frame import Frame
 
@@ -40,6 +41,9 @@ UNDERSAMPLED_OBJLIM = 10.0
 SATURATED_CORE_SHARE = 10.0
 """A saturated pixel is a star's when the median around it is above the level divided by this (astroscrappy)."""
 
+MAX_SHARE = 0.1
+"""A mask of more than this share of a frame is no longer one of cosmic rays."""
+
 MIN_SIDE_PX = 16
 """Smaller frames have no room for the windows; they come back without hits."""
 
@@ -58,6 +62,8 @@ class CosmicRayOptions:
     objlim : contrast against the fine structure of stars
     niter : most rounds, 1 to 20
     cleantype : ``meanmask`` or ``medmask``, mean or median of the good pixels of the 5x5
+    max_candidate_share : a frame with a larger share of pixels of S > sigclip is not searched (sparse engine): its
+        noise is not what the pixel values say, or it is no picture of the sky; 1 searches any frame
     """
 
     engine: Literal["sparse", "astroscrappy"] = "sparse"
@@ -67,6 +73,7 @@ class CosmicRayOptions:
     objlim: float = 5.0
     niter: int = 4
     cleantype: Literal["meanmask", "medmask"] = "meanmask"
+    max_candidate_share: float = 0.25
 
     def __post_init__(self) -> None:
         """Refuse limits that the kernel can not work with."""
@@ -115,22 +122,29 @@ def remove_cosmic_rays(frame: Frame, options: CosmicRayOptions | None = None) ->
     -------
     CosmicRays
         When the stars that remain are narrower than 1.5 px the search is repeated with full medians and ``objlim``
-        of at least 10, and a warning says so.
+        of at least 10, and a warning says so. Where gain and read noise are off by more than a factor of two, the
+        measured noise is used; a mask of more than 10 % of the frame is dropped. Both are said in the warnings.
     """
     options = options or CosmicRayOptions()
-    found = _find_in(frame, options)
+    pixels = search_pixels(frame)
+    found = _find_in(frame, pixels, options)
     harmless = CosmicRayOptions()
-    probe = found if options == harmless else _find_in(frame, harmless)
+    probe = found if options == harmless else _find_in(frame, pixels, harmless)
     fwhm_px = guess_fwhm(probe.cleaned, frame.mask | probe.mask, saturation=frame.saturation_e)
     cautious = replace(options, objlim=max(options.objlim, UNDERSAMPLED_OBJLIM), medians="full")
-    if not fwhm_px < UNDERSAMPLED_FWHM_PX or options == cautious:
-        return replace(found, fwhm_guess_px=fwhm_px)
-    warning = (
-        f"stars are undersampled (FWHM about {fwhm_px:.1f} px): cosmic rays searched with full medians and "
-        f"objlim {cautious.objlim:g} instead of {options.medians} medians and {options.objlim:g}"
-    )
-    found = _find_in(frame, cautious)
-    return replace(found, warnings=(*found.warnings, warning), fwhm_guess_px=fwhm_px)
+    warnings = pixels.warnings
+    if fwhm_px < UNDERSAMPLED_FWHM_PX and options != cautious:
+        found = _find_in(frame, pixels, cautious)
+        warnings += (
+            f"stars are undersampled (FWHM about {fwhm_px:.1f} px): cosmic rays searched with full medians and "
+            f"objlim {cautious.objlim:g} instead of {options.medians} medians and {options.objlim:g}",
+        )
+    if found.count > MAX_SHARE * found.mask.size:
+        warnings += (
+            f"{100 * found.count / found.mask.size:.0f} % of the pixels looked like cosmic rays: none was used",
+        )
+        found = replace(found, mask=np.zeros_like(found.mask), cleaned=frame.data)
+    return replace(found, warnings=(*warnings, *found.warnings), fwhm_guess_px=fwhm_px)
 
 
 def find_cosmic_rays(
@@ -208,7 +222,11 @@ def sparse_cosmic_rays(
         saturation / SATURATED_CORE_SHARE,
         options.cleantype == "medmask",
         fallback,
+        int(options.max_candidate_share * data.size),
     )
+    if rounds < 0:
+        share = f"more than {100 * options.max_candidate_share:.0f} % of the pixels stand out of their surroundings"
+        return CosmicRays(hit.view(np.bool_), cleaned, 0, options, (f"{share}: no cosmic rays were searched",))
     return CosmicRays(hit.view(np.bool_), cleaned, rounds, options)
 
 
@@ -240,16 +258,21 @@ def astroscrappy_cosmic_rays(
     return CosmicRays(found, cleaned, 0, options)
 
 
-def _find_in(frame: Frame, options: CosmicRayOptions) -> CosmicRays:
-    """Search a frame with its own constants."""
-    return find_cosmic_rays(
-        frame.data,
+def _find_in(frame: Frame, pixels: SearchPixels, options: CosmicRayOptions) -> CosmicRays:
+    """Search a frame with the noise chosen for it; the result is in electrons again."""
+    found = find_cosmic_rays(
+        pixels.data,
         frame.mask,
-        read_noise_e=frame.read_noise_e,
-        saturation_e=frame.saturation_e,
-        variance=frame.variance,
+        read_noise_e=pixels.read_noise_e,
+        saturation_e=pixels.saturation_e,
+        variance=pixels.variance,
         options=options,
     )
+    if pixels.scale == 1.0:
+        return found
+    cleaned = frame.data.copy()
+    cleaned[found.mask] = found.cleaned[found.mask] / np.float32(pixels.scale)
+    return replace(found, cleaned=cleaned)
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
