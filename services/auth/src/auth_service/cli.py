@@ -29,11 +29,11 @@ Command = Callable[[Services, argparse.Namespace], Awaitable[str]]
 
 async def _bootstrap_local(services: Services, arguments: argparse.Namespace) -> str:
     account, token, text = await services.bootstrap_local(_ORIGIN)
-    if arguments.token_file is not None:
-        _write_secret(arguments.token_file, text)
-        text = None
     answer = {"user_id": account.id, "username": account.username, "expires_at": token.expires_at.isoformat()}
-    return json.dumps({**answer, "token": text} if text else {**answer, "token_file": str(arguments.token_file)})
+    if arguments.token_file is None:
+        return json.dumps({**answer, "token": text})
+    _write_secret(arguments.token_file, text)
+    return json.dumps({**answer, "token_file": str(arguments.token_file)})
 
 
 async def _create_user(services: Services, arguments: argparse.Namespace) -> str:

@@ -16,12 +16,11 @@ __all__ = [
     "ALL_USER_SCOPES",
     "AccessTokenResponse",
     "AccountResponse",
-    "AuditEvent",
-    "AuditPage",
     "JsonWebKey",
     "JsonWebKeySet",
     "LoginRequest",
     "LogoutRequest",
+    "PERSONAL_TOKEN_SCOPES",
     "PasswordChangeRequest",
     "PersonalTokenCreated",
     "PersonalTokenExchangeRequest",
@@ -58,7 +57,6 @@ class Scope(StrEnum):
     REDUCTIONS_READ = "reductions:read"
     REDUCTIONS_WRITE = "reductions:write"
     CATALOGS_READ = "catalogs:read"
-    ADMIN = "admin"
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"
     JOBS_CALLBACK = "jobs:callback"
@@ -94,6 +92,9 @@ ALL_USER_SCOPES = frozenset(
     }
 )
 """Scopes of a session begun with a password."""
+
+PERSONAL_TOKEN_SCOPES = ALL_USER_SCOPES - {Scope.ACCOUNT_WRITE, Scope.TOKENS_WRITE}
+"""Scopes that a personal access token may have: it can neither change the password nor make further tokens."""
 
 Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{1,62}$")]
 Email = Annotated[
@@ -159,6 +160,11 @@ class LoginRequest(_Model):
 
     username: str = Field(title="User name", min_length=1, max_length=128)
     password: SecretStr = Field(title="Password", min_length=1, max_length=1024)
+    cookie: bool = Field(
+        default=False,
+        title="Keep the refresh token in a cookie",
+        description="For pages in a browser: the refresh token is set as an HttpOnly cookie and not in the answer.",
+    )
 
 
 class RefreshRequest(_Model):
@@ -296,24 +302,3 @@ class SealedKey(_Model):
     key_version: str = Field(title="Which key-encryption key sealed it")
     wrapped_key: str = Field(title="Data key, sealed; base64")
     ciphertext: str = Field(title="Value, sealed with the data key; base64")
-
-
-class AuditEvent(_Model):
-    """One line of the audit log."""
-
-    id: int
-    at: datetime
-    event: str
-    actor: str | None
-    subject: str | None
-    source: str | None
-    request_id: str | None
-    outcome: Literal["ok", "refused"]
-    facts: dict[str, str | int | bool | None]
-
-
-class AuditPage(_Model):
-    """Audit events, newest first."""
-
-    items: list[AuditEvent]
-    next_before: int | None = Field(title="Pass as `before` for the next page")

@@ -1,0 +1,1 @@
+"""The database, the cryptography and the clock of auth."""

@@ -1,0 +1,1 @@
+"""Accounts, sessions, tokens and what is said about them; no I/O."""
