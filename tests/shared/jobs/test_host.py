@@ -120,6 +120,16 @@ def test_a_task_module_that_is_missing_ends_the_process_with_one_line(module, jo
     assert "Traceback" not in ended.stderr
 
 
+def test_a_worker_hides_its_environment_from_its_children(tmp_path):
+    """The files of a process that is not dumpable belong to root, whoever runs it."""
+    code = (
+        "import ctypes; from astro_shared.jobs.host import keep_private; prctl = ctypes.CDLL(None).prctl\n"
+        "before = prctl(3, 0, 0, 0, 0); keep_private(); print(before, prctl(3, 0, 0, 0, 0))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert shown.stdout == "1 0\n"
+
+
 def test_a_missing_setting_ends_the_process_with_one_line(module, tmp_path):
     builder = module(
         "from astro_shared.settings import ServiceSettings, settings_or_exit\n"

