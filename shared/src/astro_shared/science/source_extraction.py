@@ -60,6 +60,7 @@ class ExtractionOptions:
     ----------
     mesh_px : pixel, side of the background mesh (64 to 128)
     strict_sigma, strict_pixels : the strict list has this many pixels above this many sigma
+    solid_pixels : ... and so many where the shape of the stars is taken from them
     relaxed_sigma, relaxed_pixels : threshold of the extraction on the smoothed image, and least area
     deblend_contrast : of SEP
     locus_low, locus_high : half-light radius in units of the stellar median outside which a source is no star
@@ -74,6 +75,7 @@ class ExtractionOptions:
     mesh_px: int = 128
     strict_sigma: float = 5.0
     strict_pixels: int = 5
+    solid_pixels: int = 9
     relaxed_sigma: float = 1.5
     relaxed_pixels: int = 5
     deblend_contrast: float = 0.005
@@ -208,19 +210,20 @@ def _refine(
     column = np.clip(np.rint(x0).astype(int), 0, image.shape[1] - 1)
     row = np.clip(np.rint(y0).astype(int), 0, image.shape[0] - 1)
     variance = rms[row, column].astype(np.float64) ** 2
-    strict = _pixels_above(image, rms, column, row, options.strict_sigma) >= options.strict_pixels
+    above = _pixels_above(image, rms, column, row, options.strict_sigma)
+    strict = above >= options.strict_pixels
     flags = _core_flags(found, saturated, bad, column, row)
-    half, locus = _half_light(image, x0, y0, strict & (flags == 0))
+    half, locus = _half_light(image, x0, y0, _solid(above, strict & (flags == 0), options))
     flags[half < options.locus_low * locus] |= ExtractionFlag.SHARP
     flags[half > options.locus_high * locus] |= ExtractionFlag.EXTENDED
     flux, flux_err, _ = sep.sum_circle(image, x0, y0, 2.5 * locus, err=rms, gain=1.0, subpix=5)
     flux_err = np.maximum(flux_err, 1e-6)
     snr = flux / flux_err
     ratio = found["a"] / np.maximum(found["b"], 0.3)
-    sample = ratio[strict & (flags == 0)]
+    sample = ratio[_solid(above, strict & (flags == 0), options)]
     if sample.size:
         flags[(ratio > options.max_elongation * np.median(sample)) & (snr > 20.0)] |= ExtractionFlag.EXTENDED
-    clean = strict & (flags == 0)
+    clean = _solid(above, strict & (flags == 0), options)
     places, fitted, fwhm = _centroids(image, x0, y0, variance, snr, bad | saturated, clean, locus, options)
     moved = ~(np.hypot(places.x - x0, places.y - y0) <= options.max_move_px)
     flags[moved] |= ExtractionFlag.MOVED
@@ -242,6 +245,12 @@ def _refine(
         background_e=float(background.globalback),
         background_rms_e=float(background.globalrms),
     )
+
+
+def _solid(above: NDArray[np.int_], clean: NDArray[np.bool_], options: ExtractionOptions) -> NDArray[np.bool_]:
+    """Clean sources that are certainly no hot pixels or thin tracks, where there are enough of them."""
+    solid = clean & (above >= options.solid_pixels)
+    return solid if solid.sum() >= 5 else clean
 
 
 def _pixels_above(

@@ -70,7 +70,10 @@ def fit_error_model(
     if not fixed:
         note = _unidentified(residuals, best, options)
         if note:
-            fixed, best = True, fitter.best(None, True)
+            held = fitter.best(None, True)
+            # Held only where the data can live with it: centroid errors that are all too large must show in alpha.
+            if best.log_likelihood - held.log_likelihood < LIKELIHOOD_DROP_95:
+                fixed, best = True, held
     model = replace(best, alpha_fixed=fixed, note=note)
     # The error of sigma is that of sigma^2 over 2 sigma.
     weak = not model.sigma_sys_mas > 2.0 * options.limit_sigmas * model.sigma_sys_err_mas

@@ -163,8 +163,8 @@ def _bare_cells(
     j = np.clip((sources.y[bright] * 4 / geometry.ny).astype(int), 0, 3)
     total = np.bincount(4 * j[offered] + i[offered], minlength=16)
     hits = np.bincount((4 * j + i)[offered & matched], minlength=16)
-    usual = hits.sum() / max(total.sum(), 1)
-    return int(np.count_nonzero((total >= 6) & (hits < least * usual * total)))
+    expected = total * hits.sum() / max(total.sum(), 1)
+    return int(np.count_nonzero((expected >= 4.0) & (hits < least * expected)))
 
 
 def build_pairs(
