@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from alembic.operations import Operations
 from procrastinate.schema import SchemaManager
 from sqlalchemy.dialects.postgresql import JSONB
+
+if TYPE_CHECKING:
+    from alembic.operations import Operations
 
 metadata = sa.MetaData()
 
