@@ -298,7 +298,10 @@ async def test_readiness_names_what_is_away_and_liveness_does_not_look(failing: 
 
 async def test_metrics_count_requests_by_route(client: httpx.AsyncClient) -> None:
     await client.get("/missing")
-    assert 'http_request_seconds_count{method="GET",route="/missing",status="404"} 1.0' in (await client.get("/metrics")).text
+    assert (
+        'http_request_seconds_count{method="GET",route="/missing",status="404"} 1.0'
+        in (await client.get("/metrics")).text
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ async def refused(mint: TokenMint, token: str) -> None:
 
 
 async def test_a_good_token_gives_its_claims(mint: TokenMint) -> None:
-    claims = await mint.verifier.verify(signed(mint.jwk, as_bytes(good_header(mint.jwk)), as_bytes(good_claims(sid="s1"))))
+    claims = await mint.verifier.verify(
+        signed(mint.jwk, as_bytes(good_header(mint.jwk)), as_bytes(good_claims(sid="s1")))
+    )
     assert (claims.subject, claims.scopes, claims.session) == ("user-1", frozenset({"frames:read"}), "s1")
 
 
@@ -128,7 +130,8 @@ async def test_a_changed_claim_is_refused(mint: TokenMint) -> None:
 
 
 @pytest.mark.parametrize(
-    "kid", ["../../etc/passwd", "' OR 1=1 --", "http://evil.test/k", "", "k" * 65, None, 7, ["test-key-1"], "x\x00yzabcd"]
+    "kid",
+    ["../../etc/passwd", "' OR 1=1 --", "http://evil.test/k", "", "k" * 65, None, 7, ["test-key-1"], "x\x00yzabcd"],
 )
 async def test_a_strange_key_id_never_reaches_the_key_source(mint: TokenMint, kid: Any) -> None:
     await refused(mint, signed(mint.jwk, as_bytes(good_header(mint.jwk, kid=kid)), as_bytes(good_claims())))
@@ -239,7 +242,18 @@ async def test_clocks_may_differ_by_half_a_minute(mint: TokenMint) -> None:
         "\u0660.\u0660." + "A" * 86,
         "eyJ\n.e30." + "A" * 86,
     ],
-    ids=["20MB", "20MB-segments", "brackets", "short-brackets", "dots", "two-dots", "empty", "short", "unicode", "newline"],
+    ids=[
+        "20MB",
+        "20MB-segments",
+        "brackets",
+        "short-brackets",
+        "dots",
+        "two-dots",
+        "empty",
+        "short",
+        "unicode",
+        "newline",
+    ],
 )
 async def test_a_crafted_token_is_refused_at_once(mint: TokenMint, token: str) -> None:
     begun = time.perf_counter()
@@ -276,7 +290,13 @@ def test_a_lifetime_is_cut_to_what_verifiers_accept() -> None:
     jwk = make_jwk()
     token = sign_access_token(
         SigningKey(jwk["kid"], jwk),
-        issuer="i", audience="a", subject="u", scopes=[], issued_at_s=0, lifetime_s=10**9, token_id="t",
+        issuer="i",
+        audience="a",
+        subject="u",
+        scopes=[],
+        issued_at_s=0,
+        lifetime_s=10**9,
+        token_id="t",
     )
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert claims["exp"] == 3600

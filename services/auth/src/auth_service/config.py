@@ -64,8 +64,8 @@ class AuthSettings(ServiceSettings):
     service_clients: dict[str, ClientSettings] = Field(default_factory=dict, title="Services that may ask for tokens")
     registration: bool = Field(default=True, title="Whether people may open accounts themselves")
     attempts: AttemptSettings = Field(default_factory=AttemptSettings, title="Limits of attempts")
-    trusted_proxies: list[IPvAnyNetwork] = Field(
-        default_factory=lambda: [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        default=(IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")),
         title="Networks whose X-Forwarded-For is believed",
         description="Those of the gateway, which makes the header anew",
     )

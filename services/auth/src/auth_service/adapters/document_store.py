@@ -34,9 +34,12 @@ class SettingsStore:
         values = {"sections": sections, "version": version + 1, "updated_at": at}
         if version == 0:
             new = insert(user_settings).values(user_id=user_id, **values).on_conflict_do_nothing()
-            return (await self._connection.execute(new)).rowcount == 1
-        at_version = (user_settings.c.user_id == user_id) & (user_settings.c.version == version)
-        return (await self._connection.execute(update(user_settings).where(at_version).values(values))).rowcount == 1
+            result = await self._connection.execute(new.returning(user_settings.c.version))
+        else:
+            at_version = (user_settings.c.user_id == user_id) & (user_settings.c.version == version)
+            changed = update(user_settings).where(at_version).values(values)
+            result = await self._connection.execute(changed.returning(user_settings.c.version))
+        return result.first() is not None
 
 
 class KeyStore:
