@@ -281,3 +281,14 @@ def test_facts_never_fail_on_odd_types():
     assert odd.gain_e_per_adu is None and odd.ra_deg is None and odd.exposure_s is None
     assert odd.date_mid == "2024-03-15T00:00:00.000Z"
     assert not np.isnan(odd.epoch_jyear)
+
+
+def test_the_documented_table_is_the_one_in_use():
+    from pathlib import Path
+
+    page = (Path(__file__).parents[3] / "docs" / "algorithms" / "frame_input.md").read_text()
+    for name, row in QUANTITIES.items():
+        line = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert [k.strip(" `") for k in line.split("|")[2].split(",")] == [
+            k.removeprefix("HIERARCH ") for k in row.keywords
+        ]

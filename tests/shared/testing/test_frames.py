@@ -13,6 +13,7 @@ from astro_shared.testing.frames import (
     Camera,
     CatalogQuality,
     Exposure,
+    Galaxies,
     SimulatedFrame,
     StarCounts,
     simulate_frame,
@@ -119,6 +120,18 @@ def test_cosmic_rays_are_where_the_mask_says():
     assert plain.cosmic_ray_mask.sum() == 0
     assert 20 < hit.cosmic_ray_mask.sum() < 600
     assert np.median(hit.data_e[hit.cosmic_ray_mask]) > 700
+
+
+def test_galaxies_are_wider_than_stars_and_change_nothing_else():
+    exposure = replace(QUIET, galaxies=Galaxies(number=30))
+    plain, rich = (
+        simulate_frame(7, n_stars=20, camera=Camera(shape=(300, 300)), exposure=e) for e in (QUIET, exposure)
+    )
+    assert len(rich.galaxies) == 30 and len(plain.galaxies) == 0
+    assert (rich.truth["x"] == plain.truth["x"]).all()
+    extra = rich.data_e.sum(dtype=float) - plain.data_e.sum(dtype=float)
+    # those near the edges lose light
+    assert 0.6 < extra / rich.galaxies["flux_e"].sum() < 1.02
 
 
 def test_bad_pixels_are_where_the_mask_says():

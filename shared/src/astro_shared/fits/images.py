@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from astro_shared.fits.errors import ImageUnusableError
 from astro_shared.fits.limits import DEFAULT_LIMITS, FitsLimits
 
+BAND_PIXELS = 4_000_000
 SMALLEST_RANGE = 1e-30  # below this float32 arithmetic on squares of the values loses them
 
 
@@ -22,7 +23,10 @@ def mask_and_fill(data: NDArray[np.float32], *, limits: FitsLimits = DEFAULT_LIM
     -------
     (ny, nx), True where the value in the file can not be used
     """
-    mask = ~(np.abs(data) < limits.max_abs_value)
+    mask = np.empty(data.shape, dtype=bool)
+    rows = max(1, BAND_PIXELS // max(data.shape[-1], 1))
+    for start in range(0, len(data), rows):  # in bands: no second image in memory
+        mask[start : start + rows] = ~(np.abs(data[start : start + rows]) < limits.max_abs_value)
     if mask.any():
         step = max(1, int(np.sqrt(data.size / 250_000)))
         sample = data[::step, ::step][~mask[::step, ::step]]
@@ -52,8 +56,8 @@ def check_image(data: NDArray[np.float32], mask: NDArray[np.bool_], *, limits: F
         raise ImageUnusableError(
             f"Only {100 * usable:.1f} per cent of the pixels hold usable numbers.", reason="not_finite", usable=usable
         )
-    values = data[~mask] if mask.any() else data
-    lowest, highest = float(values.min()), float(values.max())
+    good = ~mask
+    lowest, highest = float(data.min(initial=np.inf, where=good)), float(data.max(initial=-np.inf, where=good))
     if highest == lowest:
         raise ImageUnusableError(f"All pixels have the same value, {lowest:g}.", reason="constant", value=lowest)
     if highest - lowest < SMALLEST_RANGE:

@@ -1,11 +1,14 @@
-"""What else is on a detector: cosmic rays and bad pixels."""
+"""What else is on a frame: galaxies, cosmic rays and bad pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from astropy.table import Table
 from numpy.typing import NDArray
+
+from astro_shared.testing.profiles import add_stars
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,37 @@ class CosmicRays:
             on = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
             np.add.at(image, (y[on], x[on]), np.float32(0.1 * charge))
         return image
+
+
+@dataclass(frozen=True)
+class Galaxies:
+    """Extended sources: elliptical Moffats of exponent 2, wider than any star.
+
+    Attributes
+    ----------
+    number
+        On the frame.
+    fwhm_px
+        Range of widths, log-uniform.
+    flux_e
+        Range of fluxes, log-uniform, electrons.
+    """
+
+    number: int = 200
+    fwhm_px: tuple[float, float] = (5.0, 15.0)
+    flux_e: tuple[float, float] = (3e3, 3e5)
+
+    def render(self, rng: np.random.Generator, image_e: NDArray[np.float64]) -> Table:
+        """Add them to ``image_e`` (ny, nx), electrons, in place; their places, fluxes and widths."""
+        ny, nx = image_e.shape
+        n = self.number
+        table = Table({"x": rng.uniform(0, nx, n), "y": rng.uniform(0, ny, n)})
+        for name, limits in (("flux_e", self.flux_e), ("fwhm", self.fwhm_px)):
+            table[name] = np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1]), n))
+        size, angle = rng.uniform(0, 0.6, n), rng.uniform(0, 2 * np.pi, n)
+        x, y, flux, fwhm = (np.asarray(table[k]) for k in ("x", "y", "flux_e", "fwhm"))
+        add_stars(image_e, x, y, flux, fwhm=fwhm, e1=size * np.cos(angle), e2=size * np.sin(angle), beta=2.0)
+        return table
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time, TimeDelta
 
-from astro_shared.testing.defects import BadPixels, CosmicRays
+from astro_shared.testing.defects import BadPixels, CosmicRays, Galaxies
 from astro_shared.testing.optics import Camera
 from astro_shared.testing.skies import FloatArray, SkyModel
 
@@ -49,6 +49,7 @@ class Exposure:
     sky_gradient: tuple[float, float] = (0.04, -0.03)
     cosmic_rays: CosmicRays | None = field(default_factory=CosmicRays)
     bad_pixels: BadPixels | None = None
+    galaxies: Galaxies | None = None
     zero_point_mag: float = 22.3
     color_term: float = 0.05
     color_reference: float = 0.9

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from astro_shared.testing.catalogs import CatalogQuality, make_catalog
-from astro_shared.testing.defects import BadPixels, CosmicRays
+from astro_shared.testing.defects import BadPixels, CosmicRays, Galaxies
 from astro_shared.testing.exposures import Exposure, telescope_header
 from astro_shared.testing.optics import Camera, Distortion, PointSpread
 from astro_shared.testing.profiles import add_stars, crlb
@@ -26,6 +26,7 @@ __all__ = [
     "CosmicRays",
     "Distortion",
     "Exposure",
+    "Galaxies",
     "PointSpread",
     "SimulatedFrame",
     "SkyModel",
@@ -57,6 +58,8 @@ class SimulatedFrame:
         Catalogue in Gaia's columns.
     cosmic_rays_e : (ny, nx), electrons
     bad_pixels : (ny, nx), bool
+    galaxies
+        ``x, y, flux_e, fwhm`` of the extended sources.
     wcs_header
         The true TPV WCS.
     """
@@ -67,6 +70,7 @@ class SimulatedFrame:
     reference: Table
     cosmic_rays_e: NDArray[np.float32]
     bad_pixels: NDArray[np.bool_]
+    galaxies: Table
     wcs_header: fits.Header
     sky: SkyModel
     camera: Camera
@@ -155,6 +159,9 @@ def render(
     )
     truth = _bounds(stars, camera, expected)[on_frame]
     truth.sort("flux_e", reverse=True)
+    galaxies = Table(names=("x", "y", "flux_e", "fwhm"))
+    if exposure.galaxies is not None:
+        galaxies = exposure.galaxies.render(rng, expected)
     cosmic = np.zeros(camera.shape, dtype=np.float32)
     if exposure.cosmic_rays is not None:
         cosmic = exposure.cosmic_rays.render(rng, camera.shape)
@@ -171,6 +178,7 @@ def render(
         reference=make_catalog(rng, sky, catalog),
         cosmic_rays_e=cosmic,
         bad_pixels=bad,
+        galaxies=galaxies,
         wcs_header=camera.wcs_header(sky.ra_deg, sky.dec_deg),
         sky=sky,
         camera=camera,
