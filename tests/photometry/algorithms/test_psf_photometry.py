@@ -167,7 +167,7 @@ def test_unmasked_cosmic_rays_are_dropped_only_when_asked():
     assert at_hits(flagged).sum() > 30
     assert ((flagged.flags[at_hits(flagged)] & SourceFlag.NOT_POINT_LIKE.value) != 0).mean() > 0.8
     assert at_hits(dropped).sum() < 0.3 * at_hits(flagged).sum()
-    assert len(dropped) > 0.93 * len(measure(frame.data_e))
+    assert len(dropped) > 0.9 * len(measure(frame.data_e))
 
 
 @pytest.mark.parametrize("n_stars", [0, 1, 3])
@@ -212,6 +212,36 @@ def test_saturated_stars_alone_do_not_stop_the_chain():
     assert len(result) > 0.9 * len(measure(frame.data_e))
     everything = measure_psf(mesh.subtract_from(data), mesh.rms_map(), saturated=np.ones(data.shape, bool))
     assert len(everything) == 0
+
+
+def test_correlated_noise_raises_thresholds_and_errors():
+    frame = sky(2, 150, 400)
+    rng = np.random.default_rng(9)
+    white = rng.normal(0, 18, (400, 400))
+    correlated = sum(np.roll(white, (j, i), axis=(0, 1)) for j in (0, 1) for i in (0, 1)) / 2  # still 18 per pixel
+    signal = np.where(frame.data_e > 420, frame.data_e - 320, 0)
+    data = (signal + correlated).astype(np.float32)
+    rms = np.full_like(data, 18)
+    result = measure_psf(data, rms, shot_noise=0.0)
+    # sqrt(sum (K convolved with the average)^2 / sum K^2) of a PSF of 3.2 px; 160,000 pixels fix it to a few percent
+    assert result.summary.noise_factor == pytest.approx(1.87, abs=0.1)
+    plain = measure_psf((signal + white).astype(np.float32), rms, shot_noise=0.0)
+    assert plain.summary.noise_factor == 1.0
+    bright = min(len(result), len(plain), 20)
+    ratio = np.median(result.flux_err[:bright]) / np.median(plain.flux_err[:bright])
+    assert ratio == pytest.approx(result.summary.noise_factor, rel=0.1)
+    blank = measure_psf(correlated.astype(np.float32) + 3000 * (np.hypot(*(np.mgrid[:400, :400] - 200)) < 1.5), rms)
+    assert len(blank) <= 3
+
+
+def test_units_that_cannot_be_electrons_have_no_shot_noise():
+    frame = sky(2, 150, 400)
+    mesh = estimate_background(frame.data_e)
+    data, rms = mesh.subtract_from(frame.data_e) * np.float32(1e-13), mesh.rms_map() * np.float32(1e-13)
+    result = measure_psf(data, rms, gain_is_assumed=True)
+    assert result.summary.shot_noise == 0
+    assert len(result) == pytest.approx(len(measure(frame.data_e)), rel=0.06)
+    assert measure_psf(mesh.subtract_from(frame.data_e), mesh.rms_map(), gain_is_assumed=True).summary.shot_noise == 1
 
 
 def test_a_given_psf_is_used_as_it_is():

@@ -5,7 +5,7 @@ The residual image lacks the models of all stars. A star is improved by a Gauss-
 old model is put back and the new one taken off. Everything runs in one fixed order on one thread.
 """
 
-from libc.math cimport NAN, fabs, floor, sqrt
+from libc.math cimport NAN, fabs, floor, isfinite, sqrt
 from libc.stdlib cimport calloc, free
 
 from photometry_service.algorithms._psf cimport (
@@ -295,6 +295,9 @@ def fit_stars(
                     dy = limited(c[2] * sums.b[0] + flux * (c[4] * sums.b[1] + c[5] * sums.b[2]), largest_step)
                 else:
                     df = sums.b[0] / sums.n[0] if sums.n[0] > 0 else 0.0
+                if not isfinite(df + dx + dy):
+                    change[s] = 0.0
+                    continue
                 star[s, 0] = flux + df
                 star[s, 1] = x + dx
                 star[s, 2] = y + dy

@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Joint PSF fits of stars that touch, on the residual image of a whole frame."""
 
-from libc.math cimport NAN, fabs, floor, sqrt
+from libc.math cimport NAN, fabs, floor, isfinite, sqrt
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -206,6 +206,10 @@ def fit_groups(
                     covariances(&group, member, result)
                     break
                 back_substitute(group.n, group.unknowns, group.b)
+                for i in range(group.unknowns):
+                    usable = usable and isfinite(group.b[i])
+                if not usable:
+                    break
                 for k in range(group.count):
                     s = member[k]
                     flux = star[s, 0]

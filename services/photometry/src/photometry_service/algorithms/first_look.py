@@ -28,8 +28,8 @@ FIRST_THRESHOLD = 5.0
 WIDTH_STARS = 300
 WIDTH_SNR = 10.0
 PEAK_SNR = 10.0
-FEWEST_FOR_WIDTH = 3
-LARGEST_FWHM_PX = 20.0
+FEWEST_FOR_WIDTH, ENOUGH_FOR_WIDTH = 3, 5
+LARGEST_FWHM_PX = 16.0
 MIDDLE_PX = 1024
 """Side of the part of the frame on which the binning is chosen."""
 
@@ -78,24 +78,32 @@ def first_look(frame: FitFrame, fwhm_px: float = FIRST_FWHM_PX) -> FirstLook:
 
     Notes
     -----
-    Wide stars are looked at on a binned frame; the binning is that which gives the highest S/N in the middle of the
-    frame. The width is that of the pixels above half the peak: ``2 sqrt(n / pi)`` for n of them, the median over the
-    300 brightest unsaturated sources. When it is far from the kernel's, or the sources are elongated (a trailed
-    frame), they are searched once more with a Gaussian of the width and direction found.
+    The width is that of the pixels above half the peak: ``2 sqrt(n / pi)`` for n of them, the median over the 300
+    brightest unsaturated sources whose peak stands out of the noise. Where too few do, because stars are wide and
+    faint per pixel, the frame is binned so that they stand out most. When the width is far from the kernel's, or the
+    sources are elongated (a trailed frame), they are searched once more with a Gaussian of the width and direction
+    found.
     """
     covariance = np.eye(2) * (fwhm_px / FWHM_PER_SIGMA) ** 2
-    binning = _best_binning(frame, covariance)
-    sources, kernel = _detect(_binned(frame, binning), covariance)
-    measured = _typical_covariance(_binned(frame, binning), sources)
+    sources, kernel = _detect(frame, covariance)
+    measured = _typical_covariance(frame, sources, smallest_peak=PEAK_SNR, fewest=ENOUGH_FOR_WIDTH)
+    if measured is None and np.count_nonzero(sources.snr > WIDTH_SNR) < FEWEST_FOR_WIDTH:
+        return FirstLook(sources, kernel, covariance)
     if measured is None:
-        return FirstLook(*_detect(frame, covariance), covariance)
-    look = FirstLook(sources, kernel, measured * binning**2)
-    unlike = look.major_fwhm_px > 1.3 * look.fwhm_px or not 0.75 < look.fwhm_px / fwhm_px < 1.5
-    if binning == 1 and not unlike:
+        binning = _best_binning(frame, covariance)
+        binned = _binned(frame, binning)
+        measured = _typical_covariance(binned, sources if binning == 1 else _detect(binned, covariance)[0])
+        if measured is None:
+            return FirstLook(sources, kernel, covariance)
+        measured = measured * binning**2
+        if np.linalg.det(measured) > (LARGEST_FWHM_PX / FWHM_PER_SIGMA) ** 4:
+            return FirstLook(sources, kernel, covariance)
+    look = FirstLook(sources, kernel, measured)
+    if look.major_fwhm_px < 1.3 * look.fwhm_px and 0.75 < look.fwhm_px / fwhm_px < 1.5:
         return look
     again, kernel = _detect(frame, look.covariance)
     if len(again) == 0:
-        return FirstLook(*_detect(frame, covariance), covariance)
+        return FirstLook(sources, look.kernel, covariance)
     refined = _typical_covariance(frame, again, smallest_peak=PEAK_SNR)
     return FirstLook(again, kernel, look.covariance if refined is None else refined)
 
@@ -163,7 +171,9 @@ def _binned(frame: FitFrame, binning: int) -> FitFrame:
     )
 
 
-def _typical_covariance(frame: FitFrame, sources: Sources, smallest_peak: float = 0.0) -> FloatArray | None:
+def _typical_covariance(
+    frame: FitFrame, sources: Sources, smallest_peak: float = 0.0, fewest: int = FEWEST_FOR_WIDTH
+) -> FloatArray | None:
     """Median covariance of the half-maximum areas of bright sources, scaled to their median area; None from too few.
 
     ``smallest_peak`` is the least S/N of the central pixel: half the peak must stand out of the noise.
@@ -176,7 +186,7 @@ def _typical_covariance(frame: FitFrame, sources: Sources, smallest_peak: float 
     moments = np.zeros((pick.size, 4))
     _detection.half_maximum_moments(frame.data, frame.bad, iy[pick], ix[pick], int(1.5 * LARGEST_FWHM_PX), moments)
     moments = moments[moments[:, 0] > 0]
-    if moments.shape[0] < FEWEST_FOR_WIDTH:
+    if moments.shape[0] < fewest:
         return None
     area, xx, yy, xy = np.median(moments, axis=0).tolist()
     xx, yy = xx + 1 / 12, yy + 1 / 12  # a pixel has an extent of its own

@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from photometry_service.algorithms.detection import (
     MatchedFilter,
@@ -23,18 +22,26 @@ from photometry_service.algorithms.first_look import FIRST_FWHM_PX, FirstLook, f
 from photometry_service.algorithms.fit_frame import FitFrame, fit_frame
 from photometry_service.algorithms.psf_build import PsfBuildOptions, build_psf
 from photometry_service.algorithms.psf_fit import FitOptions, PsfFit, fit_psf
+from photometry_service.algorithms.psf_results import (
+    MeasuredSources,
+    as_photometry,
+    empty_photometry,
+    not_point_like,
+)
 from photometry_service.algorithms.psf_stars import StarSelection, select_psf_stars
-from photometry_service.algorithms.residual_detection import ResidualDetectionOptions, find_companions
-from photometry_service.algorithms.shape_statistics import shape_statistics
-from photometry_service.domain.flags import SourceFlag
+from photometry_service.algorithms.residual_detection import (
+    ResidualDetectionOptions,
+    find_companions,
+    noise_factor,
+    residual_snr,
+)
 from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry, PsfSummary, Sources
 
-__all__ = ["MeasureOptions", "ResidualBackground", "empty_photometry", "measure_psf"]
+__all__ = ["MeasureOptions", "ResidualBackground", "measure_psf"]
 
 FloatImage = NDArray[np.float32]
-UNSETTLED_PX, UNSETTLED_SIGMA = 0.03, 0.3
-"""A fit whose last step exceeds both, in pixels and in errors of x, did not converge."""
 PRUNING_ROUNDS = 3
+SMALLEST_RMS_E = 0.5
 
 
 class ResidualBackground(Protocol):
@@ -72,16 +79,6 @@ class MeasureOptions:
     residual: ResidualDetectionOptions = field(default_factory=ResidualDetectionOptions)
 
 
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """Fit of all sources with what is known of each from its detection; how many were dropped on the way."""
-
-    fit: PsfFit
-    found: Sources
-    from_residual: NDArray[np.bool_]
-    dropped: int = 0
-
-
 def measure_psf(
     data: FloatImage,
     rms: FloatImage,
@@ -89,6 +86,7 @@ def measure_psf(
     mask: NDArray[np.bool_] | None = None,
     saturated: NDArray[np.bool_] | None = None,
     shot_noise: float = 1.0,
+    gain_is_assumed: bool = False,
     psf: PsfModel | None = None,
     remeasure_background: ResidualBackground | None = None,
     options: MeasureOptions | None = None,
@@ -103,6 +101,8 @@ def measure_psf(
     saturated : (ny, nx), True = at or above saturation
     shot_noise : electron^2 per electron
         1 for a frame in electrons. A frame in other units has 1 / (electrons per unit); 0 when that is unknown.
+    gain_is_assumed
+        True leaves the shot noise out when the background's noise is below 0.5 electron: the unit cannot be electrons.
     psf : use this PSF instead of building one
     remeasure_background : called in crowded frames before each residual round
     options
@@ -114,11 +114,15 @@ def measure_psf(
 
     Notes
     -----
-    Sources are kept whose fitted S/N exceeds ``threshold - final_margin`` and whose flux is positive. Everything runs
-    on one thread in a fixed order: the same input gives the same bits.
+    Sources are kept whose fitted S/N exceeds ``threshold - final_margin`` and whose flux is positive. Where the noise of
+    the residual, filtered with the PSF, is wider than ``rms`` says (correlated noise), thresholds and errors are raised
+    by that factor, ``summary.noise_factor``. Everything runs on one thread in a fixed order: the same input gives the
+    same bits.
     """
     options = options or MeasureOptions()
     frame = fit_frame(data, rms, mask, saturated, shot_noise)
+    if gain_is_assumed and frame.typical_rms * frame.unit < SMALLEST_RMS_E:
+        frame = replace(frame, shot_noise=0.0)
     look = first_look(frame, options.fwhm_guess_px)
     if len(look.sources) == 0:
         return empty_photometry(np.array(data, dtype=np.float32), psf)
@@ -131,11 +135,13 @@ def measure_psf(
     found = detect_sources(frame.data, snr, kernel, frame.bad, options.threshold, frame.saturated)
     start = np.fmax(found.flux, start_flux(frame.data, frame.state, kernel, found.x, found.y))
     fit = fit_psf(frame, psf, found.x, found.y, start, options.fit)
-    measured = _Measured(fit, found, np.zeros(len(found), dtype=bool))
+    measured = _with_noise_factor(
+        frame, psf, kernel, MeasuredSources(fit, found, np.zeros(len(found), dtype=bool)), options
+    )
     crowded = len(found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
     remeasure = remeasure_background if crowded else None
     rounds = 0
-    for _ in range(options.residual_rounds if len(found) else 0):
+    for _ in range(options.residual_rounds if len(measured.found) else 0):
         if remeasure is not None:
             frame, measured = _with_new_background(frame, measured, remeasure)
         more = _residual_round(frame, psf, kernel, measured, options, buffer)
@@ -143,25 +149,19 @@ def measure_psf(
             break
         measured, rounds = more, rounds + 1
     measured = _without_failures(frame, psf, measured, options)
+    keep = _holds(measured, options)
     summary = PsfSummary(
         first_fwhm_px=look.fwhm_px,
         n_detected=len(found),
         n_residual=int(measured.from_residual.sum()),
+        n_dropped=measured.dropped + int((~keep).sum()),
         rounds=rounds,
         background_remeasured=remeasure is not None,
         weight_floor=options.fit.weight_floor,
+        noise_factor=measured.noise_factor,
+        shot_noise=frame.shot_noise * frame.unit,
     )
-    return _finished(frame, psf, measured, options, summary)
-
-
-def empty_photometry(residual: FloatImage, psf: PsfModel | None = None) -> PsfPhotometry:
-    """No sources."""
-    none, count = np.empty(0), np.empty(0, dtype=np.int64)
-    return PsfPhotometry(
-        id=count, x=none, y=none, x_var=none, y_var=none, xy_cov=none, flux=none, flux_err=none, flux_err_scaled=none,
-        snr=none, detection_snr=none, chi2_red=none, qfit=none, cfit=none, fwhm=none, sharpness=none, roundness1=none,
-        roundness2=none, flags=np.empty(0, dtype=np.int32), group=count, psf=psf, residual=residual,
-    )  # fmt: skip
+    return as_photometry(frame, psf, measured, keep, options.fit, summary)
 
 
 def _psf_from(frame: FitFrame, look: FirstLook, options: MeasureOptions) -> PsfModel:
@@ -171,8 +171,8 @@ def _psf_from(frame: FitFrame, look: FirstLook, options: MeasureOptions) -> PsfM
 
 
 def _with_new_background(
-    frame: FitFrame, measured: _Measured, remeasure: ResidualBackground
-) -> tuple[FitFrame, _Measured]:
+    frame: FitFrame, measured: MeasuredSources, remeasure: ResidualBackground
+) -> tuple[FitFrame, MeasuredSources]:
     """Take the background of the star-subtracted frame off frame and residual: the first mesh held stars' light."""
     unit = np.float32(frame.unit)
     level, rms = remeasure(measured.fit.residual * unit, frame.state != 0)
@@ -181,15 +181,28 @@ def _with_new_background(
     return replace(frame.without(level), rms=np.ascontiguousarray(rms, dtype=np.float32)), replace(measured, fit=fit)
 
 
+def _with_noise_factor(
+    frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: MeasuredSources, options: MeasureOptions
+) -> MeasuredSources:
+    """Find out how noisy the residual really is; detections that do not stand out of that are dropped."""
+    fit = measured.fit
+    factor = noise_factor(residual_snr(frame, fit.residual, kernel, options=options.residual), kernel)
+    if factor == 1.0:
+        return measured
+    keep = measured.found.snr > options.threshold * factor
+    return _kept(frame, psf, replace(measured, noise_factor=factor), keep, options)
+
+
 def _residual_round(
-    frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: _Measured, options: MeasureOptions,
+    frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: MeasuredSources, options: MeasureOptions,
     buffer: FloatImage,
-) -> _Measured | None:  # fmt: skip
+) -> MeasuredSources | None:  # fmt: skip
     """Add what the residual image shows and fit all again; None when it shows nothing."""
     fit, old = measured.fit, measured.found
+    snr = residual_snr(frame, fit.residual, kernel, options=options.residual, buffer=buffer)
     new = find_companions(
         frame, fit.residual, psf, kernel, Sources(fit.x, fit.y, fit.flux, fit.snr),
-        options.residual_threshold, options=options.residual, buffer=buffer,
+        options.residual_threshold * measured.noise_factor, snr=snr, options=options.residual,
     )  # fmt: skip
     if len(new) == 0:
         return None
@@ -210,104 +223,36 @@ def _refit(
     return fit_psf(frame, psf, x, y, flux, fewer)
 
 
-def _holds(fit: PsfFit, options: MeasureOptions) -> NDArray[np.bool_]:
+def _holds(measured: MeasuredSources, options: MeasureOptions) -> NDArray[np.bool_]:
     """(n,): sources whose fit confirms them."""
-    keep = (fit.snr > options.threshold - options.final_margin) & (fit.flux > 0)
+    fit = measured.fit
+    keep = (fit.snr > (options.threshold - options.final_margin) * measured.noise_factor) & (fit.flux > 0)
     if not options.cosmic_rays_masked:
-        keep &= ~_not_point_like(fit)
+        keep &= ~not_point_like(fit)
     return keep
 
 
-def _not_point_like(fit: PsfFit) -> NDArray[np.bool_]:
-    """(n,): chi2 beyond what noise and an imperfect PSF explain."""
-    return np.asarray(fit.chi2_red > 2 + (0.02 * np.minimum(fit.snr, 1e4)) ** 2)
-
-
-def _without_failures(frame: FitFrame, psf: PsfModel, measured: _Measured, options: MeasureOptions) -> _Measured:
+def _without_failures(
+    frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: MeasureOptions
+) -> MeasuredSources:
     """Drop sources that their fit does not confirm, and fit the others without them, until all hold."""
     for _ in range(PRUNING_ROUNDS):
-        fit = measured.fit
-        keep = _holds(fit, options)
-        if keep.all() or not keep.any():
+        keep = _holds(measured, options)
+        if keep.all():
             break
-        measured = _Measured(
-            fit=_refit(frame, psf, fit.x[keep], fit.y[keep], fit.flux[keep], options),
-            found=measured.found.take(keep),
-            from_residual=measured.from_residual[keep],
-            dropped=measured.dropped + int((~keep).sum()),
-        )
+        measured = _kept(frame, psf, measured, keep, options)
     return measured
 
 
-def _finished(
-    frame: FitFrame, psf: PsfModel, measured: _Measured, options: MeasureOptions, summary: PsfSummary
-) -> PsfPhotometry:
-    """Drop what did not hold, sort, flag and convert to the unit of the input."""
+def _kept(
+    frame: FitFrame, psf: PsfModel, measured: MeasuredSources, keep: NDArray[np.bool_], options: MeasureOptions
+) -> MeasuredSources:
+    """Some of the sources, fitted again without the others."""
     fit = measured.fit
-    keep = _holds(fit, options)
-    index = np.flatnonzero(keep)
-    index = index[np.lexsort((fit.x[index], fit.y[index], -fit.flux[index]))]
-    flags = _flags(frame, psf, measured, options.fit)
-    unit = frame.unit
-    error = np.sqrt(fit.flux_var[index]) * unit
-    x, y = fit.x[index], fit.y[index]
-    shape = shape_statistics(frame.data, x, y, psf.fwhm_px, frame.state)
-    return PsfPhotometry(
-        id=np.arange(1, index.size + 1),
-        x=x,
-        y=y,
-        x_var=fit.x_var[index],
-        y_var=fit.y_var[index],
-        xy_cov=fit.xy_cov[index],
-        flux=fit.flux[index] * unit,
-        flux_err=error,
-        flux_err_scaled=error * np.sqrt(np.maximum(1.0, np.nan_to_num(fit.chi2_red[index], nan=1.0))),
-        snr=fit.snr[index],
-        detection_snr=measured.found.snr[index],
-        chi2_red=fit.chi2_red[index],
-        qfit=fit.qfit[index],
-        cfit=fit.cfit[index],
-        fwhm=psf.fwhm_at(x, y),
-        sharpness=shape.sharpness,
-        roundness1=shape.roundness1,
-        roundness2=shape.roundness2,
-        flags=flags[index].astype(np.int32),
-        group=fit.group[index],
-        psf=psf,
-        residual=fit.residual if unit == 1.0 else fit.residual * np.float32(unit),
-        summary=replace(summary, n_dropped=measured.dropped + int(keep.size - index.size)),
+    return replace(
+        measured,
+        fit=_refit(frame, psf, fit.x[keep], fit.y[keep], fit.flux[keep], options),
+        found=measured.found.take(keep),
+        from_residual=measured.from_residual[keep],
+        dropped=measured.dropped + int((~keep).sum()),
     )
-
-
-def _flags(frame: FitFrame, psf: PsfModel, measured: _Measured, options: FitOptions) -> NDArray[np.int64]:
-    """(n,): flags of every fitted source."""
-    fit, found = measured.fit, measured.found
-    reach = max(options.smallest_radius_px, round(options.radius_fwhm * psf.major_fwhm_px))
-    ny, nx = frame.shape
-    conditions = {
-        SourceFlag.BLENDED: fit.group > 0,
-        SourceFlag.SATURATED: fit.saturated > 0,
-        SourceFlag.TRUNCATED: (
-            (fit.x < reach - 0.5) | (fit.y < reach - 0.5) | (fit.x > nx - reach - 0.5) | (fit.y > ny - reach - 0.5)
-        ),
-        SourceFlag.STAMP_INCOMPLETE: fit.missing > 0,
-        SourceFlag.NOT_CONVERGED: fit.last_step_px > np.fmax(UNSETTLED_PX, UNSETTLED_SIGMA * np.sqrt(fit.x_var)),
-        SourceFlag.SHIFTED: np.hypot(fit.x - found.x, fit.y - found.y) > psf.fwhm_px,
-        SourceFlag.NOT_POINT_LIKE: _not_point_like(fit),
-        SourceFlag.FOUND_ON_RESIDUAL: measured.from_residual,
-        SourceFlag.USED_FOR_PSF: _near(fit.x, fit.y, psf.star_x, psf.star_y, 0.5 * psf.fwhm_px),
-    }
-    flags = np.zeros(fit.x.size, dtype=np.int64)
-    for flag, where in conditions.items():
-        flags |= np.where(where, flag.value, 0)
-    return flags
-
-
-def _near(x: FloatArray, y: FloatArray, star_x: FloatArray, star_y: FloatArray, radius: float) -> NDArray[np.bool_]:
-    """Whether a position has one of the stars within a radius."""
-    near = np.zeros(x.size, dtype=bool)
-    usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    if star_x.size and usable.size:
-        tree = cKDTree(np.stack([star_x, star_y], axis=1))
-        near[usable] = tree.query(np.stack([x[usable], y[usable]], axis=1))[0] < radius
-    return near

@@ -23,7 +23,7 @@ from photutils.utils.exceptions import NoDetectionsWarning
 from scipy.ndimage import spline_filter
 
 from photometry_service.algorithms.psf_model import TableGrid, moffat_tables, round_shape
-from photometry_service.algorithms.psf_photometry import empty_photometry
+from photometry_service.algorithms.psf_results import empty_photometry
 from photometry_service.algorithms.shape_statistics import ShapeStatistics, shape_statistics
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import (

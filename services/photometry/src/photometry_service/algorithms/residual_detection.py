@@ -17,7 +17,9 @@ from photometry_service.algorithms.detection import MatchedFilter, detect_source
 from photometry_service.algorithms.fit_frame import FitFrame
 from photometry_service.domain.psf import FloatArray, PsfModel, Sources
 
-__all__ = ["ResidualDetectionOptions", "find_companions", "residual_contrast"]
+__all__ = ["ResidualDetectionOptions", "find_companions", "noise_factor", "residual_contrast", "residual_snr"]
+
+SMALLEST_EXCESS = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,43 @@ class ResidualDetectionOptions:
     fewest_stars: int = 8
 
 
+def residual_snr(
+    frame: FitFrame,
+    residual: NDArray[np.float32],
+    kernel: MatchedFilter,
+    *,
+    options: ResidualDetectionOptions | None = None,
+    buffer: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """S/N map of the residual image, the noise of the subtracted models M included: (ny, nx).
+
+    The variance per pixel is ``rms^2 + shot_noise M + (model_error M)^2``; ``buffer`` is memory for the map. Centres on
+    bad or saturated pixels are zero where too little of the kernel is left.
+    """
+    options = options or ResidualDetectionOptions()
+    return snr_map(
+        residual, frame.rms, kernel, frame.state, frame=frame.data,
+        shot_noise=frame.shot_noise, model_error=options.model_error, out=buffer,
+    )  # fmt: skip
+
+
+def noise_factor(snr: NDArray[np.float32], kernel: MatchedFilter) -> float:
+    """How much wider the noise of an S/N map is than it should be; 1 unless that is significant.
+
+    The distance from the median to the lower 15.87 %: sources that are not subtracted, and what is left of those that
+    are, make the upper side wider. Correlated noise (resampled, stacked or compressed frames) and a noise map that is
+    too low make it exceed 1. An excess of less than 5 %, or of 5 errors of this estimate, does not count.
+    """
+    rows = snr[:: max(1, snr.shape[0] // 256)]
+    values = rows[rows != 0]
+    independent = snr.size / kernel.noise_factor**2
+    if values.size == 0 or independent < 100:
+        return 1.0
+    low, middle = np.percentile(values, [15.8655, 50.0])
+    factor = float(middle - low)
+    return factor if factor > 1 + max(SMALLEST_EXCESS, 5 / np.sqrt(independent)) else 1.0
+
+
 def find_companions(
     frame: FitFrame,
     residual: NDArray[np.float32],
@@ -52,8 +91,8 @@ def find_companions(
     known: Sources,
     threshold: float,
     *,
+    snr: NDArray[np.float32] | None = None,
     options: ResidualDetectionOptions | None = None,
-    buffer: NDArray[np.float32] | None = None,
 ) -> Sources:
     """Find sources that are not known yet.
 
@@ -61,8 +100,8 @@ def find_companions(
     ----------
     residual : (ny, nx), the frame without the models of ``known``
     known : fitted sources; ``flux`` as fitted
-    threshold : in the map whose variance is ``rms^2 + shot_noise M + (model_error M)^2``, M the models
-    buffer : (ny, nx) or None, memory for that map
+    threshold : in the map of ``residual_snr``
+    snr : (ny, nx), that map, when it is there already
 
     Returns
     -------
@@ -70,10 +109,7 @@ def find_companions(
         New ones only, in reading order. Centres on saturated pixels are not searched.
     """
     options = options or ResidualDetectionOptions()
-    snr = snr_map(
-        residual, frame.rms, kernel, frame.state, frame=frame.data,
-        shot_noise=frame.shot_noise, model_error=options.model_error, out=buffer,
-    )  # fmt: skip
+    snr = residual_snr(frame, residual, kernel, options=options) if snr is None else snr
     found = detect_sources(residual, snr, kernel, frame.state, threshold)
     found = found.take(np.isfinite(found.flux))
     usable = np.isfinite(known.x) & np.isfinite(known.y) & np.isfinite(known.flux)

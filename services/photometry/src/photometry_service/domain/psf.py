@@ -195,6 +195,8 @@ class PsfSummary:
     rounds : residual rounds done
     background_remeasured : whether the background was taken again on the star-subtracted frame
     weight_floor : the fraction of the model that was added to the noise in the weights
+    noise_factor : by which errors and thresholds were raised, because the filtered residual is that much noisier
+    shot_noise : variance per unit of signal that was used
     """
 
     engine: str = "alidade"
@@ -205,6 +207,8 @@ class PsfSummary:
     rounds: int = 0
     background_remeasured: bool = False
     weight_floor: float = 0.0
+    noise_factor: float = 1.0
+    shot_noise: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

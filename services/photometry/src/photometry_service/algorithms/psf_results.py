@@ -1,0 +1,128 @@
+"""What PSF photometry hands out: fits of sources sorted, flagged and in the unit of the frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from photometry_service.algorithms.fit_frame import FitFrame
+from photometry_service.algorithms.psf_fit import FitOptions, PsfFit
+from photometry_service.algorithms.shape_statistics import shape_statistics
+from photometry_service.domain.flags import SourceFlag
+from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry, PsfSummary, Sources
+
+__all__ = ["MeasuredSources", "as_photometry", "empty_photometry", "not_point_like"]
+
+UNSETTLED_PX, UNSETTLED_SIGMA = 0.03, 0.3
+"""A fit whose last step exceeds both, in pixels and in errors of x, did not converge."""
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredSources:
+    """Fit of all sources with what is known of each from its detection; how many were dropped on the way."""
+
+    fit: PsfFit
+    found: Sources
+    from_residual: NDArray[np.bool_]
+    dropped: int = 0
+    noise_factor: float = 1.0
+
+
+def empty_photometry(residual: NDArray[np.float32], psf: PsfModel | None = None) -> PsfPhotometry:
+    """No sources."""
+    none, count = np.empty(0), np.empty(0, dtype=np.int64)
+    return PsfPhotometry(
+        id=count, x=none, y=none, x_var=none, y_var=none, xy_cov=none, flux=none, flux_err=none, flux_err_scaled=none,
+        snr=none, detection_snr=none, chi2_red=none, qfit=none, cfit=none, fwhm=none, sharpness=none, roundness1=none,
+        roundness2=none, flags=np.empty(0, dtype=np.int32), group=count, psf=psf, residual=residual,
+    )  # fmt: skip
+
+
+def not_point_like(fit: PsfFit) -> NDArray[np.bool_]:
+    """(n,): chi2 beyond what noise and an imperfect PSF explain."""
+    return np.asarray(fit.chi2_red > 2 + (0.02 * np.minimum(fit.snr, 1e4)) ** 2)
+
+
+def as_photometry(
+    frame: FitFrame,
+    psf: PsfModel,
+    measured: MeasuredSources,
+    keep: NDArray[np.bool_],
+    options: FitOptions,
+    summary: PsfSummary,
+) -> PsfPhotometry:
+    """Sort and flag the sources that are kept, and convert them to the unit of the input.
+
+    Errors and S/N take the noise factor up; ties in flux are broken by y, then x.
+    """
+    fit = measured.fit
+    index = np.flatnonzero(keep)
+    index = index[np.lexsort((fit.x[index], fit.y[index], -fit.flux[index]))]
+    flags = _flags(frame, psf, measured, options)
+    unit = frame.unit
+    wider = measured.noise_factor
+    error = np.sqrt(fit.flux_var[index]) * unit * wider
+    x, y = fit.x[index], fit.y[index]
+    shape = shape_statistics(frame.data, x, y, psf.fwhm_px, frame.state)
+    return PsfPhotometry(
+        id=np.arange(1, index.size + 1),
+        x=x,
+        y=y,
+        x_var=fit.x_var[index] * wider**2,
+        y_var=fit.y_var[index] * wider**2,
+        xy_cov=fit.xy_cov[index] * wider**2,
+        flux=fit.flux[index] * unit,
+        flux_err=error,
+        flux_err_scaled=error * np.sqrt(np.maximum(1.0, np.nan_to_num(fit.chi2_red[index], nan=1.0))),
+        snr=fit.snr[index] / wider,
+        detection_snr=measured.found.snr[index] / wider,
+        chi2_red=fit.chi2_red[index],
+        qfit=fit.qfit[index],
+        cfit=fit.cfit[index],
+        fwhm=psf.fwhm_at(x, y),
+        sharpness=shape.sharpness,
+        roundness1=shape.roundness1,
+        roundness2=shape.roundness2,
+        flags=flags[index].astype(np.int32),
+        group=fit.group[index],
+        psf=psf,
+        residual=fit.residual if unit == 1.0 else fit.residual * np.float32(unit),
+        summary=summary,
+    )
+
+
+def _flags(frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: FitOptions) -> NDArray[np.int64]:
+    """(n,): flags of every fitted source."""
+    fit, found = measured.fit, measured.found
+    reach = max(options.smallest_radius_px, round(options.radius_fwhm * psf.major_fwhm_px))
+    ny, nx = frame.shape
+    conditions = {
+        SourceFlag.BLENDED: fit.group > 0,
+        SourceFlag.SATURATED: fit.saturated > 0,
+        SourceFlag.TRUNCATED: (
+            (fit.x < reach - 0.5) | (fit.y < reach - 0.5) | (fit.x > nx - reach - 0.5) | (fit.y > ny - reach - 0.5)
+        ),
+        SourceFlag.STAMP_INCOMPLETE: fit.missing > 0,
+        SourceFlag.NOT_CONVERGED: fit.last_step_px > np.fmax(UNSETTLED_PX, UNSETTLED_SIGMA * np.sqrt(fit.x_var)),
+        SourceFlag.SHIFTED: np.hypot(fit.x - found.x, fit.y - found.y) > psf.fwhm_px,
+        SourceFlag.NOT_POINT_LIKE: not_point_like(fit),
+        SourceFlag.FOUND_ON_RESIDUAL: measured.from_residual,
+        SourceFlag.USED_FOR_PSF: _near(fit.x, fit.y, psf.star_x, psf.star_y, 0.5 * psf.fwhm_px),
+    }
+    flags = np.zeros(fit.x.size, dtype=np.int64)
+    for flag, where in conditions.items():
+        flags |= np.where(where, flag.value, 0)
+    return flags
+
+
+def _near(x: FloatArray, y: FloatArray, star_x: FloatArray, star_y: FloatArray, radius: float) -> NDArray[np.bool_]:
+    """Whether a position has one of the stars within a radius."""
+    near = np.zeros(x.size, dtype=bool)
+    usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if star_x.size and usable.size:
+        tree = cKDTree(np.stack([star_x, star_y], axis=1))
+        near[usable] = tree.query(np.stack([x[usable], y[usable]], axis=1))[0] < radius
+    return near
