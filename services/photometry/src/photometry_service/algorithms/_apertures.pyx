@@ -108,10 +108,9 @@ cdef double median(const float* values, int n, double mean, double sigma, float*
     if below_high - below_low > NARROW:
         return split_middle(values, n, middle)
     left = 0
-    for k in range(n):
-        if low <= values[k] < high:
-            few[left] = values[k]
-            left += 1
+    for k in range(n):                           # without branches, which random values would mislead
+        few[left] = values[k]
+        left += (values[k] >= low) & (values[k] < high)
     return sorted_middle(few, left, lower - below_low, upper - below_low)
 
 
@@ -154,7 +153,7 @@ cdef int clipped_median(
         kept = 0
         for k in range(n):
             values[kept] = values[k]
-            kept += lowest <= values[k] <= highest
+            kept += (values[k] >= lowest) & (values[k] <= highest)
         if kept == n:
             break
         n = kept
@@ -352,7 +351,7 @@ def measure(
     cdef Cutout cut
     cdef float* sky
     cdef double* work
-    cdef float few[NARROW]
+    cdef float few[NARROW + 1]
     if own is not None:
         models = stamps.shape[1]
     for k in range(n):
