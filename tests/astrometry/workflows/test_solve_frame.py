@@ -6,6 +6,7 @@ import pytest
 from astro_shared.errors import UnavailableError
 from astro_shared.science.tangent_plane import deproject
 from astrometry_service.algorithms.pointing_search import SearchOptions
+from astrometry_service.algorithms.sky_index import IndexOptions, build_sky_index
 from astrometry_service.algorithms.sky_lookup import sky_cone
 from astrometry_service.algorithms.tangent_plane import angular_distance_deg
 from astrometry_service.algorithms.wcs_validation import validate_header
@@ -265,10 +266,34 @@ def test_a_dead_catalogue_is_replaced_by_the_local_list(catalogue):
         def load(self):
             return catalogue.sky_map()
 
+        def patterns(self):
+            return None
+
     dead = Catalogue(fails=True)
     outcome = SolveFrame(dead, all_sky=Local()).run(sources_of(catalogue, TRUTH), GEOMETRY, hints=[hint()])
     assert_at(outcome, 150.3, 20.2)
     assert outcome.reference_name == "all-sky" and any("asleep" in note for note in outcome.notes)
+
+
+class Sky:
+    """A local list of stars with patterns."""
+
+    def __init__(self, catalogue):
+        self.index = build_sky_index(catalogue.sky_map(), IndexOptions(smallest_deg=0.15, levels=2))
+
+    def load(self):
+        return self.index.sky
+
+    def patterns(self):
+        return self.index
+
+
+def test_the_whole_sky_is_searched_when_nothing_is_known_and_before_any_engine(catalogue):
+    engine = Engine("index")
+    outcome = SolveFrame(catalogue, [engine], all_sky=Sky(catalogue)).run(sources_of(catalogue, TRUTH), GEOMETRY)
+    assert outcome.engine == "all-sky" and not engine.asked
+    assert [a.engine for a in outcome.attempts] == ["all sky"]
+    assert_at(outcome, 150.3, 20.2)
 
 
 def test_one_cone_serves_the_header_the_matcher_and_the_refinement(catalogue):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from astrometry_service.domain.reference import ReferenceStars
+from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.solving import EngineAnswer, EngineStatus, SolveHints
 from astrometry_service.domain.star_lists import SkyMap, StarList
 
@@ -60,6 +61,10 @@ class AllSkyStars(Protocol):
 
     def load(self) -> SkyMap | None:
         """The whole list, or None when there is none here. May be called often: it is read once."""
+        ...
+
+    def patterns(self) -> SkyIndex | None:
+        """Patterns of these stars for fields of which nothing is known; None where none were made."""
         ...
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from astrometry_service.adapters.index_engine import IndexEngine
-from astrometry_service.adapters.index_folders import find_indexes
+from astrometry_service.adapters.index_folders import IndexSkyStars, find_indexes
 from astrometry_service.adapters.siril import SirilEngine
+from astrometry_service.adapters.sky_index_store import SkyIndexStore
 from astrometry_service.adapters.solve_field import SolveFieldEngine
 from astrometry_service.domain.solving import EngineStatus
-from astrometry_service.ports import SolveEngine
+from astrometry_service.ports import AllSkyStars, SolveEngine
 
-__all__ = ["local_engines", "usable_engines"]
+__all__ = ["local_engines", "local_sky", "usable_engines"]
 
 
 def local_engines(index_folders: Sequence[str] = (), *, scratch: Path | None = None) -> list[SolveEngine]:
@@ -23,6 +24,18 @@ def local_engines(index_folders: Sequence[str] = (), *, scratch: Path | None = N
         SolveFieldEngine(indexes, scratch=scratch),
         SirilEngine(scratch=scratch),
     ]
+
+
+def local_sky(index_folders: Sequence[str] = (), *, pattern_folder: Path | None = None) -> AllSkyStars:
+    """The list of bright stars all over the sky: our own index where one was made, else the stars of an index file.
+
+    Only the first has patterns for solving with nothing known, and is mapped rather than read (15 ms against 0.7 s).
+    """
+    if pattern_folder is not None:
+        store = SkyIndexStore(pattern_folder)
+        if store.patterns() is not None:
+            return store
+    return IndexSkyStars(find_indexes(index_folders).files)
 
 
 def usable_engines(engines: Sequence[SolveEngine]) -> list[EngineStatus]:

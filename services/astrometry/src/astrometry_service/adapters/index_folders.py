@@ -12,6 +12,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.star_lists import SkyMap
 
 __all__ = ["STANDARD_FOLDERS", "IndexFile", "IndexScan", "IndexSkyStars", "find_indexes", "read_index_stars"]
@@ -175,3 +176,7 @@ class IndexSkyStars:
             stars = SkyMap.from_columns(*read_index_stars(self._file.path))
             self._stars = stars if len(stars) else None
         return self._stars
+
+    def patterns(self) -> SkyIndex | None:
+        """An index file's stars come without our patterns."""
+        return None

@@ -9,6 +9,7 @@ from astrometry_service.algorithms.reference_positions import positions_at_epoch
 from astrometry_service.algorithms.sky_lookup import sky_cone
 from astrometry_service.algorithms.tangent_plane import angular_distance_deg
 from astrometry_service.domain.reference import ReferenceStars
+from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.star_lists import SkyStars
 from astrometry_service.ports import AllSkyStars, ReferenceCatalogue, ReferenceCone
 
@@ -64,6 +65,10 @@ class ReferenceCones:
         """Stars of a disc from the local all-sky list; None where there is no such list."""
         sky = self._all_sky.load() if self._all_sky is not None else None
         return sky_cone(sky, ra_deg, dec_deg, radius_deg, max_rows=self._rows) if sky is not None else None
+
+    def patterns(self) -> SkyIndex | None:
+        """Patterns of the local all-sky list, where there are some."""
+        return self._all_sky.patterns() if self._all_sky is not None else None
 
     def for_refinement(self, ra_deg: float, dec_deg: float, radius_deg: float) -> ReferenceCone | None:
         """The rows that a refinement starts from: of the catalogue, else of the local list."""

@@ -1,0 +1,94 @@
+"""What all steps of solving one frame share: the stars, the reference cones, the limits and the account."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from astrometry_service.algorithms.wcs_verification import WcsCheck, WcsCheckOptions, verify_wcs
+from astrometry_service.domain.plane_affine import PlaneAffine
+from astrometry_service.domain.solution import SkyTransform
+from astrometry_service.domain.solving import SolveAttempt, SolveHints, StartMatch
+from astrometry_service.domain.sources import FrameGeometry
+from astrometry_service.domain.star_lists import StarList
+from astrometry_service.workflows.reference_cones import ReferenceCones
+from astrometry_service.workflows.solve_options import SolveOptions
+
+__all__ = ["MARGIN", "Found", "SolveContext", "centre_of", "widened"]
+
+# Field widths from 0.1 to 180 degrees are looked for when the scale is unknown (specs, section 10).
+FIELD_WIDTHS_DEG = (0.1, 180.0)
+# The frame's circle plus 3 per cent (specs, section 4).
+MARGIN = 1.03
+
+
+@dataclass(frozen=True)
+class Found:
+    """A verified solution and the map to go on with."""
+
+    engine: str
+    start: StartMatch
+    transform: SkyTransform
+
+
+@dataclass
+class SolveContext:
+    """One frame on its way through the steps; ``attempts`` grows."""
+
+    stars: StarList
+    geometry: FrameGeometry
+    hints: tuple[SolveHints, ...]
+    cones: ReferenceCones
+    options: SolveOptions
+    clock: Callable[[], float]
+    deadline: float
+    attempts: list[SolveAttempt] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self.geometry.ny, self.geometry.nx
+
+    @property
+    def all_scales(self) -> tuple[float, float]:
+        """Every field width that is looked for, as arcsec per pixel."""
+        width = max(self.shape)
+        return 3600 * FIELD_WIDTHS_DEG[0] / width, 3600 * FIELD_WIDTHS_DEG[1] / width
+
+    def out_of_time(self) -> bool:
+        """Whether the limit of all steps is reached."""
+        return self.clock() > self.deadline
+
+    def record(self, engine: str, begun: float, outcome: str, detail: str, log_odds: float | None) -> None:
+        """Add a line to the account."""
+        known = log_odds if log_odds is not None and math.isfinite(log_odds) and log_odds > -90 else None
+        self.attempts.append(SolveAttempt(engine, round(self.clock() - begun, 3), outcome, detail, known))
+
+    def check(
+        self,
+        transform: SkyTransform,
+        ra: float,
+        dec: float,
+        scale_arcsec: float,
+        options: WcsCheckOptions | None = None,
+    ) -> WcsCheck:
+        """Hold a mapping against the reference stars around it."""
+        radius = MARGIN * 0.6 * self.geometry.diagonal_px * scale_arcsec / 3600
+        if not 0.0 < radius <= 90.0:
+            return WcsCheck(False, (f"a scale of {scale_arcsec:.3g} arcsec per pixel cannot be",), None)
+        reference = self.cones.stars(ra, dec, radius)
+        return verify_wcs(
+            self.stars, reference, transform.pixel_to_sky, shape=self.shape, options=options or self.options.check
+        )
+
+
+def centre_of(plane: PlaneAffine, geometry: FrameGeometry) -> tuple[float, float]:
+    """Where the middle of the frame is: (ra, dec), deg."""
+    ra, dec = plane.pixel_to_sky(*geometry.centre_px)
+    return float(ra), float(dec)
+
+
+def widened(scale: tuple[float, float], factor: float) -> tuple[float, float]:
+    """Limits moved apart by a factor."""
+    return scale[0] / factor, scale[1] * factor
