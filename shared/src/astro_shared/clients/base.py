@@ -67,7 +67,8 @@ class ServiceClient:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._tokens = tokens
-        self._http = http or httpx.AsyncClient(timeout=timeout, trust_env=False)
+        self._timeout = timeout
+        self._http = http or httpx.AsyncClient(trust_env=False)
         self._attempts = attempts
 
     async def __aenter__(self) -> Self:
@@ -129,7 +130,12 @@ class ServiceClient:
                     sent_headers["Authorization"] = f"Bearer {await self._tokens.token(on_behalf_of)}"
                 try:
                     response = await self._http.request(
-                        method, self._base_url + path, json=content, params=params, headers=sent_headers
+                        method,
+                        self._base_url + path,
+                        json=content,
+                        params=params,
+                        headers=sent_headers,
+                        timeout=self._timeout,
                     )
                 except httpx.TransportError as error:
                     raise ServiceUnreachableError(f"{self._name} cannot be reached.", service=self._name) from error
