@@ -107,6 +107,8 @@ def fit_psf(
     options: FitOptions | None = None,
     *,
     fit_position: bool = True,
+    active: NDArray[np.bool_] | None = None,
+    buffer: NDArray[np.float32] | None = None,
 ) -> PsfFit:
     """Fit flux and position of every star, the others' models subtracted.
 
@@ -115,6 +117,9 @@ def fit_psf(
     x, y : (n,), pixels, 0-based, good to about a pixel
     flux : (n,), unit of the frame; not finite = start from zero
     fit_position : False fits fluxes at the given places
+    active : (n,) or None
+        Stars to improve; the others are at rest and only described. Groups with a resting member are improved as well.
+    buffer : (ny, nx) or None, memory that becomes the residual image of the result
 
     Notes
     -----
@@ -127,19 +132,21 @@ def fit_psf(
     options = options or FitOptions()
     star = np.stack([np.where(np.isfinite(flux), flux, 0.0), x, y], axis=1).astype(np.float64)
     n = star.shape[0]
-    residual = frame.data.copy()
-    result, change = np.full((n, RESULT_COLUMNS), np.nan), np.ones(n)
+    residual = np.empty_like(frame.data) if buffer is None else buffer
+    np.copyto(residual, frame.data)
+    result, change = np.full((n, RESULT_COLUMNS), np.nan), np.zeros(n)
     group = np.zeros(n, dtype=np.int64)
     if n:
         tables = evaluation_tables(psf.tables, psf.oversampling)
         mix = tables.pad(psf.mix(star[:, 1], star[:, 2]))
         order = _tile_order(star, frame.shape)
+        moving = order if active is None else order[active[order]]
         half_fit = _fit_radius(frame, psf, star, options, tables)
         half_render = _render_radius(frame, psf, star, options, half_fit, tables)
         pixels_of = (frame.data, residual, frame.rms, frame.state, frame.shot_noise, options.weight_floor)
         psf_of = (tables.planes, tables.terms, tables.oversampling, tables.half_px, mix)
         _psf_fit.fit_stars(
-            *pixels_of, *psf_of, order, half_fit, half_render, options.sweeps, options.full_sweeps,
+            *pixels_of, *psf_of, moving, half_fit, half_render, options.sweeps, options.full_sweeps,
             options.tolerance_px, options.largest_step_px, fit_position, star, change,
         )  # fmt: skip
         _psf_fit.describe_stars(*pixels_of, *psf_of, order, half_fit, fit_position, False, star, result)

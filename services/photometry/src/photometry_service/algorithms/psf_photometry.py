@@ -26,6 +26,7 @@ from photometry_service.algorithms.psf_results import (
     MeasuredSources,
     as_photometry,
     empty_photometry,
+    near_any,
     not_point_like,
 )
 from photometry_service.algorithms.psf_stars import StarSelection, select_psf_stars
@@ -35,13 +36,15 @@ from photometry_service.algorithms.residual_detection import (
     noise_factor,
     residual_snr,
 )
-from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry, PsfSummary, Sources
+from photometry_service.domain.psf import PsfModel, PsfPhotometry, PsfSummary, Sources
 
 __all__ = ["MeasureOptions", "ResidualBackground", "measure_psf"]
 
 FloatImage = NDArray[np.float32]
 PRUNING_ROUNDS = 3
 SMALLEST_RMS_E = 0.5
+NEIGHBOUR_FWHM = 5.0
+"""A source that comes or goes can move the fits of sources this near."""
 
 
 class ResidualBackground(Protocol):
@@ -135,19 +138,21 @@ def measure_psf(
     found = detect_sources(frame.data, snr, kernel, frame.bad, options.threshold, frame.saturated)
     start = np.fmax(found.flux, start_flux(frame.data, frame.state, kernel, found.x, found.y))
     fit = fit_psf(frame, psf, found.x, found.y, start, options.fit)
-    measured = _with_noise_factor(
-        frame, psf, kernel, MeasuredSources(fit, found, np.zeros(len(found), dtype=bool)), options
-    )
+    first = MeasuredSources(fit, found, np.zeros(len(found), dtype=bool))
+    measured, snr_left = _with_noise_factor(frame, psf, kernel, first, options, buffer)
     crowded = len(found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
     remeasure = remeasure_background if crowded else None
     rounds = 0
     for _ in range(options.residual_rounds if len(measured.found) else 0):
         if remeasure is not None:
             frame, measured = _with_new_background(frame, measured, remeasure)
-        more = _residual_round(frame, psf, kernel, measured, options, buffer)
+            snr_left = None
+        if snr_left is None:
+            snr_left = residual_snr(frame, measured.fit.residual, kernel, options=options.residual, buffer=buffer)
+        more = _residual_round(frame, psf, kernel, measured, options, snr_left, remeasure is not None)
         if more is None:
             break
-        measured, rounds = more, rounds + 1
+        measured, rounds, snr_left = more, rounds + 1, None
     measured = _without_failures(frame, psf, measured, options)
     keep = _holds(measured, options)
     summary = PsfSummary(
@@ -182,45 +187,63 @@ def _with_new_background(
 
 
 def _with_noise_factor(
-    frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: MeasuredSources, options: MeasureOptions
-) -> MeasuredSources:
-    """Find out how noisy the residual really is; detections that do not stand out of that are dropped."""
-    fit = measured.fit
-    factor = noise_factor(residual_snr(frame, fit.residual, kernel, options=options.residual), kernel)
+    frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: MeasuredSources, options: MeasureOptions,
+    buffer: FloatImage,
+) -> tuple[MeasuredSources, FloatImage | None]:  # fmt: skip
+    """Find out how noisy the residual really is; detections that do not stand out of that are dropped.
+
+    Also the S/N map of the residual, unless sources were dropped.
+    """
+    snr = residual_snr(frame, measured.fit.residual, kernel, options=options.residual, buffer=buffer)
+    factor = noise_factor(snr, kernel)
     if factor == 1.0:
-        return measured
+        return measured, snr
     keep = measured.found.snr > options.threshold * factor
-    return _kept(frame, psf, replace(measured, noise_factor=factor), keep, options)
+    return _kept(frame, psf, replace(measured, noise_factor=factor), keep, options), None
 
 
 def _residual_round(
     frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: MeasuredSources, options: MeasureOptions,
-    buffer: FloatImage,
+    snr: FloatImage, all_anew: bool,
 ) -> MeasuredSources | None:  # fmt: skip
-    """Add what the residual image shows and fit all again; None when it shows nothing."""
+    """Add what the S/N map of the residual image shows and fit all again; None when it shows nothing."""
     fit, old = measured.fit, measured.found
-    snr = residual_snr(frame, fit.residual, kernel, options=options.residual, buffer=buffer)
     new = find_companions(
         frame, fit.residual, psf, kernel, Sources(fit.x, fit.y, fit.flux, fit.snr),
         options.residual_threshold * measured.noise_factor, snr=snr, options=options.residual,
     )  # fmt: skip
     if len(new) == 0:
         return None
-    x, y, flux = (np.concatenate(pair) for pair in ((fit.x, new.x), (fit.y, new.y), (fit.flux, new.flux)))
-    found = Sources(
-        np.concatenate([old.x, new.x]), np.concatenate([old.y, new.y]),
-        np.concatenate([old.flux, new.flux]), np.concatenate([old.snr, new.snr]),
-    )  # fmt: skip
+    fitted = Sources(fit.x, fit.y, fit.flux, fit.snr)
+    active = None if all_anew else _concerned(fit, fitted, new, psf, options)
+    refit = _refit(frame, psf, _joined(fitted, new), options, fit.residual, active)
     added = np.concatenate([measured.from_residual, np.ones(len(new), dtype=bool)])
-    return replace(measured, fit=_refit(frame, psf, x, y, flux, options), found=found, from_residual=added)
+    return replace(measured, fit=refit, found=_joined(old, new), from_residual=added)
+
+
+def _joined(one: Sources, other: Sources) -> Sources:
+    """Both lists, one after the other."""
+    return Sources(
+        np.concatenate([one.x, other.x]),
+        np.concatenate([one.y, other.y]),
+        np.concatenate([one.flux, other.flux]),
+        np.concatenate([one.snr, other.snr]),
+    )
+
+
+def _concerned(fit: PsfFit, fitted: Sources, new: Sources, psf: PsfModel, options: MeasureOptions) -> NDArray[np.bool_]:
+    """Which of the fitted and the new sources a new fit can move: those not at rest, the new ones, and their neighbours."""
+    near = near_any(fitted.x, fitted.y, new.x, new.y, NEIGHBOUR_FWHM * psf.major_fwhm_px)
+    return np.concatenate([near | (fit.last_step_px >= options.fit.tolerance_px), np.ones(len(new), dtype=bool)])
 
 
 def _refit(
-    frame: FitFrame, psf: PsfModel, x: FloatArray, y: FloatArray, flux: FloatArray, options: MeasureOptions
-) -> PsfFit:
-    """Fit stars again that were fitted before: fewer sweeps will do."""
+    frame: FitFrame, psf: PsfModel, stars: Sources, options: MeasureOptions, buffer: FloatImage,
+    active: NDArray[np.bool_] | None,
+) -> PsfFit:  # fmt: skip
+    """Fit stars again that were fitted before: fewer sweeps will do. ``buffer`` is the last residual, no longer needed."""
     fewer = replace(options.fit, sweeps=max(1, options.fit.sweeps - 2), full_sweeps=1)
-    return fit_psf(frame, psf, x, y, flux, fewer)
+    return fit_psf(frame, psf, stars.x, stars.y, stars.flux, fewer, active=active, buffer=buffer)
 
 
 def _holds(measured: MeasuredSources, options: MeasureOptions) -> NDArray[np.bool_]:
@@ -249,9 +272,11 @@ def _kept(
 ) -> MeasuredSources:
     """Some of the sources, fitted again without the others."""
     fit = measured.fit
+    gone = near_any(fit.x, fit.y, fit.x[~keep], fit.y[~keep], NEIGHBOUR_FWHM * psf.major_fwhm_px)
+    active = (gone | (fit.last_step_px >= options.fit.tolerance_px))[keep]
     return replace(
         measured,
-        fit=_refit(frame, psf, fit.x[keep], fit.y[keep], fit.flux[keep], options),
+        fit=_refit(frame, psf, Sources(fit.x, fit.y, fit.flux, fit.snr).take(keep), options, fit.residual, active),
         found=measured.found.take(keep),
         from_residual=measured.from_residual[keep],
         dropped=measured.dropped + int((~keep).sum()),

@@ -14,7 +14,7 @@ from photometry_service.algorithms.shape_statistics import shape_statistics
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry, PsfSummary, Sources
 
-__all__ = ["MeasuredSources", "as_photometry", "empty_photometry", "not_point_like"]
+__all__ = ["MeasuredSources", "as_photometry", "empty_photometry", "near_any", "not_point_like"]
 
 UNSETTLED_PX, UNSETTLED_SIGMA = 0.03, 0.3
 """A fit whose last step exceeds both, in pixels and in errors of x, did not converge."""
@@ -110,7 +110,7 @@ def _flags(frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: F
         SourceFlag.SHIFTED: np.hypot(fit.x - found.x, fit.y - found.y) > psf.fwhm_px,
         SourceFlag.NOT_POINT_LIKE: not_point_like(fit),
         SourceFlag.FOUND_ON_RESIDUAL: measured.from_residual,
-        SourceFlag.USED_FOR_PSF: _near(fit.x, fit.y, psf.star_x, psf.star_y, 0.5 * psf.fwhm_px),
+        SourceFlag.USED_FOR_PSF: near_any(fit.x, fit.y, psf.star_x, psf.star_y, 0.5 * psf.fwhm_px),
     }
     flags = np.zeros(fit.x.size, dtype=np.int64)
     for flag, where in conditions.items():
@@ -118,11 +118,12 @@ def _flags(frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: F
     return flags
 
 
-def _near(x: FloatArray, y: FloatArray, star_x: FloatArray, star_y: FloatArray, radius: float) -> NDArray[np.bool_]:
-    """Whether a position has one of the stars within a radius."""
+def near_any(x: FloatArray, y: FloatArray, star_x: FloatArray, star_y: FloatArray, radius: float) -> NDArray[np.bool_]:
+    """(n,): whether a position has one of the stars within a radius; never for positions that are not finite."""
     near = np.zeros(x.size, dtype=bool)
     usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    if star_x.size and usable.size:
-        tree = cKDTree(np.stack([star_x, star_y], axis=1))
+    known = np.isfinite(star_x) & np.isfinite(star_y)
+    if known.any() and usable.size:
+        tree = cKDTree(np.stack([star_x[known], star_y[known]], axis=1))
         near[usable] = tree.query(np.stack([x[usable], y[usable]], axis=1))[0] < radius
     return near
