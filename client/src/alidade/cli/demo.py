@@ -13,7 +13,9 @@ from alidade.session import local_platform
 
 
 def demo(
-    to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the result.")] = Path("demo-result"),
+    to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the result.")] = Path(
+        "demo-result"
+    ),
 ) -> None:
     """Simulate a frame, reduce it, and compare every figure with the truth. Exit code 0 only when all are right."""
     from alidade.demonstration import run_demo, seconds_since

@@ -136,7 +136,15 @@ class LocalPlatform:
 
     def _worker_command(self) -> list[str]:
         builders = [f"{name}_service.worker:build" for name in WITH_WORKERS]
-        options = ["--scratch", str(self.state.scratch), "--ready-file", str(self.state.workers_ready), "--exclusive"]
+        options = [
+            "--scratch",
+            str(self.state.scratch),
+            "--ready-file",
+            str(self.state.workers_ready),
+            "--exclusive",
+            "--grace-s",
+            "3",
+        ]
         return [sys.executable, "-m", "astro_shared.jobs.host", *options, *builders]
 
     def _launch(self, hosted: _Hosted) -> None:

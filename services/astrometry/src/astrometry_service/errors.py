@@ -39,3 +39,9 @@ class RefinementError(InvalidRequestError):
     """There are too few pairs for a fit; attributes ``found`` and ``needed``."""
 
     code = "too_few_pairs"
+
+
+class NothingToSolveError(InvalidRequestError):
+    """A request without sources."""
+
+    code = "nothing_to_solve"

@@ -29,7 +29,7 @@ class ReductionStore(Protocol):
 
     async def get(self, reduction_id: str, owner: str | None = None) -> Reduction: ...
 
-    async def list(self, owner: str, *, limit: int, before: tuple[str, str] | None) -> list[Reduction]:
+    async def newest(self, owner: str, *, limit: int, before: tuple[str, str] | None) -> list[Reduction]:
         """Newest first; ``before`` is (creation time, id) of the last one seen."""
         ...
 

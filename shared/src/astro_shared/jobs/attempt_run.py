@@ -27,7 +27,7 @@ from astro_shared.jobs.task import TaskOutput
 from astro_shared.storage.errors import ObjectMissingError, StorageUnavailableError
 from astro_shared.storage.port import ObjectStore
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99})?")
 _PROGRESS_INTERVAL_S = 0.5
 
 

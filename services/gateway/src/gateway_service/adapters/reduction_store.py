@@ -59,7 +59,7 @@ class PostgresReductionStore:
             row = (await connection.execute(query)).mappings().first()
         return _found(row, reduction_id)
 
-    async def list(self, owner: str, *, limit: int, before: tuple[str, str] | None) -> list[Reduction]:
+    async def newest(self, owner: str, *, limit: int, before: tuple[str, str] | None) -> list[Reduction]:
         query = select(reductions).where(reductions.c.owner == owner)
         if before is not None:
             moment, last = datetime.fromisoformat(before[0]), before[1]
@@ -149,7 +149,7 @@ async def _notify(connection: AsyncConnection) -> None:
     await connection.execute(text(f"NOTIFY {CHANNEL}"))
 
 
-def _found(row: Mapping[str, Any] | None, reduction_id: str) -> Reduction:
+def _found(row: Mapping[Any, Any] | None, reduction_id: str) -> Reduction:
     if row is None:
         raise ReductionNotFoundError(f"There is no reduction {reduction_id}.")
     return _from_row(row)
@@ -171,7 +171,7 @@ def _to_row(reduction: Reduction) -> dict[str, Any]:
     return row | {"phase": str(reduction.phase), "stages": [_stage_to_json(stage) for stage in reduction.stages]}
 
 
-def _from_row(row: Mapping[str, Any]) -> Reduction:
+def _from_row(row: Mapping[Any, Any]) -> Reduction:
     return Reduction(
         **{name: row[name] for name in _PLAIN},
         phase=ReductionPhase(row["phase"]),

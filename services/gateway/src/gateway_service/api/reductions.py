@@ -51,7 +51,7 @@ async def list_reductions(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> ReductionPage:
     before = decode_cursor(cursor) if cursor else None
-    found = await factory.reductions.list(user.user_id, limit=limit + 1, before=before)
+    found = await factory.reductions.newest(user.user_id, limit=limit + 1, before=before)
     more = encode_cursor(found[limit - 1]) if len(found) > limit else None
     if more:
         response.headers["Link"] = f'</api/v1/reductions?limit={limit}&cursor={more}>; rel="next"'

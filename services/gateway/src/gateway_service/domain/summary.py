@@ -93,7 +93,10 @@ def _report(stages: Mapping[StageName, CollectStage]) -> dict[str, Any]:
 
 def _zero_point(stages: Mapping[StageName, CollectStage]) -> dict[str, Any]:
     report = _report(stages)
-    section = {name: report.get(name) for name in ("band", "value", "error", "color", "color_term", "color_zero", "n_used", "rms")}
+    section = {
+        name: report.get(name)
+        for name in ("band", "value", "error", "color", "color_term", "color_zero", "n_used", "rms")
+    }
     if section["value"] is None:
         section["value_reason"] = outcome(stages)[1]
     return section

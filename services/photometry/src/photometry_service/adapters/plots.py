@@ -73,8 +73,11 @@ class PlotFolder:
             if mask.any():
                 places = np.column_stack([x[shown][mask], y[shown][mask]])
                 width = np.full(len(places), max(3.0 * fwhm_px, 8.0 * step))
-                rings = EllipseCollection(width, width, np.zeros(len(places)), units="xy", offsets=places,
-                                          transOffset=axes.transData, facecolors="none", edgecolors=color, linewidths=0.7)  # fmt: skip
+                look = {"facecolors": "none", "edgecolors": color, "linewidths": 0.7}
+                flat = np.zeros(len(places))
+                rings = EllipseCollection(
+                    width, width, flat, units="xy", offsets=places, transOffset=axes.transData, **look
+                )
                 axes.add_collection(rings)
                 axes.plot([], [], "o", mfc="none", mec=color, label=f"{word}: {int(mask.sum())}")
         more = f" (the brightest 3000 of {len(x)})" if len(x) > 3000 else ""
@@ -108,7 +111,9 @@ class PlotFolder:
         if len(good):
             centre = np.median(good)
             edges = np.linspace(max(0.0, centre * 0.4), centre * 1.8, 41)
-            axes.hist(np.clip(good, edges[0], edges[-1]), edges, color=BLUE, alpha=0.75, label=f"{len(good)} stars")
+            axes.hist(
+                np.clip(good, edges[0], edges[-1]), edges.tolist(), color=BLUE, alpha=0.75, label=f"{len(good)} stars"
+            )
         else:
             axes.text(0.5, 0.5, "no star was wide and clean enough", transform=axes.transAxes, ha="center")
         if marginal_px:
@@ -181,9 +186,9 @@ class PlotFolder:
             panel.set(xlabel=label, ylim=(-width, width))
         axes[0].set_ylabel("reference - calibrated (mag)")
         axes[0].legend(fontsize=8)
-        value, error = report.get("value"), report.get("error")
+        zero, error = report.get("value"), report.get("error")
         title = (
-            f"Zero point {value:.4f} ± {error:.4f} mag, {int(used.sum())} stars, rms {report.get('rms', 0):.4f}"
+            f"Zero point {zero:.4f} ± {error:.4f} mag, {int(used.sum())} stars, rms {report.get('rms', 0):.4f}"
             if value
             else "No zero point"
         )

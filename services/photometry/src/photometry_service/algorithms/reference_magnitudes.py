@@ -61,7 +61,9 @@ def choose_magnitudes(
         raise TooFewCalibratorsError("The reference list has no magnitudes.", found=0, needed=1)
     name = _chosen(bands, band, filter_name)
     if name is None:
-        raise TooFewCalibratorsError(f"The reference list has no band {band}; it has {', '.join(bands)}.", found=0, needed=1)
+        raise TooFewCalibratorsError(
+            f"The reference list has no band {band}; it has {', '.join(bands)}.", found=0, needed=1
+        )
     value = np.asarray(reference[bands[name]], float)
     values, color_name = _color(reference, bands, color)
     return ReferenceMagnitudes(

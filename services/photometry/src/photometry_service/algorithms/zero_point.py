@@ -238,7 +238,7 @@ def _robust(
 def _weighted(design: Array, target: Array, weight: Array) -> Array:
     rows = weight > 0
     root = np.sqrt(weight[rows])
-    return np.linalg.lstsq(design[rows] * root[:, None], target[rows] * root, rcond=None)[0]
+    return np.asarray(np.linalg.lstsq(design[rows] * root[:, None], target[rows] * root, rcond=None)[0], float)
 
 
 def _intrinsic(residual: Array, variance: Array, parameters: int, clip: float) -> float:
@@ -272,17 +272,17 @@ def _classic(difference: Array, color: Array, usable: NDArray[np.bool_], clip: f
             break
         used = keep
     good = difference[used]
-    value, scatter = float(np.median(good)), float(np.std(good, ddof=1))
+    value, spread = float(np.median(good)), float(np.std(good, ddof=1))
     known = color[used & np.isfinite(color)]
     return ZeroPointFit(
         coefficients=np.array([value]),
-        covariance=np.array([[(1.2533 * scatter) ** 2 / len(good)]]),
+        covariance=np.array([[(1.2533 * spread) ** 2 / len(good)]]),
         has_color=False,
         spatial_order=0,
         color_zero=float(np.median(known)) if len(known) else 0.0,
         color_scatter=0.0,
         sigma_int=0.0,
-        rms=scatter,
+        rms=spread,
         mad=float(1.4826 * np.median(np.abs(good - value))),
         chi2_red=float("nan"),
         used=used,

@@ -1,0 +1,83 @@
+"""Reference stars through the parent process, which has network and credentials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from astro_shared.contracts.settings import ReferenceSettings
+from astro_shared.fits.tables import read_columns
+from astro_shared.jobs.task import TaskContext
+from astrometry_service.domain.reference import ReferenceStars
+from astrometry_service.errors import ReferenceListError
+from astrometry_service.ports import ReferenceCone
+
+QUESTION = "reference_stars"
+MAX_RADIUS_DEG = 90.0
+
+
+class AskedCatalogue:
+    """A `ReferenceCatalogue` that asks the catalogs service through the task's parent.
+
+    Every row that was seen is kept by its identifier, with all its columns, since later stages want magnitudes too.
+    """
+
+    def __init__(self, context: TaskContext, settings: ReferenceSettings) -> None:
+        self._context = context
+        self._settings = settings
+        self._seen: list[dict[str, NDArray[Any]]] = []
+
+    def cone(
+        self,
+        ra_deg: float,
+        dec_deg: float,
+        radius_deg: float,
+        *,
+        mag_limit: float | None = None,
+        max_rows: int | None = None,
+        epoch_jyear: float | None = None,
+    ) -> ReferenceCone:
+        payload = {
+            "name": self._settings.name,
+            "release": self._settings.release,
+            "ra_deg": float(ra_deg) % 360.0,
+            "dec_deg": float(np.clip(dec_deg, -90.0, 90.0)),
+            "radius_deg": float(min(radius_deg, MAX_RADIUS_DEG)),
+            "mag_limit": self._settings.mag_limit if mag_limit is None else mag_limit,
+            "max_rows": min(max_rows or self._settings.max_rows, self._settings.max_rows),
+            "epoch_jyear": epoch_jyear,
+        }
+        answer = self._context.ask(QUESTION, payload)
+        path = Path(answer["path"])
+        columns, header = read_columns(path), fits.getheader(path, 1)
+        if "source_id" not in columns:
+            columns["source_id"] = _identifiers(columns["ra"], columns["dec"])
+        self._seen.append(columns)
+        notes = tuple(str(header[key]) for key in header if key.startswith("SKIP"))
+        layer = str(answer.get("layer") or header.get("REFLAYER", "list"))
+        if len(columns["ra"]) == 0:
+            raise ReferenceListError(f"{self._settings.name} has no stars there", count=0)
+        return ReferenceCone(
+            ReferenceStars.from_columns(columns), self._settings.name, layer, bool(header.get("TRUNC", False)), notes
+        )
+
+    def full_rows(self, source_id: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """All columns of reference stars that were seen, in the order of ``source_id``."""
+        if not self._seen:
+            return {"source_id": source_id}
+        names = list(dict.fromkeys(name for columns in self._seen for name in columns))
+        common = [name for name in names if all(name in columns for columns in self._seen)]
+        table = {name: np.concatenate([columns[name] for columns in self._seen]) for name in common}
+        order = np.argsort(table["source_id"], kind="stable")
+        rows = order[np.searchsorted(table["source_id"][order], source_id)]
+        return {name: values[rows] for name, values in table.items()}
+
+
+def _identifiers(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Identifiers for a list that has none: the position to a milliarcsecond, the same in every answer."""
+    x, y = np.rint(ra_deg * 3.6e6).astype(np.int64), np.rint((dec_deg + 90.0) * 3.6e6).astype(np.int64)
+    return x * np.int64(1 << 31) + y

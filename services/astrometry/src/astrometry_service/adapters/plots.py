@@ -1,0 +1,102 @@
+"""Pictures of a solution, each with its data as JSON beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+BLUE, ORANGE, RED, GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"
+GRID = 14
+
+
+def draw_astrometry(
+    folder: Path, pairs: Mapping[str, Array], report: Mapping[str, Any], shape: tuple[int, int]
+) -> dict[str, Path]:
+    """Residuals over the frame, against magnitude with the error model, and as a cloud; ``astrometry.png`` and ``.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    used = pairs["used"].astype(bool)
+    figure = Figure(figsize=(13, 4.6), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    field, cloud, magnitude = figure.subplots(1, 3)
+    x, y, dx, dy = (pairs[name] for name in ("x", "y", "dxi_mas", "deta_mas"))
+    gx, gy, mx, my, count = _means(x[used], y[used], dx[used], dy[used], shape)
+    arrows = field.quiver(gx, gy, mx, my, color=BLUE, angles="xy", width=0.004)
+    length = float(np.percentile(np.hypot(mx, my), 90)) if len(mx) else 1.0
+    field.quiverkey(arrows, 0.85, 1.03, max(length, 1e-3), f"{length:.1f} mas", labelpos="E")
+    field.set(title="Mean residuals over the frame", xlabel="x (px)", ylabel="y (px)", aspect="equal",
+              xlim=(0, shape[1]), ylim=(0, shape[0]))  # fmt: skip
+    width = max(5 * float(report.get("rms_mas") or 10.0), 1e-3)
+    cloud.plot(dx[~used], dy[~used], "x", ms=4, color=GREY, alpha=0.6, label=f"not used: {int((~used).sum())}")
+    cloud.plot(dx[used], dy[used], ".", ms=3, color=BLUE, alpha=0.5, label=f"used: {int(used.sum())}")
+    cloud.axhline(0, color="k", lw=0.6)
+    cloud.axvline(0, color="k", lw=0.6)
+    cloud.set(title="Residuals", xlabel="d xi (mas, east)", ylabel="d eta (mas, north)", aspect="equal",
+              xlim=(-width, width), ylim=(-width, width))  # fmt: skip
+    cloud.legend(fontsize=8)
+    _against_magnitude(magnitude, pairs, used)
+    rms, error = report.get("rms_mas"), report.get("solution_error_mas")
+    figure.suptitle(
+        f"{report.get('state')}: {int(used.sum())} of {len(used)} pairs, rms {rms:.1f} mas per axis"
+        + (f", solution known to {error:.1f} mas" if error else "")
+        + (f", degree {report['degree']}" if report.get("degree") else "")
+        if rms
+        else f"{report.get('state')}: {len(used)} pairs"
+    )
+    picture, product = folder / "astrometry.png", folder / "astrometry.json"
+    figure.savefig(picture, pil_kwargs={"compress_level": 4})
+    columns = ("x", "y", "dxi_mas", "deta_mas", "xi_err_mas", "eta_err_mas", "mag_ref", "used")
+    means = {"x": gx, "y": gy, "dxi_mas": mx, "deta_mas": my, "count": count}
+    data = {"pairs": {name: _plain(pairs[name]) for name in columns}, "means": {k: _plain(v) for k, v in means.items()}}
+    product.write_text(json.dumps(data, allow_nan=False), encoding="utf-8")
+    return {"astrometry.png": picture, "astrometry.json": product}
+
+
+def _against_magnitude(axes: Any, pairs: Mapping[str, Array], used: NDArray[np.bool_]) -> None:
+    mag = pairs["mag_ref"]
+    size = np.hypot(pairs["dxi_mas"], pairs["deta_mas"]) / np.sqrt(2)
+    model = np.sqrt((pairs["xi_err_mas"] ** 2 + pairs["eta_err_mas"] ** 2) / 2)
+    good = used & np.isfinite(mag) & (size > 0)
+    axes.semilogy(mag[good], size[good], ".", ms=3, color=BLUE, alpha=0.4, label="residual per axis")
+    order = np.argsort(mag[good], kind="stable")
+    parts = [part for part in np.array_split(order, 12) if len(part) >= 5]
+    if parts:
+        centre = [np.median(mag[good][p]) for p in parts]
+        axes.semilogy(
+            centre, [np.sqrt(np.mean(size[good][p] ** 2)) for p in parts], "o", color=ORANGE, label="rms of a bin"
+        )
+        axes.semilogy(
+            centre, [np.sqrt(np.mean(model[good][p] ** 2)) for p in parts], "-", color=RED, lw=2, label="error model"
+        )
+    axes.set(title="Residual against magnitude", xlabel="reference magnitude", ylabel="mas per axis")
+    if good.any():
+        axes.legend(fontsize=8)
+
+
+def _means(
+    x: Array, y: Array, dx: Array, dy: Array, shape: tuple[int, int]
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Mean residual in cells of a grid with at least two pairs."""
+    ny, nx = shape
+    side = max(nx, ny) / GRID
+    columns, rows = max(1, round(nx / side)), max(1, round(ny / side))
+    cell = np.clip((y / ny * rows).astype(int), 0, rows - 1) * columns + np.clip(
+        (x / nx * columns).astype(int), 0, columns - 1
+    )
+    count = np.bincount(cell, minlength=rows * columns)
+    good = np.flatnonzero(count >= 2)
+    mean_x, mean_y = (np.bincount(cell, values, rows * columns)[good] / count[good] for values in (dx, dy))
+    return (good % columns + 0.5) * nx / columns, (good // columns + 0.5) * ny / rows, mean_x, mean_y, count[good]
+
+
+def _plain(values: Array) -> list[Any]:
+    if values.dtype.kind == "f":
+        return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]
+    return list(values.tolist())

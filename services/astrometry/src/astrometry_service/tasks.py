@@ -1,0 +1,120 @@
+"""What the astrometry service computes in a child process of its worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from astro_shared.contracts import products
+from astro_shared.contracts.astrometry import SolveRequest, SolveResult
+from astro_shared.contracts.tables import PAIRS, POSITIONS, TableSchema
+from astro_shared.fits.tables import read_columns, write_columns
+from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
+from astrometry_service.adapters.asked_catalogue import AskedCatalogue
+from astrometry_service.adapters.engines import local_engines
+from astrometry_service.domain.solution import AstrometricSolution
+from astrometry_service.errors import NothingToSolveError
+from astrometry_service.workflows.solve_frame import SolveFrame
+from astrometry_service.workflows.solve_options import SolveOptions
+from astrometry_service.workflows.solve_request import Solved, SolveRequestWorkflow, observed_places
+
+Columns = dict[str, NDArray[Any]]
+
+
+def solve(request: SolveRequest, context: TaskContext) -> TaskOutput:
+    """Sources, header and hints in; WCS, sky positions with errors, pairs, reference stars and plots out."""
+    if request.sources is None:
+        raise NothingToSolveError("This job needs a source table.")
+    sources = read_columns(context.input(request.sources))
+    header = _header(context.input(request.header)) if request.header is not None else None
+    context.progress(0.1, "solving")
+    catalogue = AskedCatalogue(context, request.reference)
+    engines = local_engines(request.solve.index_folders, scratch=context.workspace)
+    options = SolveOptions(limit_s=request.solve.limit_s, blind=request.solve.blind)
+    done = SolveRequestWorkflow(SolveFrame(catalogue, engines, options=options))(request, sources, header)
+    context.progress(0.8, "files")
+    files = _files(done, request, sources, catalogue, context.workspace)
+    if request.products.plots and done.solution is not None and len(done.solution.pairs.source):
+        context.progress(0.9, "plots")
+        files |= _plots(done, request, sources, context.workspace)
+    return TaskOutput(result=SolveResult(astrometry=done.report).model_dump(mode="json"), files=files)
+
+
+def _header(path: Path) -> fits.Header:
+    return fits.Header.fromstring(path.read_text(encoding="utf-8"), sep="\n")
+
+
+def _files(
+    done: Solved, request: SolveRequest, sources: Columns, catalogue: AskedCatalogue, folder: Path
+) -> dict[str, OutputFile]:
+    report = folder / products.ASTROMETRY_REPORT
+    report.write_text(json.dumps(done.report.model_dump(mode="json"), indent=2, allow_nan=False), encoding="utf-8")
+    files = {products.ASTROMETRY_REPORT: OutputFile(report, products.JSON)}
+    if done.solution is None or done.outcome is None or done.outcome.reference is None:
+        return files
+    write_wcs(folder / products.WCS, done.wcs_cards, request.summary.width_px, request.summary.height_px)
+    reference = catalogue.full_rows(done.outcome.reference.source_id)
+    reference["ra_obs"], reference["dec_obs"] = observed_places(done.outcome.reference, request.summary.epoch_jyear)
+    write_columns(folder / products.POSITIONS, _positions(done.solution, sources), POSITIONS)
+    write_columns(folder / products.PAIRS, pair_columns(done.solution, sources), PAIRS)
+    write_columns(folder / products.REFERENCE, reference, TableSchema("reference", ()))
+    names = (products.WCS, products.POSITIONS, products.PAIRS, products.REFERENCE)
+    return files | {name: OutputFile(folder / name, products.FITS) for name in names}
+
+
+def write_wcs(path: Path, cards: Mapping[str, Any], nx: int, ny: int) -> None:
+    """A FITS file that is a header only: the solution, and the size of the image that it belongs to."""
+    header = fits.Header()
+    for key, value in cards.items():
+        header[key] = value
+    header["IMAGEW"], header["IMAGEH"] = (nx, "[pix] width of the image"), (ny, "[pix] height of the image")
+    fits.PrimaryHDU(header=header).writeto(path, overwrite=True)
+
+
+def _positions(solution: AstrometricSolution, sources: Columns) -> Columns:
+    places = solution.positions
+    columns = {name: getattr(places, name) for name in places.__dataclass_fields__}
+    return {"id": sources["id"], **columns}
+
+
+def pair_columns(solution: AstrometricSolution, sources: Columns) -> Columns:
+    """Columns of `astro_shared.contracts.tables.PAIRS`."""
+    pairs = solution.pairs
+    why = np.where(pairs.kept, "", np.where(pairs.fitted, "clipped", "not offered to the fit: doubtful source or star"))
+    return {
+        "id": sources["id"][pairs.source],
+        "source_id": pairs.source_id.astype(str),
+        "x": pairs.x,
+        "y": pairs.y,
+        "ra_ref": pairs.ra,
+        "dec_ref": pairs.dec,
+        "dxi_mas": pairs.dx_mas,
+        "deta_mas": pairs.dy_mas,
+        "xi_err_mas": pairs.sigma_x_mas,
+        "eta_err_mas": pairs.sigma_y_mas,
+        "chi2": pairs.distance2,
+        "mag_ref": pairs.mag,
+        "color_ref": pairs.colour,
+        "snr": pairs.snr,
+        "used": pairs.kept,
+        "reason": why,
+    }
+
+
+def _plots(done: Solved, request: SolveRequest, sources: Columns, folder: Path) -> dict[str, OutputFile]:
+    # matplotlib is loaded only where something is drawn, so that the fork server stays small
+    from astrometry_service.adapters.plots import draw_astrometry
+
+    if done.solution is None:
+        return {}
+    shape = (request.summary.height_px, request.summary.width_px)
+    columns = pair_columns(done.solution, sources)
+    drawn = draw_astrometry(folder / "plots", columns, done.report.model_dump(mode="json"), shape)
+    media = {".png": products.PNG, ".json": products.JSON}
+    return {f"{products.PLOTS}{name}": OutputFile(path, media[path.suffix]) for name, path in drawn.items()}

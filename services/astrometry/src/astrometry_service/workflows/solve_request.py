@@ -1,0 +1,261 @@
+"""One request from beginning to end: hints, solving, refinement, report."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from astro_shared.contracts.astrometry import AstrometryReport, SolveAttempt, SolveRequest
+from astrometry_service.algorithms.reference_positions import positions_at_epoch
+from astrometry_service.algorithms.wcs_header import tpv_cards
+from astrometry_service.algorithms.wcs_transform import sky_derivatives
+from astrometry_service.algorithms.wcs_validation import WcsValidation, validate_header
+from astrometry_service.domain.plane_affine import PlaneAffine
+from astrometry_service.domain.reference import ReferenceStars
+from astrometry_service.domain.solution import AstrometricSolution, SkyTransform
+from astrometry_service.domain.solving import SolveHints, SolveOutcome
+from astrometry_service.domain.sources import FrameGeometry, SourceList
+from astrometry_service.domain.wcs_state import WcsState
+from astrometry_service.workflows.refine_settings import refine_options
+from astrometry_service.workflows.refine_solution import RefineSolution
+from astrometry_service.workflows.solve_frame import SolveFrame
+
+SCALE_KNOWN_TO = 1.02
+HINT_RADIUS_DEG = 1.0
+NOT_ON_SKY = frozenset({"flat", "dark", "bias"})
+
+
+@dataclass(frozen=True)
+class Solved:
+    """
+    Attributes
+    ----------
+    report : what people and later stages read
+    outcome : how the field was found, or not
+    solution : None when the field was not found
+    wcs_cards : of the solved frame, empty when there is none
+    """
+
+    report: AstrometryReport
+    outcome: SolveOutcome | None
+    solution: AstrometricSolution | None
+    wcs_cards: Mapping[str, Any]
+
+
+class SolveRequestWorkflow:
+    """
+    Parameters
+    ----------
+    solve : finds the field
+    """
+
+    def __init__(self, solve: SolveFrame) -> None:
+        self._solve = solve
+
+    def __call__(
+        self, request: SolveRequest, sources: Mapping[str, NDArray[Any]], header: fits.Header | None
+    ) -> Solved:
+        """A frame that cannot be solved gives a report with the reason, not an error."""
+        frame = request.summary
+        geometry = FrameGeometry(frame.width_px, frame.height_px, frame.epoch_jyear)
+        found = self._header(request, header, geometry)
+        if frame.image_type in NOT_ON_SKY:
+            return _unsolved(found, None, f"the header says that this is a {frame.image_type} frame", ())
+        stars = SourceList.from_columns(sources)
+        begin = time.perf_counter()
+        outcome = self._solve.run(
+            stars, geometry, header=found if request.solve.use_header else None, hints=_hints(request)
+        )
+        seconds = {"solve": round(time.perf_counter() - begin, 3)}
+        if outcome.transform is None or outcome.start is None:
+            return _unsolved(found, outcome, outcome.reason, outcome.advice, n_sources=len(stars), seconds=seconds)
+        if outcome.reference is None or len(outcome.reference) == 0:
+            reason = "the field was found, but there are no reference stars to refine and to calibrate it"
+            return _unsolved(found, outcome, reason, outcome.advice, n_sources=len(stars), seconds=seconds)
+        begin = time.perf_counter()
+        refine = RefineSolution(refine_options(request.astrometry, fwhm_px=request.fwhm_px))
+        solution = refine.run(stars, outcome.reference, outcome.transform, geometry)
+        seconds["refine"] = round(time.perf_counter() - begin, 3)
+        cards = _cards(solution, outcome, found, header)
+        report = _report(found, outcome, solution, geometry, len(stars), seconds)
+        return Solved(report, outcome, solution, cards)
+
+    def _header(self, request: SolveRequest, header: fits.Header | None, geometry: FrameGeometry) -> WcsValidation:
+        if header is None:
+            return WcsValidation(WcsState.MISSING)
+        return validate_header(header, geometry.nx, geometry.ny)
+
+
+def observed_places(
+    reference: ReferenceStars, epoch_jyear: float | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Right ascension and declination at the epoch of the exposure."""
+    places = positions_at_epoch(reference, epoch_jyear)
+    return places.ra, places.dec
+
+
+def _hints(request: SolveRequest) -> list[SolveHints]:
+    """The request's hint first, then the pointing of the header."""
+    solve, frame = request.solve, request.summary
+    low, high = solve.scale_low_arcsec, solve.scale_high_arcsec
+    if (low is None or high is None) and frame.pixel_scale_arcsec is not None and solve.use_header:
+        low = low or frame.pixel_scale_arcsec / SCALE_KNOWN_TO
+        high = high or frame.pixel_scale_arcsec * SCALE_KNOWN_TO
+    hints = []
+    if solve.ra_deg is not None or solve.scale_low_arcsec is not None:
+        radius = solve.radius_deg or HINT_RADIUS_DEG
+        hints.append(SolveHints(solve.ra_deg, solve.dec_deg, radius, low, high, frame.epoch_jyear, "request"))
+    if solve.use_header and frame.ra_pointing_deg is not None and frame.dec_pointing_deg is not None:
+        hints.append(
+            SolveHints(
+                frame.ra_pointing_deg, frame.dec_pointing_deg, solve.pointing_error_deg, low, high, frame.epoch_jyear,
+                "header pointing",
+            )
+        )  # fmt: skip
+    return hints
+
+
+def _attempts(outcome: SolveOutcome | None) -> tuple[SolveAttempt, ...]:
+    if outcome is None:
+        return ()
+    return tuple(
+        SolveAttempt(engine=a.engine, seconds=a.seconds, outcome=a.outcome, detail=a.detail, log_odds=a.log_odds)
+        for a in outcome.attempts
+    )
+
+
+def _header_facts(found: WcsValidation, outcome: SolveOutcome | None) -> dict[str, Any]:
+    state = WcsState.VALID if outcome is not None and outcome.header_valid else found.state
+    reason = "; ".join(found.problems) or (outcome.header_reason if outcome is not None else "")
+    return {"header_wcs": str(state), "header_wcs_reason": reason or None}
+
+
+def _unsolved(
+    found: WcsValidation, outcome: SolveOutcome | None, reason: str, advice: tuple[str, ...], *, n_sources: int = 0,
+    seconds: dict[str, float] | None = None,
+) -> Solved:  # fmt: skip
+    report = AstrometryReport(
+        state=str(found.state),
+        solved=False,
+        reason=reason,
+        advice=advice,
+        attempts=_attempts(outcome),
+        n_sources=n_sources,
+        warnings=tuple(outcome.notes) if outcome is not None else (),
+        seconds=seconds or {},
+        **_header_facts(found, outcome),
+    )
+    return Solved(report, outcome, None, {})
+
+
+def _report(
+    found: WcsValidation, outcome: SolveOutcome, solution: AstrometricSolution, geometry: FrameGeometry, n_sources: int,
+    seconds: dict[str, float],
+) -> AstrometryReport:  # fmt: skip
+    chain: dict[str, Any] = dict(solution.report)
+    model, error = chain.get("error_model") or {}, chain.get("solution_error") or {}
+    chi = chain.get("steps", {}).get("final_chi_square", {})
+    rms = [chain[name] for name in ("rms_x_mas", "rms_y_mas") if name in chain]
+    return AstrometryReport(
+        state=str(solution.state),
+        solved=True,
+        reason="; ".join(solution.reasons) or None,
+        engine=outcome.engine,
+        attempts=_attempts(outcome),
+        **_header_facts(found, outcome),
+        **_place(solution.transform, geometry),
+        n_sources=n_sources,
+        n_reference=len(outcome.reference) if outcome.reference is not None else 0,
+        n_matched=chain.get("pairs", 0),
+        n_used=chain.get("kept", 0),
+        rms_mas=math.sqrt(sum(value**2 for value in rms) / len(rms)) if rms else None,
+        degree=chain.get("degree") if solution.improved else None,
+        alpha=_finite(model.get("alpha")),
+        alpha_err=_finite(model.get("alpha_err")),
+        sigma_sys_mas=_finite(model.get("sigma_sys_mas")),
+        sigma_sys_err_mas=_finite(model.get("sigma_sys_err_mas")),
+        sigma_sys_upper_mas=_finite(model.get("sigma_sys_upper_mas")),
+        chi2_dof=_finite((chi.get("kept") or {}).get("chi2_dof")),
+        solution_error_mas=_finite(error.get("rms_mas")),
+        solution_error_corner_mas=_finite(error.get("corner_max_mas")),
+        log_odds=_finite(outcome.start.log_odds) if outcome.start else None,
+        epoch_jyear=solution.epoch_jyear,
+        reference_name=outcome.reference_name,
+        reference_layer=outcome.reference_layer,
+        warnings=tuple(outcome.notes),
+        report=_plain(chain),
+        seconds=seconds,
+    )
+
+
+def _place(transform: SkyTransform, geometry: FrameGeometry) -> dict[str, Any]:
+    """Centre, scale, rotation, parity and extent of a solved frame."""
+    x, y = (np.array([value]) for value in geometry.centre_px)
+    ra, dec = transform.pixel_to_sky(x, y)
+    per_px = sky_derivatives(transform, x, y)[0] / 3.6e6
+    determinant = float(np.linalg.det(per_px))
+    scale = math.sqrt(abs(determinant))
+    return {
+        "ra_center_deg": float(ra[0]) % 360.0,
+        "dec_center_deg": float(dec[0]),
+        "scale_arcsec_px": scale * 3600.0,
+        "rotation_deg": math.degrees(math.atan2(per_px[0, 1], per_px[1, 1])),
+        "parity": 1 if determinant > 0 else -1,
+        "width_deg": scale * geometry.nx,
+        "height_deg": scale * geometry.ny,
+    }
+
+
+def _cards(
+    solution: AstrometricSolution, outcome: SolveOutcome, found: WcsValidation, header: fits.Header | None
+) -> Mapping[str, Any]:
+    """The refined solution; where the start was kept, the start's own cards."""
+    if solution.wcs_cards:
+        return solution.wcs_cards
+    if isinstance(outcome.transform, PlaneAffine):
+        return plane_cards(outcome.transform)
+    if header is not None and outcome.header_valid:
+        from astrometry_service.algorithms.wcs_header import is_wcs_keyword
+
+        return {card.keyword: card.value for card in header.cards if is_wcs_keyword(card.keyword)}
+    return {}
+
+
+def plane_cards(plane: PlaneAffine) -> dict[str, Any]:
+    """A linear solution as TAN cards."""
+    offset = np.linalg.solve(plane.linear, -plane.matrix[:, 2])
+    cd = plane.linear
+    return {
+        "WCSAXES": 2, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg",
+        "CRVAL1": plane.ra0_deg, "CRVAL2": plane.dec0_deg, "CRPIX1": offset[0] + 1, "CRPIX2": offset[1] + 1,
+        "CD1_1": cd[0, 0], "CD1_2": cd[0, 1], "CD2_1": cd[1, 0], "CD2_2": cd[1, 1], "RADESYS": "ICRS",
+    }  # fmt: skip
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    """JSON: arrays as lists, what is not finite as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+__all__ = ["SolveRequestWorkflow", "Solved", "observed_places", "plane_cards", "tpv_cards"]

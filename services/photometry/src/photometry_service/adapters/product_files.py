@@ -1,0 +1,35 @@
+"""Files of the photometry service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from photometry_service.algorithms.psf_model import psf_to_arrays
+from photometry_service.domain.psf import PsfModel
+
+
+def write_map(path: Path, values: NDArray[np.float32], *, what: str, gain_e_per_adu: float) -> None:
+    """One map in electrons as the primary image."""
+    header = fits.Header()
+    header["BUNIT"] = ("electron", what)
+    header["GAIN"] = (gain_e_per_adu, "[electron/adu] divide by this for ADU")
+    fits.PrimaryHDU(np.ascontiguousarray(values, dtype=">f4"), header).writeto(path, overwrite=True)
+
+
+def write_psf(path: Path, psf: PsfModel, stamp: NDArray[np.float64]) -> None:
+    """The PSF: its picture at the centre of the frame first, then every array needed to evaluate it elsewhere.
+
+    `docs/algorithms/psf-model.md` says how.
+    """
+    primary = fits.PrimaryHDU(stamp)
+    primary.header["PSFKIND"] = (str(psf.kind), "form of the model")
+    primary.header["FWHM"] = (psf.fwhm_px, "[pix] geometric mean, before pixel integration")
+    primary.header["ELLIPT"] = (psf.ellipticity, "1 - minor / major axis")
+    primary.header["NSTARS"] = (psf.quality.n_stars, "stars used")
+    primary.header["OVERSAMP"] = (psf.oversampling, "table nodes per pixel")
+    arrays = [fits.ImageHDU(values, name=name.upper()) for name, values in psf_to_arrays(psf).items()]
+    fits.HDUList([primary, *arrays]).writeto(path, overwrite=True)

@@ -1,0 +1,118 @@
+"""What the photometry service computes in a child process of its worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from astro_shared.contracts import products
+from astro_shared.contracts.photometry import CalibrateRequest, CalibrateResult, MeasureRequest
+from astro_shared.contracts.tables import CALIBRATED, CALIBRATORS, SOURCES
+from astro_shared.fits import header_text, read_frame
+from astro_shared.fits.tables import read_columns, write_columns
+from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
+from photometry_service.adapters.product_files import write_map, write_psf
+from photometry_service.algorithms.psf_model import psf_stamp
+from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration
+from photometry_service.workflows.measure_sources import Measurement, MeasureSources
+from photometry_service.workflows.prepare_frame import prepare_frame
+
+PLOT_STAMP_FWHM = 5
+
+
+def measure(request: MeasureRequest, context: TaskContext) -> TaskOutput:
+    """Pixels in, source table, maps, PSF and plots out."""
+    context.progress(0.02, "reading")
+    hdu = request.input.hdu
+    with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
+        raw = read_frame(context.input(request.frame), None if isinstance(hdu, str) else hdu)
+    prepared = prepare_frame(raw, request.input, request.frame_name)
+    measured = MeasureSources()(prepared, request, context.progress)
+    context.progress(0.85, "files")
+    files = _measure_files(measured, request, context.workspace)
+    path = context.workspace / products.HEADER
+    path.write_text(header_text(raw.header), encoding="utf-8")
+    files[products.HEADER] = OutputFile(path, products.TEXT)
+    if request.products.plots:
+        context.progress(0.9, "plots")
+        files |= _measure_plots(measured, request.frame_name, context.workspace)
+    return TaskOutput(result=measured.result.model_dump(mode="json"), files=files)
+
+
+def calibrate(request: CalibrateRequest, context: TaskContext) -> TaskOutput:
+    """Source table and reference stars in, calibrated magnitudes out."""
+    sources, positions, reference = (
+        read_columns(context.input(ref)) for ref in (request.sources, request.positions, request.reference)
+    )
+    context.progress(0.2, "zero point")
+    done = CalibrateSources()(request, sources, positions, reference)
+    files = {}
+    for name, columns, schema in (
+        (products.CALIBRATED, done.calibrated, CALIBRATED),
+        (products.CALIBRATORS, done.calibrators, CALIBRATORS),
+    ):
+        if columns:
+            write_columns(context.workspace / name, columns, schema)
+            files[name] = OutputFile(context.workspace / name, products.FITS)
+    if request.products.plots and done.fit is not None:
+        context.progress(0.7, "plots")
+        files |= _zero_point_plot(done, context.workspace)
+    calibrated = int(done.report.n_used and len(done.calibrated["id"]))
+    result = CalibrateResult(zero_point=done.report, calibrated_sources=calibrated)
+    return TaskOutput(result=result.model_dump(mode="json"), files=files)
+
+
+def _measure_files(measured: Measurement, request: MeasureRequest, folder: Path) -> dict[str, OutputFile]:
+    meta: dict[str, Any] = {"FRAME": request.frame_name.encode("ascii", "replace").decode()[:60]}
+    write_columns(folder / products.SOURCES, measured.columns, SOURCES, meta)
+    names = [products.SOURCES]
+    if measured.psf is not None:
+        stamp = psf_stamp(measured.psf, _stamp_half(measured))
+        write_psf(folder / products.PSF, measured.psf, stamp)
+        names.append(products.PSF)
+    if request.products.maps:
+        maps = (
+            (products.BACKGROUND, measured.background.level_map(), "background"),
+            (products.BACKGROUND_RMS, measured.background.rms_map(), "noise of the background, one sigma per pixel"),
+            (products.RESIDUAL, measured.residual, "frame minus background and sources"),
+        )
+        for name, values, what in maps:
+            write_map(folder / name, values, what=what, gain_e_per_adu=measured.frame.gain_e_per_adu)
+            names.append(name)
+    return {name: OutputFile(folder / name, products.FITS) for name in names}
+
+
+def _stamp_half(measured: Measurement) -> int:
+    psf = measured.psf
+    return 0 if psf is None else min(psf.half_px - 2, round(PLOT_STAMP_FWHM * psf.fwhm_px))
+
+
+def _measure_plots(measured: Measurement, title: str, folder: Path) -> dict[str, OutputFile]:
+    # matplotlib is loaded only where something is drawn, so that the fork server stays small
+    from photometry_service.adapters.plots import PlotFolder
+
+    plots = PlotFolder(folder / "plots")
+    columns, result = measured.columns, measured.result
+    fwhm = result.fwhm_psf_px or result.fwhm_marginal_px or 3.0
+    plots.image(measured.frame.data, columns["x"], columns["y"], columns["flags"], fwhm, title=title)
+    plots.map("background", measured.background.level_map(), title="Background", unit="electron / px")
+    plots.map("background_rms", measured.background.rms_map(), title="Background noise", unit="electron / px")
+    plots.fwhm(measured.marginal.star_fwhm_px, marginal_px=result.fwhm_marginal_px, psf_px=result.fwhm_psf_px)
+    if measured.psf is not None:
+        stamp = psf_stamp(measured.psf, _stamp_half(measured))
+        plots.psf(stamp, result.psf_stars, fwhm_px=result.fwhm_psf_px, kind=result.psf_kind)
+    plots.residual(measured.residual, result.background_rms_e)
+    return _plot_files(plots.files)
+
+
+def _zero_point_plot(done: Calibration, folder: Path) -> dict[str, OutputFile]:
+    from photometry_service.adapters.plots import PlotFolder
+
+    plots = PlotFolder(folder / "plots")
+    plots.zero_point(done.calibrators, report=done.report.model_dump(mode="json"))
+    return _plot_files(plots.files)
+
+
+def _plot_files(files: dict[str, Path]) -> dict[str, OutputFile]:
+    media = {".png": products.PNG, ".json": products.JSON}
+    return {f"{products.PLOTS}{name}": OutputFile(path, media[path.suffix]) for name, path in files.items()}

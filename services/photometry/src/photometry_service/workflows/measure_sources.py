@@ -1,0 +1,259 @@
+"""A frame in, a source table out: cosmic rays, background, PSF photometry, apertures, in this order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astro_shared.contracts.photometry import FrameSummary, MeasureRequest, MeasureResult
+from photometry_service.algorithms.apertures import (
+    ApertureOptions,
+    OwnModels,
+    aperture_photometry,
+    neighbour_share,
+    pixel_state,
+)
+from photometry_service.algorithms.background import Background, BackgroundOptions, estimate_background
+from photometry_service.algorithms.cosmic_rays import CosmicRayOptions, CosmicRays, remove_cosmic_rays
+from photometry_service.algorithms.fwhm import MarginalFwhm, guess_fwhm, marginal_fwhm
+from photometry_service.algorithms.noise import assess_noise
+from photometry_service.algorithms.psf_model import evaluate_psf, psf_stamp
+from photometry_service.algorithms.psf_photometry import measure_psf
+from photometry_service.domain.flags import SourceFlag
+from photometry_service.domain.frame import Frame, NoiseModel
+from photometry_service.domain.psf import PsfModel, PsfPhotometry
+from photometry_service.errors import NoStarsError, TooManySourcesError
+from photometry_service.workflows.assemble_sources import assemble, core_peak, tie_aperture
+from photometry_service.workflows.measure_options import psf_options
+from photometry_service.workflows.prepare_frame import PreparedFrame
+
+Progress = Callable[[float, str], None]
+
+COSMIC_RAY_MIN_FWHM_PX = 2.0
+BOX_IN_FWHM = 10
+CALIBRATED_APERTURE = 2
+WIDTH_STARS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Everything that ``measure`` found; the caller writes files and plots from it."""
+
+    frame: Frame
+    summary: FrameSummary
+    background: Background
+    cosmic_rays: CosmicRays | None
+    psf: PsfModel | None
+    residual: NDArray[np.float32]
+    marginal: MarginalFwhm
+    columns: dict[str, NDArray[Any]]
+    result: MeasureResult
+
+
+class MeasureSources:
+    def __call__(self, prepared: PreparedFrame, request: MeasureRequest, progress: Progress) -> Measurement:
+        """
+        Raises
+        ------
+        NoStarsError
+            No source stands out of the noise; the message has the figures.
+        TooManySourcesError
+            More than ``detection.max_sources``.
+        """
+        clock = _Clock()
+        frame = prepared.frame
+        progress(0.10, "cosmic rays")
+        with clock("cosmic_rays"):
+            rays, frame = _clean(frame, request)
+        progress(0.25, "background")
+        with clock("background"):
+            background = _background(frame, request)
+            data = background.subtract_from(frame.data)
+        saturated = frame.data >= np.float32(frame.saturation_e)
+        progress(0.35, "sources")
+        with clock("psf_photometry"):
+            psf = _measure_psf(frame, data, background, saturated, rays is not None, request)
+        _check_count(psf, background, request)
+        progress(0.75, "apertures")
+        with clock("apertures"):
+            marginal = _marginal(psf, data, frame)
+            columns = _apertures(psf, data, frame, background, saturated, rays, marginal, request)
+        result = _result(prepared.summary, frame, background, rays, psf, marginal, columns, clock.seconds)
+        return Measurement(frame, result.frame, background, rays, psf.psf, psf.residual, marginal, columns, result)
+
+
+class _Clock:
+    """Wall seconds per step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - begin, 4)
+
+
+def _clean(frame: Frame, request: MeasureRequest) -> tuple[CosmicRays | None, Frame]:
+    settings = request.cosmic_rays
+    if settings.enabled == "off":
+        return None, frame
+    options = CosmicRayOptions(
+        engine=settings.engine,
+        medians=settings.medians,
+        sigclip=settings.sigclip,
+        sigfrac=settings.sigfrac,
+        objlim=settings.objlim,
+        niter=settings.niter,
+    )
+    rays = remove_cosmic_rays(frame, options)
+    # the width is that of the cleaned frame: hits are narrower than stars
+    if settings.enabled == "auto" and rays.fwhm_guess_px < COSMIC_RAY_MIN_FWHM_PX:
+        return None, frame.with_warning(
+            f"cosmic rays were left in: stars of about {rays.fwhm_guess_px:.1f} px look like them "
+            "(cosmic_rays.enabled = on takes them out)"
+        )
+    return rays, frame.with_pixels(rays.cleaned).with_warning(*rays.warnings)
+
+
+def _background(frame: Frame, request: MeasureRequest) -> Background:
+    settings = request.background
+    options = BackgroundOptions(
+        box_px=settings.box_px or BackgroundOptions().box_px,
+        filter_size=settings.filter_size | 1,
+        clip_sigma=settings.clip_sigma,
+        max_iterations=settings.max_iterations,
+        estimator=settings.estimator,
+        mask_sources=settings.mask_sources,
+    )
+    background = estimate_background(frame.data, frame.mask, options)
+    if settings.box_px is None:
+        fwhm = guess_fwhm(frame.data, frame.mask, saturation=frame.saturation_e)
+        if fwhm * BOX_IN_FWHM > 1.2 * options.box_px:
+            background = estimate_background(frame.data, frame.mask, replace(options, box_px=round(BOX_IN_FWHM * fwhm)))
+    return background
+
+
+def _measure_psf(
+    frame: Frame, data: NDArray[np.float32], background: Background, saturated: NDArray[np.bool_], rays_masked: bool,
+    request: MeasureRequest,
+) -> PsfPhotometry:  # fmt: skip
+    mask = frame.mask
+
+    def remeasure(
+        residual: NDArray[np.float32], bad: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        again = estimate_background(residual, bad, BackgroundOptions(box_px=background.box_px, mask_sources=False))
+        return again.level_map(), again.rms_map()
+
+    return measure_psf(
+        data,
+        background.rms_map(),
+        mask=mask,
+        saturated=saturated,
+        gain_is_assumed=frame.noise_model is NoiseModel.ASSUMED,
+        remeasure_background=remeasure,
+        options=psf_options(request, rays_masked),
+    )
+
+
+def _check_count(psf: PsfPhotometry, background: Background, request: MeasureRequest) -> None:
+    if len(psf) == 0:
+        raise NoStarsError(
+            f"No star stands out: nothing above S/N {request.detection.detect_snr:g} over a sky of "
+            f"{background.median:.4g} e with a noise of {background.rms_median:.3g} e per pixel.",
+            background_e=background.median,
+            rms_e=background.rms_median,
+        )
+    if len(psf) > request.detection.max_sources:
+        raise TooManySourcesError(
+            f"{len(psf)} sources were found, at most {request.detection.max_sources} are allowed "
+            "(detection.max_sources); a higher detection.detect_snr finds fewer.",
+            found=len(psf),
+        )
+
+
+def _marginal(psf: PsfPhotometry, data: NDArray[np.float32], frame: Frame) -> MarginalFwhm:
+    """Widths by marginal sums of clean stars; of all stars when hardly any is clean."""
+    bad = SourceFlag.SATURATED | SourceFlag.TRUNCATED | SourceFlag.BLENDED | SourceFlag.NOT_POINT_LIKE
+    clean = np.flatnonzero(((psf.flags & int(bad)) == 0) & (psf.snr > 30))
+    chosen = clean if len(clean) >= 5 else np.arange(len(psf))
+    chosen = chosen[:WIDTH_STARS]
+    return marginal_fwhm(data, frame.mask, psf.x[chosen], psf.y[chosen])
+
+
+def _apertures(
+    psf: PsfPhotometry, data: NDArray[np.float32], frame: Frame, background: Background, saturated: NDArray[np.bool_],
+    rays: CosmicRays | None, marginal: MarginalFwhm, request: MeasureRequest,
+) -> dict[str, NDArray[Any]]:  # fmt: skip
+    fwhm = psf.psf.fwhm_px if psf.psf is not None else marginal.fwhm_px
+    settings = request.aperture
+    options = ApertureOptions(radii_fwhm=settings.radii_fwhm, annulus_fwhm=settings.annulus_fwhm)
+    state = pixel_state(frame.mask, cosmic_rays=rays.mask if rays else None, saturated=saturated)
+    own = None
+    pixels = data
+    if settings.subtract_neighbours and psf.psf is not None:
+        # the star's own light is needed in its apertures; in the annulus it is better left subtracted
+        reach = min(psf.psf.half_px - 3, int(np.ceil(max(settings.radii_fwhm) * fwhm)) + 1)
+        stamps, _, _ = evaluate_psf(psf.psf, psf.x, psf.y, reach)
+        corner = np.floor(np.stack([psf.x, psf.y]) + 0.5).astype(np.int32) - reach
+        own = OwnModels(stamps * psf.flux[:, None, None].astype(np.float32), corner[0], corner[1])
+        pixels = psf.residual
+    sums = aperture_photometry(
+        pixels, background, psf.x, psf.y, fwhm_px=fwhm, state=state, options=options, own_models=own
+    )
+    radius = settings.radii_fwhm[CALIBRATED_APERTURE - 1] * fwhm
+    share = neighbour_share(psf.x, psf.y, psf.flux, radius_px=radius, fwhm_px=fwhm)
+    peak = core_peak(data, psf.x, psf.y)
+    return assemble(psf, sums, peak, share, exposure_s=frame.exposure_s or 1.0)
+
+
+def _result(
+    summary: FrameSummary, frame: Frame, background: Background, rays: CosmicRays | None, psf: PsfPhotometry,
+    marginal: MarginalFwhm, columns: dict[str, NDArray[Any]], seconds: dict[str, float],
+) -> MeasureResult:  # fmt: skip
+    noise = assess_noise(background, frame)
+    tie = tie_aperture(columns, CALIBRATED_APERTURE)
+    warnings = [*frame.warnings, *noise.warnings]
+    if np.isnan(tie.correction_mag):
+        warnings.append(f"no aperture correction: only {tie.stars} clean stars")
+    model = psf.psf
+    return MeasureResult(
+        frame=summary.model_copy(update={"warnings": tuple(dict.fromkeys(warnings))}),
+        sources=len(psf),
+        saturated=int(np.count_nonzero(columns["flags"] & int(SourceFlag.SATURATED))),
+        fwhm_psf_px=model.fwhm_px if model else None,
+        fwhm_marginal_px=_finite(marginal.fwhm_px),
+        ellipticity=model.ellipticity if model else None,
+        psf_kind=str(model.kind) if model else "none",
+        psf_stars=model.quality.n_stars if model else 0,
+        background_e=background.median,
+        background_rms_e=background.rms_median,
+        rms_ratio=_finite(noise.rms_ratio),
+        cosmic_ray_pixels=rays.count if rays else None,
+        flux_kind="psf",
+        aperture_correction_mag=_finite(tie.correction_mag),
+        aperture_correction_err_mag=_finite(tie.error_mag),
+        aperture_number=CALIBRATED_APERTURE,
+        noise_flux_e=_point_noise(model, background),
+        seconds=seconds,
+    )
+
+
+def _point_noise(psf: PsfModel | None, background: Background) -> float | None:
+    """Error of zero flux in the PSF-optimal aperture: sky noise over the root of the sum of P^2."""
+    if psf is None:
+        return None
+    stamp = psf_stamp(psf, min(psf.half_px - 2, round(3 * psf.fwhm_px) + 2))
+    return float(background.rms_median / np.sqrt(np.sum(stamp**2)))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

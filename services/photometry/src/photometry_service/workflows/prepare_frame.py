@@ -1,0 +1,100 @@
+"""From a file's image and header to a frame in electrons, with everything that had to be assumed said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from astro_shared.contracts.photometry import FrameSummary
+from astro_shared.contracts.settings import InputSettings
+from astro_shared.fits import RawFrame
+from astro_shared.fits.keywords import FrameFacts, frame_facts
+from photometry_service.algorithms.frame_checks import check_image
+from photometry_service.domain.frame import Frame, NoiseModel
+
+ASSUMED_GAIN = 1.0
+ASSUMED_READ_NOISE_E = 10.0
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    frame: Frame
+    summary: FrameSummary
+
+
+def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> PreparedFrame:
+    """Requests beat the header, the header beats assumptions; a missing gain is never guessed from the pixels.
+
+    Raises
+    ------
+    ImageUnusableError
+        Nothing can be measured on these pixels; says why.
+    """
+    facts = frame_facts(raw.header)
+    gain, gain_from = _first(settings.gain_e_per_adu, facts.gain_e_per_adu, ASSUMED_GAIN)
+    noise, noise_from = _first(settings.read_noise_e, facts.read_noise_e, ASSUMED_READ_NOISE_E)
+    level_adu = settings.saturation_adu or facts.saturation_adu
+    checked = check_image(raw.data, raw.mask, saturation=level_adu or inf)
+    warnings = [*raw.warnings, *facts.warnings, *checked.warnings]
+    if "assumed" in (gain_from, noise_from):
+        missing = [name for name, where in (("gain", gain_from), ("read noise", noise_from)) if where == "assumed"]
+        warnings.append(
+            f"the header has no {' and no '.join(missing)}: {gain:g} e/ADU and {noise:g} e are used, "
+            "so errors are as good as that assumption (set input.gain_e_per_adu and input.read_noise_e)"
+        )
+    model = (
+        NoiseModel.ASSUMED
+        if "assumed" in (gain_from, noise_from)
+        else (NoiseModel.REQUEST if "request" in (gain_from, noise_from) else NoiseModel.HEADER)
+    )
+    frame = Frame(
+        data=np.multiply(checked.data, np.float32(gain), dtype=np.float32),
+        mask=checked.mask,
+        gain_e_per_adu=gain,
+        read_noise_e=noise,
+        saturation_e=level_adu * gain if level_adu else inf,
+        noise_model=model,
+        exposure_s=settings.exposure_s or facts.exposure_s,
+        filter_name=settings.filter or facts.filter,
+        warnings=tuple(warnings),
+    )
+    return PreparedFrame(frame, _summary(frame, raw, facts, settings, frame_name))
+
+
+def _first(request: float | None, header: float | None, assumed: float) -> tuple[float, str]:
+    for value, where in ((request, "request"), (header, "header")):
+        if value is not None:
+            return value, where
+    return assumed, "assumed"
+
+
+def _summary(frame: Frame, raw: RawFrame, facts: FrameFacts, settings: InputSettings, frame_name: str) -> FrameSummary:
+    date, epoch = facts.date_mid, facts.epoch_jyear
+    if settings.date_mid is not None:
+        date, epoch = facts.mid_of(settings.date_mid)
+    ny, nx = frame.shape
+    return FrameSummary(
+        frame_name=frame_name,
+        hdu=raw.hdu_index,
+        width_px=nx,
+        height_px=ny,
+        date_mid=date,
+        epoch_jyear=epoch,
+        exposure_s=frame.exposure_s,
+        filter=frame.filter_name,
+        gain_e_per_adu=frame.gain_e_per_adu,
+        read_noise_e=frame.read_noise_e,
+        saturation_e=None if frame.saturation_e == inf else frame.saturation_e,
+        noise_model=frame.noise_model.value,
+        ra_pointing_deg=facts.ra_deg,
+        dec_pointing_deg=facts.dec_deg,
+        pixel_scale_arcsec=facts.pixel_scale_arcsec,
+        latitude_deg=facts.latitude_deg if settings.latitude_deg is None else settings.latitude_deg,
+        longitude_deg=facts.longitude_deg if settings.longitude_deg is None else settings.longitude_deg,
+        elevation_m=facts.elevation_m if settings.elevation_m is None else settings.elevation_m,
+        airmass_header=facts.airmass,
+        image_type=facts.image_type,
+        warnings=frame.warnings,
+    )
