@@ -150,7 +150,9 @@ class MemorySettings:
     async def put(self, user_id: str, sections: Mapping[str, Mapping[str, Any]], *, version: int, at: datetime) -> bool:
         if (await self.get(user_id)).version != version:
             return False
-        self.state.settings[user_id] = StoredSettings({name: dict(part) for name, part in sections.items()}, version + 1)
+        self.state.settings[user_id] = StoredSettings(
+            {name: dict(part) for name, part in sections.items()}, version + 1
+        )
         return True
 
 
@@ -317,7 +319,9 @@ class Auth:
 
     def from_address(self, address: str) -> httpx.AsyncClient:
         """Return a client that comes from another address, without a proxy."""
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app, client=(address, 1)), base_url="http://auth.test")
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, client=(address, 1)), base_url="http://auth.test"
+        )
 
     async def register(self, username: str = "ada", password: str = "a wonderful night") -> str:
         body = {"username": username, "password": password}

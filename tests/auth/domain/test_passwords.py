@@ -8,7 +8,15 @@ from auth_service.errors import WeakPasswordError
 
 @pytest.mark.parametrize(
     "password",
-    ["a wonderful night", "Zw9#kk2p", "ünïcödé wörds", "\U0001f600" * 3 + " smiles", "x" + "yz " * 42, "tab\tand\x00nul", "  spaces  "],
+    [
+        "a wonderful night",
+        "Zw9#kk2p",
+        "ünïcödé wörds",
+        "\U0001f600" * 3 + " smiles",
+        "x" + "yz " * 42,
+        "tab\tand\x00nul",
+        "  spaces  ",
+    ],
 )
 def test_any_characters_make_a_password(password: str) -> None:
     check_password(password, username="ada")
@@ -30,7 +38,8 @@ def test_common_passwords_are_refused_with_their_usual_endings(password: str) ->
 
 
 @pytest.mark.parametrize(
-    "password", ["abcdefgh", "hgfedcba", "12345678", "qwertyuiop", "aaaaaaaa", "abababab", "abcabcabcabc", "1qaz2wsx3edc"]
+    "password",
+    ["abcdefgh", "hgfedcba", "12345678", "qwertyuiop", "aaaaaaaa", "abababab", "abcabcabcabc", "1qaz2wsx3edc"],
 )
 def test_patterns_are_refused(password: str) -> None:
     with pytest.raises(WeakPasswordError):

@@ -11,7 +11,9 @@ def test_a_personal_token_carries_its_id_before_the_secret() -> None:
     assert text.startswith("ald_pat_0123456789abcdef_")
 
 
-@pytest.mark.parametrize("text", ["", "ald_pat_", "ald_pat_0123456789abcdef_short", "ald_pat_0123456789ABCDEF_" + "A" * 43])
+@pytest.mark.parametrize(
+    "text", ["", "ald_pat_", "ald_pat_0123456789abcdef_short", "ald_pat_0123456789ABCDEF_" + "A" * 43]
+)
 def test_other_texts_have_no_id(text: str) -> None:
     assert secret_texts.personal_token_id(text) is None
 
