@@ -27,11 +27,12 @@ def draw_astrometry(
     FigureCanvasAgg(figure)
     field, cloud, magnitude = figure.subplots(1, 3)
     x, y, dx, dy = (pairs[name] for name in ("x", "y", "dxi_mas", "deta_mas"))
-    gx, gy, mx, my, count = _means(x[used], y[used], dx[used], dy[used], shape)
+    weight = 1 / (pairs["xi_err_mas"] ** 2 + pairs["eta_err_mas"] ** 2)
+    gx, gy, mx, my, count = _means(x[used], y[used], dx[used], dy[used], weight[used], shape)
     arrows = field.quiver(gx, gy, mx, my, color=BLUE, angles="xy", width=0.004)
     length = float(np.percentile(np.hypot(mx, my), 90)) if len(mx) else 1.0
     field.quiverkey(arrows, 0.85, 1.03, max(length, 1e-3), f"{length:.1f} mas", labelpos="E")
-    field.set(title="Mean residuals over the frame", xlabel="x (px)", ylabel="y (px)", aspect="equal",
+    field.set(title="Weighted mean residuals", xlabel="x (px)", ylabel="y (px)", aspect="equal",
               xlim=(0, shape[1]), ylim=(0, shape[0]))  # fmt: skip
     width = max(5 * float(report.get("rms_mas") or 10.0), 1e-3)
     cloud.plot(dx[~used], dy[~used], "x", ms=4, color=GREY, alpha=0.6, label=f"not used: {int((~used).sum())}")
@@ -81,19 +82,20 @@ def _against_magnitude(axes: Any, pairs: Mapping[str, Array], used: NDArray[np.b
 
 
 def _means(
-    x: Array, y: Array, dx: Array, dy: Array, shape: tuple[int, int]
+    x: Array, y: Array, dx: Array, dy: Array, weight: Array, shape: tuple[int, int]
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Mean residual in cells of a grid with at least two pairs."""
+    """Weighted mean residual in cells of a grid with at least two pairs."""
     ny, nx = shape
     side = max(nx, ny) / GRID
     columns, rows = max(1, round(nx / side)), max(1, round(ny / side))
-    cell = np.clip((y / ny * rows).astype(int), 0, rows - 1) * columns + np.clip(
-        (x / nx * columns).astype(int), 0, columns - 1
-    )
+    row = np.clip((y / ny * rows).astype(int), 0, rows - 1)
+    cell = row * columns + np.clip((x / nx * columns).astype(int), 0, columns - 1)
     count = np.bincount(cell, minlength=rows * columns)
     good = np.flatnonzero(count >= 2)
-    mean_x, mean_y = (np.bincount(cell, values, rows * columns)[good] / count[good] for values in (dx, dy))
-    return (good % columns + 0.5) * nx / columns, (good // columns + 0.5) * ny / rows, mean_x, mean_y, count[good]
+    total = np.bincount(cell, weight, rows * columns)[good]
+    mean_x, mean_y = (np.bincount(cell, weight * values, rows * columns)[good] / total for values in (dx, dy))
+    gx, gy = (good % columns + 0.5) * nx / columns, (good // columns + 0.5) * ny / rows
+    return gx, gy, mean_x, mean_y, count[good]
 
 
 def _plain(values: Array) -> list[Any]:

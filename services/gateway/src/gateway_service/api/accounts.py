@@ -50,7 +50,7 @@ async def pass_on(request: Request, factory: Factory) -> Response:
         answer = await factory.http.request(
             request.method,
             factory.settings.auth_url + request.url.path,
-            params=httpx.QueryParams(request.query_params.multi_items()),
+            params=str(request.query_params),
             content=await request.body(),
             headers=headers,
         )

@@ -189,7 +189,7 @@ class PlotFolder:
         zero, error = report.get("value"), report.get("error")
         title = (
             f"Zero point {zero:.4f} ± {error:.4f} mag, {int(used.sum())} stars, rms {report.get('rms', 0):.4f}"
-            if value
+            if zero is not None
             else "No zero point"
         )
         figure.suptitle(title)

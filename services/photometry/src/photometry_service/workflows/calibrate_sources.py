@@ -57,10 +57,10 @@ class CalibrateSources:
                 reference, band=settings.band, color=settings.color, filter_name=frame.filter
             )
         except TooFewCalibratorsError as error:
-            nothing = ZeroPointReport(
+            why_not = ZeroPointReport(
                 status="uncalibrated", reason=error.message, airmass=air, airmass_reason=air_reason
             )
-            return Calibration(nothing, _uncalibrated(sources), {}, None)
+            return Calibration(why_not, _uncalibrated(sources), {}, None)
         matches, tests = self._candidates(request, sources, positions, reference, magnitudes)
         m_inst, m_inst_err = instrumental(
             sources, request.measure.flux_kind, request.measure.aperture_number, exposure_s
