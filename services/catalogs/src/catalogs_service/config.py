@@ -31,6 +31,7 @@ class UpstreamSettings(BaseModel):
     most_rows: int = Field(default=50_000, ge=1, title="Rows asked for per catalogue and field")
     simbad_url: str = "https://simbad.cds.unistra.fr/simbad/sim-tap/sync"
     vizier_url: str = "https://tapvizier.cds.unistra.fr/TAPVizieR/tap/sync"
+    vizier_tables_url: str = "https://vizier.cds.unistra.fr/viz-bin/votable"
     skybot_url: str = "https://ssp.imcce.fr/webservices/skybot/api/conesearch.php"
     astro_colibri_url: str = "https://astro-colibri.science/cone_search"
     gaia_url: str = "https://gea.esac.esa.int/tap-server/tap"

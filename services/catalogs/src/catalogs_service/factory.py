@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
+
+from astro_shared.clients.auth import AuthClient, ServiceTokens
+from astro_shared.clients.sealed_keys import open_sealed_key
 from astro_shared.contracts.auth import Scope
 from astro_shared.jobs.service import JobServiceParts
+from catalogs_service.adapters.catalogues.registry import CatalogueRegistry
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.tables.catalogue_file import open_catalogue
-from catalogs_service.config import CatalogsSettings
+from catalogs_service.adapters.upstream.answer_cache import AnswerCache
+from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
+from catalogs_service.adapters.upstream.gate import Limits, UpstreamGate
+from catalogs_service.config import VERSION, CatalogsSettings, UpstreamSettings
+from catalogs_service.workflows.ask_catalogues import AskCatalogues
 from catalogs_service.workflows.find_reference_stars import FindReferenceStars
 from catalogs_service.workflows.import_reference import ImportReference
+from catalogs_service.workflows.user_keys import OpenKey, UserKeys
+
+UPSTREAM_LIMITS = {
+    # SIMBAD locks out who asks more often than about six times a second
+    "simbad": Limits(requests_per_s=5.0, concurrency=3),
+    "vizier": Limits(requests_per_s=3.0, concurrency=3),
+    "skybot": Limits(requests_per_s=2.0, concurrency=2),
+    "astro_colibri": Limits(requests_per_s=0.5, concurrency=1),
+    "gaia": Limits(requests_per_s=2.0, concurrency=2),
+}
 
 
 class CatalogsParts(JobServiceParts):
@@ -18,8 +37,43 @@ class CatalogsParts(JobServiceParts):
 
     def __init__(self, settings: CatalogsSettings) -> None:
         super().__init__("catalogs", settings, scopes=(Scope.JOBS_CALLBACK,))
+        self.catalogs_settings = settings
         self.lists = make_lists(settings.data_folder, settings.memory_cache_mb)
+        self.outside = make_outside_http(settings.upstream)
+        self.upstreams = make_upstreams(settings, self.outside)
         self.find_stars = FindReferenceStars(self.lists)
+        answers = AnswerCache(
+            settings.data_folder / "answers",
+            longest_age_s=settings.answer_age_h * 3600.0,
+            limit_bytes=(settings.disk_cache_mb << 20) // 4,
+        )
+        askers = self.upstreams if settings.upstream.mode == "online" else {}
+        self.ask_catalogues = AskCatalogues(make_registry(settings.upstream), askers, answers, self.find_stars)
+        self._open_key = self._key_opener(settings)
+
+    def user_keys(self, user: str | None) -> UserKeys:
+        """The keys of a user."""
+        return UserKeys(self._open_key, user)
+
+    async def close(self) -> None:
+        """Release the connections."""
+        await self.outside.aclose()
+        await super().close()
+
+    def _key_opener(self, settings: CatalogsSettings) -> OpenKey | None:
+        ring = settings.key_ring()
+        if ring is None:
+            return None
+        plain = AuthClient(settings.auth_url, http=self.http)
+        tokens = ServiceTokens(
+            plain, client_id=self.name, client_secret=settings.client_secret, scopes=(Scope.KEYS_UNSEAL,)
+        )
+        auth = AuthClient(settings.auth_url, tokens=tokens, http=self.http)
+
+        async def open_key(user: str, name: str) -> str:
+            return open_sealed_key(ring, await auth.sealed_key(user, name)).get_secret_value()
+
+        return open_key
 
 
 def make_lists(data_folder: Path, memory_cache_mb: int = 64) -> ReferenceStore:
@@ -30,3 +84,38 @@ def make_lists(data_folder: Path, memory_cache_mb: int = 64) -> ReferenceStore:
 def make_import(data_folder: Path, most_rows: int) -> ImportReference:
     """The import of catalogue files."""
     return ImportReference(make_lists(data_folder), open_catalogue, most_rows=most_rows)
+
+
+def make_registry(settings: UpstreamSettings) -> CatalogueRegistry:
+    """The catalogues that can be asked."""
+    return CatalogueRegistry(
+        simbad=settings.simbad_url,
+        vizier=settings.vizier_url,
+        vizier_tables=settings.vizier_tables_url,
+        skybot=settings.skybot_url,
+        astro_colibri=settings.astro_colibri_url,
+        most_rows=settings.most_rows,
+    )
+
+
+def make_outside_http(settings: UpstreamSettings) -> httpx.AsyncClient:
+    """The client for everything that leaves the house; it takes no proxy from the environment."""
+    verify = str(settings.ca_file) if settings.ca_file is not None else True
+    return httpx.AsyncClient(trust_env=False, proxy=settings.proxy, verify=verify, follow_redirects=False)
+
+
+def make_upstreams(settings: CatalogsSettings, http: httpx.AsyncClient) -> dict[str, UpstreamClient]:
+    """One guarded client per upstream."""
+    given = settings.upstream
+    contact = f"; {given.contact}" if given.contact else ""
+    made = {}
+    for name, limits in UPSTREAM_LIMITS.items():
+        deadlines = Deadlines(
+            connect_s=given.connect_s,
+            read_s=given.read_s,
+            total_s=given.gaia_total_s if name == "gaia" else given.total_s,
+            most_bytes=given.most_bytes,
+        )
+        gate = UpstreamGate(settings.data_folder / "upstreams", name, limits)
+        made[name] = UpstreamClient(http, gate, deadlines, user_agent=f"alidade/{VERSION} (catalogs{contact})")
+    return made

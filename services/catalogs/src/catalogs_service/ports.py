@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
+from catalogs_service.domain.questions import KnownObjects, Question, Reply, SkyField
 from catalogs_service.domain.regions import Region
 from catalogs_service.domain.stars import Stars
 
@@ -69,4 +70,81 @@ class GaiaSource(Protocol):
         QueryError
             It does not have them; says why.
         """
+        ...
+
+
+class Catalogue(Protocol):
+    """A remote catalogue: how it is asked and how its answer is read."""
+
+    @property
+    def name(self) -> str:
+        """Its name in settings and columns."""
+        ...
+
+    @property
+    def upstream(self) -> str:
+        """The service that holds it; limits count per upstream."""
+        ...
+
+    @property
+    def largest_radius_deg(self) -> float:
+        """The largest field it is asked about."""
+        ...
+
+    @property
+    def needs_time(self) -> bool:
+        """Whether the answer depends on when."""
+        ...
+
+    @property
+    def key_name(self) -> str | None:
+        """Name of the user's key that it needs, or None."""
+        ...
+
+    def question(self, field: SkyField, key: str | None = None) -> Question:
+        """What to send.
+
+        Raises
+        ------
+        QueryError
+            ``no_epoch`` or ``no_key``: it cannot be asked.
+        """
+        ...
+
+    def read(self, reply: Reply, field: SkyField) -> KnownObjects:
+        """Objects of an answer.
+
+        Raises
+        ------
+        QueryError
+            ``malformed`` or ``refused``.
+        """
+        ...
+
+
+class Catalogues(Protocol):
+    """All catalogues by name."""
+
+    def find(self, name: str) -> Catalogue | None:
+        """The catalogue of a name, or None."""
+        ...
+
+
+class Answers(Protocol):
+    """Complete answers that are young enough to be used again."""
+
+    def get(self, catalogue: str, text: str) -> Reply | None:
+        """A known answer."""
+        ...
+
+    def put(self, catalogue: str, text: str, reply: Reply) -> None:
+        """Keep a complete answer."""
+        ...
+
+
+class Asker(Protocol):
+    """Sends questions to one upstream."""
+
+    async def ask(self, question: Question) -> Reply:
+        """Send a question; QueryError says why there is no answer."""
         ...

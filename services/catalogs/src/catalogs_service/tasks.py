@@ -5,12 +5,30 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from astro_shared.contracts.catalogs import ImportReferenceRequest, ImportReferenceResult
+import numpy as np
+
+from astro_shared.contracts import products
+from astro_shared.contracts.catalogs import (
+    IdentifyRequest,
+    IdentifyResult,
+    ImportReferenceRequest,
+    ImportReferenceResult,
+)
 from astro_shared.errors import ForbiddenError
-from astro_shared.jobs.task import TaskContext, TaskOutput
+from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
+from catalogs_service.adapters.identification_files import (
+    answer_from_json,
+    read_positions,
+    status_of,
+    write_identification,
+)
 from catalogs_service.adapters.reference_view import list_info
+from catalogs_service.algorithms.field import field_of
+from catalogs_service.algorithms.sky_match import MatchRadius
+from catalogs_service.domain.questions import CatalogueAnswer, no_objects
 from catalogs_service.factory import make_import
 from catalogs_service.ports import Scope
+from catalogs_service.workflows.identify_sources import identify_sources
 
 
 def import_reference(request: ImportReferenceRequest, context: TaskContext) -> TaskOutput:
@@ -36,3 +54,41 @@ def import_reference(request: ImportReferenceRequest, context: TaskContext) -> T
         )
     result = ImportReferenceResult(reference=list_info(made.facts), seconds=round(time.monotonic() - began, 3))
     return TaskOutput(result=result.model_dump(mode="json"))
+
+
+def identify(request: IdentifyRequest, context: TaskContext) -> TaskOutput:
+    """Look up the positions of a frame in the catalogues; the worker asks, this process matches."""
+    settings = request.identification
+    positions = read_positions(context.input(request.positions))
+    good = np.isfinite(positions.ra) & np.isfinite(positions.dec)
+    if good.any():
+        context.progress(0.1, "ask", f"{len(settings.catalogues)} catalogues")
+        cone = field_of(positions.ra[good], positions.dec[good])
+        payload = {
+            "names": list(settings.catalogues),
+            "cone": [cone.ra_deg, cone.dec_deg, cone.radius_deg],
+            "epoch_jyear": request.epoch_jyear,
+            "date_mid": request.date_mid.isoformat() if request.date_mid else None,
+            "observatory": request.observatory,
+            "window_days": request.time_window_days,
+            "release": request.release,
+        }
+        answers = [answer_from_json(facts) for facts in context.ask("ask_catalogues", payload)["answers"]]
+    else:
+        message = "There is no source with a position on the sky."
+        answers = [
+            CatalogueAnswer(name, "not_asked", no_objects(), cause="no_positions", message=message)
+            for name in settings.catalogues
+        ]
+    context.progress(0.8, "match", f"{len(positions)} sources")
+    radius = MatchRadius(settings.radius_sigma, settings.radius_floor_arcsec)
+    found = identify_sources(positions, answers, epoch_jyear=request.epoch_jyear, radius=radius)
+    names = (products.MATCHES, products.IDENTIFICATIONS)
+    paths = write_identification(context.workspace, found, names)
+    result = IdentifyResult(
+        sources=len(positions),
+        identified=found.identified,
+        catalogues=tuple(status_of(item) for item in found.statuses),
+    )
+    files = {name: OutputFile(path, products.FITS) for name, path in zip(names, paths, strict=True)}
+    return TaskOutput(result=result.model_dump(mode="json"), files=files)

@@ -2,45 +2,86 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from astro_shared.jobs.kinds import JobRun
-from astro_shared.jobs.service import JobServiceParts
 from astro_shared.jobs.worker import ServiceWorker
 from astro_shared.settings import settings_or_exit
+from catalogs_service.adapters.identification_files import answer_to_json
 from catalogs_service.config import CatalogsSettings
+from catalogs_service.domain.questions import SkyField
+from catalogs_service.domain.regions import Cone
 from catalogs_service.factory import CatalogsParts
 from catalogs_service.kinds import kinds
 
 
 def build() -> ServiceWorker:
     """The worker, with settings from the environment."""
-    settings = settings_or_exit(CatalogsSettings)
-    parts = CatalogsParts(settings)
-    return worker_of(parts, settings)
+    return worker_of(CatalogsParts(settings_or_exit(CatalogsSettings)))
 
 
-def worker_of(parts: CatalogsParts, settings: CatalogsSettings) -> ServiceWorker:
+def worker_of(parts: CatalogsParts) -> ServiceWorker:
     """The worker of given parts."""
-
-    async def import_target(payload: dict[str, Any], run: JobRun) -> dict[str, Any]:
-        """Where a list goes and whose it is: the job says so, not the request."""
-        owner = run.job.owner
-        return {
-            "data_folder": str(settings.data_folder),
-            "most_rows": settings.most_list_rows,
-            "owner": None if owner.startswith("svc:") else owner,
-        }
-
+    answers = WorkerAnswers(parts)
     return ServiceWorker(
         service="catalogs",
-        kinds=kinds({"import_target": import_target}),
+        kinds=kinds({"import_target": answers.import_target, "ask_catalogues": answers.ask_catalogues}),
         engine=parts.engine,
         store=parts.store,
-        concurrency=settings.worker_concurrency,
+        concurrency=parts.catalogs_settings.worker_concurrency,
         token_source=parts.tokens.token,
         close=parts.close,
     )
 
 
-__all__ = ["JobServiceParts", "build", "worker_of"]
+class WorkerAnswers:
+    """What the children ask: they have neither network nor keys."""
+
+    def __init__(self, parts: CatalogsParts) -> None:
+        self._parts = parts
+
+    async def import_target(self, payload: dict[str, Any], run: JobRun) -> dict[str, Any]:
+        """Where a list goes and whose it is: the job says so, not the request."""
+        settings = self._parts.catalogs_settings
+        return {
+            "data_folder": str(settings.data_folder),
+            "most_rows": settings.most_list_rows,
+            "owner": owner_of(run),
+        }
+
+    async def ask_catalogues(self, payload: dict[str, Any], run: JobRun) -> dict[str, Any]:
+        """All catalogues about one field; objects come as files in the workspace."""
+        owner = owner_of(run)
+        found = await self._parts.ask_catalogues.ask(
+            payload["names"],
+            SkyField(
+                Cone(*payload["cone"]),
+                payload["epoch_jyear"],
+                _utc(payload["date_mid"]),
+                payload["observatory"],
+                payload["window_days"],
+            ),
+            owner=owner,
+            release=payload["release"],
+            key=self._parts.user_keys(owner).key,
+        )
+        written = [
+            await asyncio.to_thread(answer_to_json, answer, run.workspace, place) for place, answer in enumerate(found)
+        ]
+        return {"answers": written}
+
+
+def owner_of(run: JobRun) -> str | None:
+    """The user whose job it is; None for a service's own."""
+    owner = run.job.owner
+    return None if owner.startswith("svc:") else owner
+
+
+def _utc(text: str | None) -> datetime | None:
+    """A time; one without a zone is UTC."""
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

@@ -22,7 +22,7 @@ from catalogs_service.ports import Scope as ScopeName
 
 router = APIRouter(prefix="/v1/reference", tags=["reference"])
 
-Reader = Annotated[Principal, Depends(require_service())]
+Reader = Annotated[Principal, Depends(require_service(Scope.CATALOGS_READ))]
 Writer = Annotated[Principal, Depends(require_service(Scope.JOBS_WRITE))]
 
 

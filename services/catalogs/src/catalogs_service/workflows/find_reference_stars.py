@@ -32,6 +32,11 @@ class FindReferenceStars:
         self._lists = lists
         self._gaia = tuple(gaia)
 
+    @property
+    def asks_outside(self) -> bool:
+        """Whether there are remote places at all."""
+        return bool(self._gaia)
+
     async def find(
         self, name: str, region: Region, selection: Selection, *, owner: str | None, release: str = "dr3"
     ) -> SelectedStars:

@@ -1,0 +1,1 @@
+"""Asking remote services politely and surviving what they do."""
