@@ -15,7 +15,7 @@ from astro_shared.web.errors import (
     TooManyRequestsError,
 )
 from astro_shared.web.etags import check_if_match, etag_of, is_not_modified
-from astro_shared.web.idempotency import IdempotencyStore, StoredAnswer, optional_idempotency_key, replayed_or_new
+from astro_shared.web.idempotency import optional_idempotency_key
 from astro_shared.web.problems import FieldProblem, Problem, problem_response
 from astro_shared.web.security import (
     Authenticator,
@@ -34,7 +34,6 @@ __all__ = [
     "BadJsonError",
     "BodyLimits",
     "FieldProblem",
-    "IdempotencyStore",
     "InvalidTokenError",
     "KeysUnavailableError",
     "PayloadTooLargeError",
@@ -45,7 +44,6 @@ __all__ = [
     "RevocationSnapshot",
     "RevocationSource",
     "RevocationsStaleError",
-    "StoredAnswer",
     "TooManyRequestsError",
     "check_if_match",
     "create_app",
@@ -59,7 +57,6 @@ __all__ = [
     "outgoing_headers",
     "problem_response",
     "problem_responses",
-    "replayed_or_new",
     "request_scope",
     "require",
     "require_service",
