@@ -98,6 +98,16 @@ def test_alpha_is_fixed_where_it_cannot_be_known() -> None:
     assert asked.alpha == 1.0 and asked.alpha_fixed and np.isnan(asked.alpha_err)
 
 
+def test_centroid_errors_that_are_all_too_large_show_in_alpha() -> None:
+    """Equal errors for all: alpha and sigma_sys cannot be told apart, but three times too large is too large."""
+    residuals = draw(5, 300, 1.0, 0.0, low=10.0, high=10.001)
+    wide = Residuals(residuals.rx, residuals.ry, residuals.pixel.scaled(9.0), residuals.catalogue)
+    found = fit_error_model(wide)
+    assert found.note == "alpha_uncertain" or found.alpha_err < 0.5 * found.alpha
+    total = np.sqrt(np.mean(total_covariance(wide, found).mean))
+    assert total == pytest.approx(np.sqrt(np.mean(residuals.pixel.mean)), rel=0.06)
+
+
 def test_vanishing_sigma_is_an_upper_limit() -> None:
     residuals = draw(6, 400, 1.0, 0.0)
     found = fit_error_model(residuals)

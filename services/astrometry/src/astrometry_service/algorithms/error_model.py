@@ -31,6 +31,7 @@ __all__ = ["ErrorModel", "ErrorModelOptions", "Residuals", "fit_error_model", "l
 
 Floats = NDArray[np.float64]
 
+LEAST_ALPHA = 0.01
 # Drop of ln L at the 95 per cent limit of one parameter.
 LIKELIHOOD_DROP_95 = 1.92
 
@@ -71,8 +72,9 @@ def fit_error_model(
         note = _unidentified(residuals, best, options)
         if note:
             held = fitter.best(None, True)
-            # Held only where the data can live with it: centroid errors that are all too large must show in alpha.
-            if best.log_likelihood - held.log_likelihood < LIKELIHOOD_DROP_95:
+            # Centroid errors that are all too large leave nothing for sigma_sys and must show in alpha.
+            too_large = held.sigma_sys_mas <= 0.0 and best.log_likelihood - held.log_likelihood > LIKELIHOOD_DROP_95
+            if not too_large:
                 fixed, best = True, held
     model = replace(best, alpha_fixed=fixed, note=note)
     # The error of sigma is that of sigma^2 over 2 sigma.
@@ -196,7 +198,7 @@ class _Scoring:
             da, ds = _step(gradient, fisher, fixed, s)
             scale = 1.0
             for _ in range(12):
-                trial = (max(a + scale * da, 1e-4 * a), max(s + scale * ds, 0.0))
+                trial = (max(a + scale * da, LEAST_ALPHA**2), max(s + scale * ds, 0.0))
                 trial_value = self._value(*trial)
                 if trial_value >= value - 1e-9 * abs(value):
                     break
