@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from fastapi import APIRouter, Request, Response
 
-from astro_shared.errors import UnavailableError
+from astro_shared.errors import NotFoundError, UnavailableError
 from astro_shared.web import outgoing_headers
 from gateway_service.api.dependencies import Factory
 
@@ -49,7 +50,7 @@ async def pass_on(request: Request, factory: Factory) -> Response:
     try:
         answer = await factory.http.request(
             request.method,
-            factory.settings.auth_url + request.url.path,
+            factory.settings.auth_url + _public_path(request),
             params=str(request.query_params),
             content=await request.body(),
             headers=headers,
@@ -63,6 +64,14 @@ async def pass_on(request: Request, factory: Factory) -> Response:
     for cookie in answer.headers.get_list("set-cookie"):
         response.headers.append("set-cookie", cookie)
     return response
+
+
+def _public_path(request: Request) -> str:
+    """Return the path, quoted anew; one that climbs (``/api/v1/auth/../..``) would reach auth's internal routes."""
+    path = request.scope["path"]
+    if {".", ".."} & set(path.split("/")):
+        raise NotFoundError("There is nothing here.")
+    return quote(path)
 
 
 async def merged_openapi(own: dict[str, Any], factory: Factory) -> dict[str, Any]:
