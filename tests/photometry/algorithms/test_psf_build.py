@@ -151,7 +151,7 @@ def test_a_lopsided_psf_gets_a_table_that_describes_it():
     psf = build_psf(frame, x, y, flux, round_shape(3.2), PsfBuildOptions(order=0))
     assert psf.kind is PsfKind.MOFFAT_TABLE
     assert psf.quality.cross_validation_gain > 10
-    assert psf.quality.ripple < 0.004
+    assert psf.quality.ripple < 0.001
     # against the truth, centres and scale free (they are conventions of a lopsided PSF)
     truth = np.zeros((31, 31))
     one = np.ones(1)

@@ -25,6 +25,7 @@ from photometry_service.algorithms.psf_model import (
     evaluation_tables,
     moffat_psf,
     moffat_tables,
+    node_values,
     shape_fwhm,
     table_grid,
 )
@@ -282,8 +283,8 @@ def _grid(shape: Shape) -> TableGrid:
 
 
 def _ripple(psf: PsfModel) -> float:
-    """Rms of the second mixed difference of the central table within 1.25 FWHM, over the peak."""
-    table, centre = psf.tables[0], psf.tables.shape[1] // 2
+    """Rms of the second mixed difference of the central table's values within 1.25 FWHM, over the peak."""
+    table, centre = node_values(psf.tables[0]), psf.tables.shape[1] // 2
     reach = min(int(1.25 * psf.fwhm_px * psf.oversampling) + 1, centre - 1)
     core = table[centre - reach - 1 : centre + reach + 2, centre - reach - 1 : centre + reach + 2]
     second = np.array([1.0, -2.0, 1.0]) / 4.0

@@ -23,6 +23,7 @@ __all__ = [
     "evaluation_tables",
     "moffat_psf",
     "moffat_tables",
+    "node_values",
     "psf_from_arrays",
     "psf_stamp",
     "psf_to_arrays",
@@ -250,6 +251,13 @@ def psf_stamp(psf: PsfModel, half_px: int) -> FloatArray:
     window = psf.tables[0, centre - reach - 1 : centre + reach + 2, centre - reach - 1 : centre + reach + 2]
     blocks = np.lib.stride_tricks.sliding_window_view(window, (3, 3))[:: psf.oversampling, :: psf.oversampling]
     return np.einsum("ijab,a,b->ij", blocks, taps, taps)
+
+
+def node_values(coefficients: FloatArray) -> FloatArray:
+    """(n, n): values of a table at its nodes, from its spline coefficients (n, n)."""
+    padded = np.pad(coefficients, 1)
+    along = (padded[:-2] + 4 * padded[1:-1] + padded[2:]) / 6
+    return np.asarray((along[:, :-2] + 4 * along[:, 1:-1] + along[:, 2:]) / 6)
 
 
 def psf_to_arrays(psf: PsfModel) -> dict[str, NDArray[np.float64]]:

@@ -22,7 +22,7 @@ from photutils.psf import EPSFBuilder, ImagePSF, IterativePSFPhotometry, SourceG
 from photutils.utils.exceptions import NoDetectionsWarning
 from scipy.ndimage import spline_filter
 
-from photometry_service.algorithms.psf_model import TableGrid, moffat_tables, round_shape
+from photometry_service.algorithms.psf_model import TableGrid, moffat_tables, node_values, round_shape
 from photometry_service.algorithms.psf_results import empty_photometry
 from photometry_service.algorithms.shape_statistics import ShapeStatistics, shape_statistics
 from photometry_service.domain.flags import SourceFlag
@@ -213,7 +213,7 @@ def measure_photutils(
         roundness_range=options.dao.roundness_range,
     )
     photometry = IterativePSFPhotometry(
-        ImagePSF(_node_values(psf), oversampling=psf.oversampling),
+        ImagePSF(node_values(psf.tables[0]), oversampling=psf.oversampling),
         fit_shape=2 * max(2, round(options.fit_radius_fwhm * psf.fwhm_px)) + 1,
         finder=finder,
         grouper=SourceGrouper(options.group_fwhm * psf.fwhm_px),
@@ -283,13 +283,6 @@ def _as_photometry(
 def _column(table: Any, name: str) -> FloatArray:
     """A column as plain float64, masked values NaN."""
     return np.asarray(np.ma.filled(np.ma.asarray(table[name], dtype=np.float64), np.nan))
-
-
-def _node_values(psf: PsfModel) -> FloatArray:
-    """Values of the central PSF at its nodes, from the spline coefficients."""
-    padded = np.pad(psf.tables[0], 1)
-    along = (padded[:-2] + 4 * padded[1:-1] + padded[2:]) / 6
-    return np.asarray((along[:, :-2] + 4 * along[:, 1:-1] + along[:, 2:]) / 6)
 
 
 def _width_before_pixels(values: FloatArray, oversampling: int) -> float:
