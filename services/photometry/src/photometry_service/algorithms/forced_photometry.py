@@ -95,7 +95,7 @@ def measure_forced(
     Notes
     -----
     ``upper_limit = max(F, 0) + limit_sigma sigma_F`` where F / sigma_F < ``detection_snr``. The errors do not contain
-    that of the position: an offset d from the true place lowers the flux by about 2.8 (d / FWHM)^2.
+    that of the position: an offset d from the true place lowers the flux by about 1.1 (d / FWHM)^2.
     """
     options = options or ForcedOptions()
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
