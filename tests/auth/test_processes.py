@@ -15,9 +15,11 @@ import pytest
 
 from astro_shared.clients.sealed_keys import KeyRing, SealedSecret
 from astro_shared.database.errors import SchemaError
+from astro_shared.web.errors import InvalidTokenError
 from auth_service import cli
 from auth_service.config import AuthSettings
 from auth_service.domain.accounts import Origin
+from auth_service.errors import BadCredentialsError, SessionEndedError
 from auth_service.factory import open_services
 from auth_service.main import create_app
 
@@ -148,6 +150,54 @@ async def test_sessions_and_keys_outlive_a_restart(operate: Callable[..., tuple[
     assert (await call("GET", "/api/v1/me", headers=header)).json()["username"] == "ada"
     refreshed = await call("POST", "/api/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
     assert refreshed.status_code == 200
+
+
+async def test_a_volley_with_one_refresh_token_has_one_winner(
+    operate: Callable[..., tuple[int, str]], database: str, make_settings: Callable[..., AuthSettings]
+) -> None:
+    settings = make_settings(database_url=database)
+    async with open_services(settings) as here, open_services(settings) as there:
+        await here.signing_keys.ensure()
+        await here.register("ada", "a wonderful night", None, Origin())
+        token = (await here.log_in("ada", "a wonderful night", Origin())).refresh_token
+        answers = await asyncio.gather(
+            *(services.refresh(token, None, Origin()) for services in (here, there) * 4), return_exceptions=True
+        )
+        names = [type(answer).__name__ for answer in answers]
+        assert names.count("IssuedSession") == 1
+        assert set(names) == {"IssuedSession", "RefreshReplayedError", "SessionEndedError"}
+
+
+async def test_what_ends_at_one_replica_has_ended_at_the_other(
+    operate: Callable[..., tuple[int, str]], database: str, make_settings: Callable[..., AuthSettings]
+) -> None:
+    settings = make_settings(database_url=database)
+    async with open_services(settings) as here, open_services(settings) as there:
+        await here.signing_keys.ensure()
+        await here.register("ada", "a wonderful night", None, Origin())
+        issued = await here.log_in("ada", "a wonderful night", Origin())
+        assert await there.authenticator.authenticate(issued.access_token, write=True)
+        await here.log_out(issued.refresh_token, Origin())
+        with pytest.raises(InvalidTokenError, match="revoked"):
+            await there.authenticator.authenticate(issued.access_token, write=False)
+
+
+async def test_a_login_during_a_change_of_password_does_not_survive_it(
+    operate: Callable[..., tuple[int, str]], database: str, make_settings: Callable[..., AuthSettings]
+) -> None:
+    async with open_services(make_settings(database_url=database)) as services:
+        await services.signing_keys.ensure()
+        user = (await services.register("ada", "a wonderful night", None, Origin())).id
+        outcomes = await asyncio.gather(
+            services.change_password(user, "a wonderful night", "another good night", Origin()),
+            *(services.log_in("ada", "a wonderful night", Origin()) for _ in range(3)),
+            return_exceptions=True,
+        )
+        for issued in outcomes[1:]:
+            if isinstance(issued, BadCredentialsError):
+                continue
+            with pytest.raises(SessionEndedError):
+                await services.refresh(issued.refresh_token, None, Origin())
 
 
 async def test_with_the_database_away_nothing_is_200(

@@ -140,6 +140,8 @@ async def test_validation_says_where_and_never_repeats_the_input(client: httpx.A
         '{"ra_deg": ' + "9" * 5000 + "}",
         '{"ra_deg": 1',
         "\x00",
+        '{"ra_deg": 1, "name": "a\\u0000b"}',
+        '{"ra_deg": 1, "a\\u0000b": 2}',
     ],
 )
 async def test_json_that_is_not_json_is_refused(client: httpx.AsyncClient, text: str) -> None:
@@ -153,6 +155,11 @@ async def test_bytes_that_are_not_utf8_are_refused(client: httpx.AsyncClient) ->
 async def test_emoji_as_a_surrogate_pair_is_fine(client: httpx.AsyncClient) -> None:
     answer = await client.post("/points", content='{"ra_deg": 1, "name": "\\ud83d\\ude00"}', headers=JSON)
     assert answer.json()["name"] == "\U0001f600"
+
+
+async def test_an_address_with_a_nul_is_refused(client: httpx.AsyncClient) -> None:
+    for address in ("/miss%00ing", "/missing?name=a%00b"):
+        problem(await client.get(address), 400, "bad_request")
 
 
 async def chunks(total: int, size: int = 65536) -> AsyncIterator[bytes]:

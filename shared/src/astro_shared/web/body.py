@@ -1,7 +1,7 @@
 """Limits on request bodies, counted while they stream, and strict JSON.
 
-The JSON parser underneath takes NaN, lone surrogates and any depth; none of them
-may reach a handler.
+The JSON parser underneath takes NaN, lone surrogates and any depth; none of them may reach a handler. Nor may the
+character NUL, in a body or in an address: no text column of the database can hold it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from astro_shared.web.problems import problem_response
 __all__ = ["BodyLimitMiddleware", "BodyLimits", "load_strict_json"]
 
 MEBIBYTE = 1 << 20
-_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_STRANGE_TEXT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def load_strict_json(body: bytes, *, max_depth: int = 32) -> Any:
     ------
     BadJsonError
         Not UTF-8, not JSON, NaN or Infinity (also as an overflowing number), a lone
-        surrogate, or nested too deep.
+        surrogate, a NUL, or nested too deep.
     """
     try:
         value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
@@ -70,7 +70,7 @@ def load_strict_json(body: bytes, *, max_depth: int = 32) -> Any:
         raise BadJsonError(f"The body is not JSON: {error.msg} at character {error.pos}.") from None
     except ValueError:
         raise BadJsonError("The JSON holds a number that is out of range.") from None
-    _check_tree(value, max_depth=max_depth, check_text=_LONE_SURROGATE.search(body) is not None)
+    _check_tree(value, max_depth=max_depth, check_text=_STRANGE_TEXT.search(body) is not None)
     return value
 
 
@@ -92,8 +92,11 @@ def _check_tree(root: Any, *, max_depth: int, check_text: bool) -> None:
                 stack.extend((name, depth + 1) for name in value)
         elif isinstance(value, float) and not math.isfinite(value):
             raise BadJsonError("The JSON holds a number that is out of range.")
-        elif check_text and isinstance(value, str) and not _encodable(value):
-            raise BadJsonError("The JSON holds half of a surrogate pair.")
+        elif check_text and isinstance(value, str):
+            if "\x00" in value:
+                raise BadJsonError("The JSON holds the character NUL.")
+            if not _encodable(value):
+                raise BadJsonError("The JSON holds half of a surrogate pair.")
 
 
 def _encodable(text: str) -> bool:
@@ -124,6 +127,10 @@ class BodyLimitMiddleware:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+            detail = "The address holds the character NUL."
+            await problem_response("/", status=400, code="bad_request", detail=detail)(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"] if name in (b"content-length", b"content-type")}
         content_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
