@@ -230,6 +230,9 @@ def _shape_problems(
     centre: Floats, jacobian: Floats, limits: WcsLimits, problems: list[str], doubts: list[str]
 ) -> tuple[float, float, int]:
     """Scale, rotation and parity of the linear part; adds what is wrong or unusual with it."""
+    if not (np.all(np.isfinite(centre)) and np.all(np.isfinite(jacobian))):
+        problems.append("no sky position beside some pixels of the frame")
+        return float("nan"), float("nan"), 0
     det = float(np.linalg.det(centre))
     scale = float(np.sqrt(abs(det)))
     if not np.isfinite(det) or scale == 0.0:
