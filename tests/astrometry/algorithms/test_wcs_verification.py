@@ -87,6 +87,19 @@ def test_a_wrong_wcs_is_refused_with_a_reason(scene, wrong):
     assert not check.valid and check.start is None and check.reasons
 
 
+def test_a_few_chance_pairs_of_a_true_wcs_are_no_start(scene):
+    """A difference image: most detections are no stars, the rest lie some pixels off."""
+    stars, sky, truth = scene
+    rng = np.random.default_rng(4)
+    loose = StarList.from_columns(
+        np.r_[stars.x[:25] + rng.normal(0, 4, 25), rng.uniform(0, 2000, 125)],
+        np.r_[stars.y[:25] + rng.normal(0, 4, 25), rng.uniform(0, 1500, 125)],
+        np.r_[stars.flux[:25], rng.choice(stars.flux, 125)],
+    )
+    check = verify_wcs(loose, sky, truth.pixel_to_sky, shape=SHAPE)
+    assert not check.valid and check.start is None and check.reasons
+
+
 def test_a_wcs_of_nan_is_refused(scene):
     stars, sky, _ = scene
     check = verify_wcs(stars, sky, lambda x, y: (x * np.nan, y * np.nan), shape=SHAPE)

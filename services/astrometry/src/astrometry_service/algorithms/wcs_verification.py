@@ -41,6 +41,7 @@ class WcsCheckOptions:
     ----------
     search_px : one sigma of the given positions; pairs are looked for within three of it
     min_log_odds, min_matched_fraction, max_rms_px : limits for ``valid``
+        A start around a WCS that is off by some pixels meets the same limits after its own fit.
     verification : options of the test itself; its ``accept_log_odds`` is replaced by ``min_log_odds``
     """
 
@@ -200,7 +201,7 @@ def _judge(
             f" median shift ({offset[0]:+.1f}, {offset[1]:+.1f}) px"
         )
     start = None
-    if not result.refused:
+    if not result.refused and fraction >= opts.min_matched_fraction and result.rms_px <= opts.max_rms_px:
         affine = result.affine * geometry.scale_deg
         pairs = np.column_stack([bright.origin[image], near[sky]])
         plane = PlaneAffine(affine, geometry.ra_deg, geometry.dec_deg)

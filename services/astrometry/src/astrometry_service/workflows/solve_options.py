@@ -28,7 +28,7 @@ class SolveOptions:
     """
 
     limit_s: float = 300.0
-    engine_limit_s: float = 60.0
+    engine_limit_s: float = 30.0
     blind: bool = True
     known_scale_factor: float = 1.02
     free_scale_factor: float = 2.0
