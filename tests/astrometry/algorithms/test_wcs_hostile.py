@@ -1,9 +1,10 @@
 """Headers made of anything: a state and a reason, never an exception, never long."""
 
-from astrometry_service.algorithms.wcs_validation import validate_header
-from astrometry_service.domain.wcs_state import WcsState
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from astrometry_service.algorithms.wcs_validation import validate_header
+from astrometry_service.domain.wcs_state import WcsState
 
 GOOD = {
     "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 50.5, "CRPIX2": 40.5,
