@@ -13,7 +13,8 @@ GOOD = {
 KEYS = [
     *GOOD, "CTYPE3", "CUNIT1", "CUNIT2", "CDELT1", "CDELT2", "CROTA2", "PC1_1", "PC2_1", "PC001001", "PV1_0", "PV1_1", "PV2_1",
     "PV2_3", "PV2_5", "PV1_39", "PV1_40", "A_ORDER", "B_ORDER", "A_2_0", "B_0_2", "AP_ORDER", "BP_ORDER", "WCSAXES", "LONPOLE",
-    "LATPOLE", "EQUINOX", "EPOCH", "RADECSYS", "CPDIS1", "D2IMDIS1", "WAT1_001", "WAT2_001", "AMDX1", "PLTRAH", "CRVAL3", "CD3_3",
+    "LATPOLE", "EQUINOX", "EPOCH", "RADECSYS",
+    "CPDIS1", "D2IMDIS1", "WAT1_001", "WAT2_001", "AMDX1", "PLTRAH", "CRVAL3", "CD3_3",
 ]  # fmt: skip
 CODES = ["TAN", "TPV", "SIP", "ZPN", "SIN", "CAR", "AIT", "HPX", "COE", "TNX", "ZPX", "ARC", "NCP", "XXX", ""]
 TYPES = [f"{axis}{code}" for axis in ("RA---", "DEC--", "GLON-", "GLAT-", "VOPT-") for code in (*CODES, "TAN-SIP")]
