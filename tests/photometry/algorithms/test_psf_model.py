@@ -15,6 +15,7 @@ from photometry_service.algorithms.psf_model import (
     psf_from_arrays,
     psf_stamp,
     psf_to_arrays,
+    psf_values,
     round_shape,
     shape_fwhm,
     table_grid,
@@ -165,6 +166,11 @@ def test_arrays_hold_everything_needed_to_evaluate():
     assert np.array_equal(evaluate_psf(psf, x, y, 5)[0], evaluate_psf(again, x, y, 5)[0])
     assert (again.kind, again.shape, again.frame_shape) == (psf.kind, psf.shape, psf.frame_shape)
     assert repr(again.quality) == repr(psf.quality)
+
+
+def test_values_alone_are_those_of_the_full_evaluation():
+    psf, x, y = varying_psf(), np.array([10.3, 900.9]), np.array([77.7, 5.1])
+    assert np.array_equal(psf_values(psf, x, y, 6), evaluate_psf(psf, x, y, 6)[0])
 
 
 def test_a_stamp_larger_than_the_tables_is_refused():

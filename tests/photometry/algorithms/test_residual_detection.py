@@ -84,6 +84,27 @@ def test_contrast_is_the_noise_when_the_psf_is_right():
     assert level[3] > level[14], "the stars' own shot noise"
 
 
+def test_a_galaxy_is_not_taken_apart():
+    rng = np.random.default_rng(3)
+    image, one = np.zeros((300, 300)), np.ones(9)
+    grid = np.array([60.0, 150.0, 240.0])
+    x, y = (g.ravel() for g in np.meshgrid(grid, grid))
+    add_stars(image, x, y, 3e5 * one, fwhm=9.0 * one, e1=0.2 * one, e2=0.1 * one, beta=2.5)
+    data = (image + rng.normal(0, np.sqrt(image + SKY_E))).astype(np.float32)
+    frame = fit_frame(data, np.full(data.shape, np.sqrt(SKY_E), np.float32))
+    psf = psf_of(3.2)
+    fit = fit_psf(frame, psf, x, y, 1e5 * one)
+    known = Sources(fit.x, fit.y, fit.flux, fit.snr)
+    counts = [
+        len(find_companions(
+            frame, fit.residual, psf, filter_of_psf(psf), known, 4.8, options=ResidualDetectionOptions(ring_factor=factor)
+        ))
+        for factor in (0.0, 2.0)
+    ]  # fmt: skip
+    assert counts[0] > 30
+    assert counts[1] < 0.35 * counts[0]
+
+
 def test_without_known_sources_everything_is_new():
     frame, x, _, _ = field(False)
     psf = psf_of(3.2)

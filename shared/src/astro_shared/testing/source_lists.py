@@ -114,7 +114,8 @@ def simulate_source_list(
         flux, np.full(flux.size, variance), np.full(flux.size, camera.psf.fwhm_px), beta=camera.psf.beta
     )
     seen = (flux / flux_err > min_snr) & (rng.random(flux.size) >= missing)
-    index, x, y, flux, flux_err, sigma = (a[seen] for a in (index, x, y, flux, flux_err, sigma))
+    index = index[seen]
+    x, y, flux, flux_err, sigma = (a[seen] for a in (x, y, flux, flux_err, sigma))
     extra = rng.poisson(spurious * index.size)
     pick = rng.integers(0, max(index.size, 1), extra)
     ny, nx = camera.shape
@@ -123,7 +124,8 @@ def simulate_source_list(
     y = np.concatenate([y, rng.uniform(0, ny - 1, extra)])
     flux, flux_err, sigma = (np.concatenate([a, a[pick]]) for a in (flux, flux_err, sigma))
     order = rng.permutation(x.size)
-    index, x, y, flux, flux_err, sigma = (a[order] for a in (index, x, y, flux, flux_err, sigma))
+    index = index[order]
+    x, y, flux, flux_err, sigma = (a[order] for a in (x, y, flux, flux_err, sigma))
     table = Table(
         {
             "x": x + error_scale * sigma * rng.normal(size=x.size),

@@ -199,19 +199,24 @@ def evaluate_stamps(
     const float[::1] planes, int terms, int oversampling, int half_table, const float[:, ::1] mix,
     const double[::1] x, const double[::1] y, int half, float[:, :, :, ::1] out,
 ):
-    """Fill ``out`` (n, 3, 2 half + 1, 2 half + 1) with values and derivatives to x and y around the nearest pixels."""
+    """Fill ``out`` (n, 3, 2 half + 1, 2 half + 1) with values and derivatives to x and y around the nearest pixels.
+
+    With one plane instead of three, the values alone.
+    """
     cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
     cdef Stamp stamp
     cdef Py_ssize_t s, j, i
+    cdef bint slopes = out.shape[1] == 3
     if not stamp_allocate(&stamp, half, oversampling):
         stamp_release(&stamp)
         raise MemoryError("no memory for PSF stamps")
     with nogil:
         for s in range(x.shape[0]):
-            psf_evaluate(&psf, &mix[s, 0], x[s] - floor(x[s] + 0.5), y[s] - floor(y[s] + 0.5), half, True, &stamp)
+            psf_evaluate(&psf, &mix[s, 0], x[s] - floor(x[s] + 0.5), y[s] - floor(y[s] + 0.5), half, slopes, &stamp)
             for j in range(2 * half + 1):
                 for i in range(2 * half + 1):
                     out[s, 0, j, i] = stamp.value[j * stamp.stride + i]
-                    out[s, 1, j, i] = stamp.slope_x[j * stamp.stride + i]
-                    out[s, 2, j, i] = stamp.slope_y[j * stamp.stride + i]
+                    if slopes:
+                        out[s, 1, j, i] = stamp.slope_x[j * stamp.stride + i]
+                        out[s, 2, j, i] = stamp.slope_y[j * stamp.stride + i]
     stamp_release(&stamp)

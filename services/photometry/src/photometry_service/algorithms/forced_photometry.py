@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from photometry_service.algorithms.detection import filter_of_psf, start_flux
 from photometry_service.algorithms.fit_frame import fit_frame
 from photometry_service.algorithms.psf_fit import FitOptions, PsfFit, fit_psf
-from photometry_service.algorithms.psf_model import evaluate_psf
+from photometry_service.algorithms.psf_model import psf_values
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry
 
@@ -121,7 +121,7 @@ def zero_flux_error(psf: PsfModel, rms: FloatArray, x: FloatArray, y: FloatArray
     x, y : (n,), pixels, 0-based
     """
     half = int(min(max(3, np.ceil(2.0 * psf.major_fwhm_px)), psf.half_px - 3))
-    value = evaluate_psf(psf, x, y, half)[0].astype(np.float64)
+    value = psf_values(psf, x, y, half).astype(np.float64)
     return np.asarray(rms / np.sqrt((value**2).sum(axis=(1, 2))))
 
 

@@ -21,6 +21,11 @@ __all__ = ["ResidualDetectionOptions", "find_companions", "noise_factor", "resid
 
 SMALLEST_EXCESS = 0.05
 
+RING_ANGLES = np.radians(np.arange(60.0, 301.0, 20.0))
+"""Directions from a source, relative to that of a candidate, in which its surroundings are sampled."""
+
+RING_QUANTILE = 0.7
+
 
 @dataclass(frozen=True)
 class ResidualDetectionOptions:
@@ -35,6 +40,8 @@ class ResidualDetectionOptions:
     contrast_fwhm : how far from a star the rule reaches
     bright_peak_rms : model peak above which a star is bright, in units of the noise
     fewest_stars : with fewer bright stars than this there is no rule
+    ring_factor
+        A candidate needs this many times the residual at the same distance all around any brighter source; 0 = no rule.
     """
 
     model_error: float = 0.03
@@ -44,6 +51,7 @@ class ResidualDetectionOptions:
     contrast_fwhm: float = 4.4
     bright_peak_rms: float = 150.0
     fewest_stars: int = 8
+    ring_factor: float = 2.0
 
 
 def residual_snr(
@@ -118,7 +126,8 @@ def find_companions(
         return found
     distance = cKDTree(np.stack([known.x, known.y], axis=1)).query(np.stack([found.x, found.y], axis=1))[0]
     found = found.take(distance > options.closest_fwhm * psf.fwhm_px)
-    return _above_contrast(frame, residual, psf, kernel, known, found, options)
+    found = _above_contrast(frame, residual, psf, kernel, known, found, options)
+    return _no_part_of_a_ring(frame, residual, psf, kernel, known, found, options)
 
 
 def residual_contrast(
@@ -174,3 +183,34 @@ def _above_contrast(
     spurious = np.zeros(len(found), dtype=bool)
     spurious[pairs["i"][found.flux[pairs["i"]] < needed]] = True
     return found.take(~spurious)
+
+
+def _no_part_of_a_ring(
+    frame: FitFrame, residual: NDArray[np.float32], psf: PsfModel, kernel: MatchedFilter, known: Sources,
+    found: Sources, options: ResidualDetectionOptions,
+) -> Sources:  # fmt: skip
+    """Candidates that stand out of what is left all around a brighter source at the same distance.
+
+    An extended object (a galaxy) leaves a ring where a star leaves noise.
+    """
+    if len(found) == 0 or options.ring_factor <= 0:
+        return found
+    reach = options.contrast_fwhm * psf.fwhm_px
+    candidates = cKDTree(np.stack([found.x, found.y], axis=1))
+    hosts = cKDTree(np.stack([known.x, known.y], axis=1))
+    pairs = candidates.sparse_distance_matrix(hosts, reach, output_type="ndarray")
+    pairs = pairs[known.flux[pairs["j"]] > found.flux[pairs["i"]]]
+    c, h = pairs["i"], pairs["j"]
+    towards = np.arctan2(found.y[c] - known.y[h], found.x[c] - known.x[h])
+    angle = towards[:, None] + RING_ANGLES
+    x, y = (
+        known.x[h, None] + pairs["v"][:, None] * np.cos(angle),
+        known.y[h, None] + pairs["v"][:, None] * np.sin(angle),
+    )
+    iy = np.clip(np.rint(y), 0, frame.shape[0] - 1).astype(np.intp)
+    ix = np.clip(np.rint(x), 0, frame.shape[1] - 1).astype(np.intp)
+    level = filter_flux(residual, frame.state, kernel, iy.ravel(), ix.ravel()).reshape(angle.shape)
+    around = np.quantile(np.nan_to_num(level), RING_QUANTILE, axis=1)
+    part = np.zeros(len(found), dtype=bool)
+    part[c[found.flux[c] < options.ring_factor * around]] = True
+    return found.take(~part)

@@ -30,6 +30,7 @@ from photometry_service.domain.frame import Frame, NoiseModel
 from photometry_service.domain.psf import PsfModel, PsfPhotometry
 from photometry_service.errors import NoStarsError, TooManySourcesError
 from photometry_service.workflows.assemble_sources import assemble, core_peak, tie_aperture
+from photometry_service.workflows.chosen_engines import by_choice, is_default
 from photometry_service.workflows.measure_options import psf_options
 from photometry_service.workflows.prepare_frame import PreparedFrame
 
@@ -153,14 +154,21 @@ def _measure_psf(
         again = estimate_background(residual, bad, BackgroundOptions(box_px=background.box_px, mask_sources=False))
         return again.level_map(), again.rms_map()
 
-    return measure_psf(
+    options = psf_options(request, rays_masked)
+    rms = background.rms_map()
+    measured = measure_psf(
         data,
-        background.rms_map(),
+        rms,
         mask=mask,
         saturated=saturated,
         gain_is_assumed=frame.noise_model is NoiseModel.ASSUMED,
         remeasure_background=remeasure,
-        options=psf_options(request, rays_masked),
+        options=options,
+    )
+    return (
+        measured
+        if is_default(request) or measured.psf is None
+        else by_choice(data, rms, measured, mask, saturated, request, options)
     )
 
 

@@ -1,0 +1,150 @@
+"""A simulated frame through the two workflows, held against its truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.photometry import CalibrateRequest, MeasureRequest
+from astro_shared.contracts.settings import InputSettings, ZeroPointSettings
+from astro_shared.contracts.tables import CALIBRATED, CALIBRATORS, SOURCES
+from astro_shared.fits import RawFrame
+from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
+from astro_shared.testing.truth import completeness, match_to_truth, robust_sigma
+from photometry_service.errors import NoStarsError
+from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration
+from photometry_service.workflows.measure_sources import Measurement, MeasureSources
+from photometry_service.workflows.prepare_frame import prepare_frame
+
+REF = ObjectRef(key="a", sha256="0" * 64, size=1)
+
+
+def raw(frame: SimulatedFrame) -> RawFrame:
+    data = frame.data.astype(np.float32)
+    return RawFrame(data, np.zeros(data.shape, bool), frame.header, (), 0, data.shape)
+
+
+def measured(image: RawFrame, **sections: object) -> Measurement:
+    request = MeasureRequest(frame=REF, frame_name="sky.fits", **sections)  # type: ignore[arg-type]
+    return MeasureSources()(prepare_frame(image, request.input, request.frame_name), request, lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def frame() -> SimulatedFrame:
+    return simulate_frame(41, n_stars=300, camera=Camera(shape=(700, 800)))
+
+
+@pytest.fixture(scope="module")
+def measurement(frame: SimulatedFrame) -> Measurement:
+    return measured(raw(frame))
+
+
+def calibrated(frame: SimulatedFrame, measurement: Measurement, **settings: object) -> Calibration:
+    ra, dec = frame.wcs.all_pix2world(measurement.columns["x"], measurement.columns["y"], 0)
+    request = CalibrateRequest(
+        sources=REF, positions=REF, reference=REF, measure=measurement.result,
+        ra_center_deg=frame.sky.ra_deg, dec_center_deg=frame.sky.dec_deg, scale_arcsec_px=1.0,
+        zero_point=ZeroPointSettings(**settings),  # type: ignore[arg-type]
+    )  # fmt: skip
+    reference = {name: np.asarray(frame.reference[name]) for name in frame.reference.colnames}
+    at_epoch = frame.sky.at_epoch(frame.exposure.epoch)
+    assert len(at_epoch[0]) >= len(reference["ra"])
+    return CalibrateSources()(
+        request, measurement.columns, {"id": measurement.columns["id"], "ra": ra, "dec": dec}, reference
+    )
+
+
+def test_source_table_has_every_column_of_the_contract(measurement: Measurement) -> None:
+    assert set(SOURCES.names()) <= set(measurement.columns)
+    assert len({len(values) for values in measurement.columns.values()}) == 1
+
+
+def test_stars_are_found_and_their_fluxes_right(frame: SimulatedFrame, measurement: Measurement) -> None:
+    columns = measurement.columns
+    match = match_to_truth(frame.truth, columns["x"], columns["y"], shape=frame.data.shape)
+    assert completeness(frame.truth, match, 10.0) >= 0.97
+    truth = frame.truth[match.truth]
+    good = np.asarray(truth["isolated"]) & (np.asarray(truth["snr"]) > 20) & ~np.asarray(truth["saturated"])
+    pulls = (columns["flux_psf"][match.measured] - truth["flux_e"]) / columns["flux_psf_err"][match.measured]
+    assert good.sum() > 25
+    assert abs(np.median(pulls[good])) < 3 * 1.25 / np.sqrt(good.sum())
+    assert 0.6 < robust_sigma(pulls[good]) < 1.5
+
+
+def test_header_is_believed_and_said(frame: SimulatedFrame, measurement: Measurement) -> None:
+    summary = measurement.result.frame
+    assert summary.noise_model == "header"
+    assert summary.gain_e_per_adu == pytest.approx(frame.camera.gain_e_per_adu)
+    assert summary.exposure_s == pytest.approx(60.0)
+    assert summary.epoch_jyear == pytest.approx(frame.exposure.epoch, abs=1e-5)
+
+
+def test_missing_gain_is_assumed_openly(frame: SimulatedFrame) -> None:
+    image = raw(frame)
+    header = image.header.copy()
+    del header["GAIN"]
+    summary = measured(replace(image, header=header)).result.frame
+    assert summary.noise_model == "assumed"
+    assert any("no gain" in warning for warning in summary.warnings)
+
+
+def test_request_beats_the_header(frame: SimulatedFrame) -> None:
+    summary = measured(raw(frame), input=InputSettings(gain_e_per_adu=3.0, exposure_s=10.0)).result.frame
+    assert summary.noise_model == "request"
+    assert (summary.gain_e_per_adu, summary.exposure_s) == (3.0, 10.0)
+
+
+def test_empty_sky_says_how_empty(frame: SimulatedFrame) -> None:
+    noise = np.random.default_rng(2).normal(300, 12, (256, 256)).astype(np.float32)
+    image = RawFrame(noise, np.zeros(noise.shape, bool), frame.header, (), 0, noise.shape)
+    with pytest.raises(NoStarsError, match=r"nothing above S/N .* over a sky of"):
+        measured(image)
+
+
+def test_zero_point_is_the_true_one(frame: SimulatedFrame, measurement: Measurement) -> None:
+    report = calibrated(frame, measurement).report
+    assert report.status == "calibrated" and report.value is not None and report.error is not None
+    assert abs(report.value - frame.zero_point_at(report.color_zero or 0.0)) < max(3 * report.error, 0.01)
+    assert report.band == "G"
+
+
+def test_both_magnitudes_are_right_within_their_errors(frame: SimulatedFrame, measurement: Measurement) -> None:
+    done = calibrated(frame, measurement)
+    match = match_to_truth(frame.truth, measurement.columns["x"], measurement.columns["y"], shape=frame.data.shape)
+    truth = frame.truth[match.truth]
+    good = np.asarray(truth["isolated"]) & (np.asarray(truth["snr"]) > 20) & ~np.asarray(truth["saturated"])
+    for kind in ("psf", "aper"):
+        value, error = (done.calibrated[f"mag_cal_{kind}{part}"][match.measured] for part in ("", "_err_total"))
+        pulls = ((value - np.asarray(truth["mag"])) / error)[good]
+        assert abs(np.nanmedian(pulls)) < 0.6
+        assert 0.6 < robust_sigma(pulls[np.isfinite(pulls)]) < 1.5
+
+
+def test_every_reference_star_has_its_fate(frame: SimulatedFrame, measurement: Measurement) -> None:
+    done = calibrated(frame, measurement)
+    assert set(done.calibrators) == set(CALIBRATORS.names())
+    assert set(done.calibrated) == set(CALIBRATED.names())
+    unused = ~done.calibrators["used"]
+    assert np.all(done.calibrators["reason"][unused] != "")
+    assert np.all(done.calibrators["reason"][~unused] == "")
+    assert len(done.calibrators["used"]) == len(frame.reference)
+
+
+def test_wrong_band_ends_uncalibrated_with_the_reason(frame: SimulatedFrame, measurement: Measurement) -> None:
+    done = calibrated(frame, measurement, band="K")
+    assert done.report.status == "uncalibrated"
+    assert "no band K" in (done.report.reason or "")
+    assert np.isnan(done.calibrated["mag_cal_psf"]).all()
+
+
+def test_fixed_extinction_moves_the_zero_point_above_the_atmosphere(
+    frame: SimulatedFrame, measurement: Measurement
+) -> None:
+    absorbed = calibrated(frame, measurement)
+    fixed = calibrated(frame, measurement, extinction="fixed", extinction_mag=0.2)
+    assert fixed.report.value is not None and absorbed.report.value is not None and absorbed.report.airmass is not None
+    assert fixed.report.value - absorbed.report.value == pytest.approx(0.2 * absorbed.report.airmass, abs=1e-6)
+    assert np.allclose(fixed.calibrated["mag_cal_psf"], absorbed.calibrated["mag_cal_psf"], equal_nan=True)
