@@ -30,3 +30,9 @@ async def remote():
 def play():
     """The faults that a remote catalogue can play."""
     return remote_support
+
+
+@pytest.fixture
+def load_support():
+    """Loads another helper of ``tests/support`` by name."""
+    return _load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,11 @@ from astro_shared.clients.sealed_keys import open_sealed_key
 from astro_shared.contracts.auth import Scope
 from astro_shared.jobs.service import JobServiceParts
 from catalogs_service.adapters.catalogues.registry import CatalogueRegistry
+from catalogs_service.adapters.gaia.gaia_tiles import GaiaPlace, GaiaTiles
+from catalogs_service.adapters.gaia.places import archive_table, vizier_table
+from catalogs_service.adapters.gaia.tap import GaiaTap
+from catalogs_service.adapters.gaia.tile_cache import TileCache
+from catalogs_service.adapters.partition_cache import PartitionCache
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.tables.catalogue_file import open_catalogue
 from catalogs_service.adapters.upstream.answer_cache import AnswerCache
@@ -41,7 +47,8 @@ class CatalogsParts(JobServiceParts):
         self.lists = make_lists(settings.data_folder, settings.memory_cache_mb)
         self.outside = make_outside_http(settings.upstream)
         self.upstreams = make_upstreams(settings, self.outside)
-        self.find_stars = FindReferenceStars(self.lists)
+        self.gaia = make_gaia(settings, self.upstreams) if settings.upstream.mode == "online" else None
+        self.find_stars = FindReferenceStars(self.lists, self.gaia)
         answers = AnswerCache(
             settings.data_folder / "answers",
             longest_age_s=settings.answer_age_h * 3600.0,
@@ -96,6 +103,27 @@ def make_registry(settings: UpstreamSettings) -> CatalogueRegistry:
         astro_colibri=settings.astro_colibri_url,
         most_rows=settings.most_rows,
     )
+
+
+def make_gaia(settings: CatalogsSettings, askers: Mapping[str, UpstreamClient]) -> GaiaTiles:
+    """Gaia from the tile cache, the ESA archive and VizieR."""
+    cache = TileCache(
+        settings.data_folder / "tiles",
+        longest_age_s=settings.tile_age_days * 86_400.0,
+        limit_bytes=(settings.disk_cache_mb << 20) * 3 // 4,
+        memory=PartitionCache((settings.memory_cache_mb << 20) // 2),
+    )
+    given = settings.upstream
+    archive = GaiaTap(
+        "the Gaia archive",
+        askers["gaia"],
+        sync_url=f"{given.gaia_url}/sync",
+        async_url=f"{given.gaia_url}/async",
+        job_limit_s=given.gaia_total_s,
+    )
+    vizier = GaiaTap("VizieR", askers["vizier"], sync_url=given.vizier_url)
+    places = (GaiaPlace("archive", archive, archive_table), GaiaPlace("vizier", vizier, vizier_table))
+    return GaiaTiles(cache, places)
 
 
 def make_outside_http(settings: UpstreamSettings) -> httpx.AsyncClient:

@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
+from catalogs_service.domain.gaia import GaiaStars
 from catalogs_service.domain.questions import KnownObjects, Question, Reply, SkyField
 from catalogs_service.domain.regions import Region
 from catalogs_service.domain.stars import Stars
@@ -55,20 +56,15 @@ class ReferenceLists(Protocol):
 
 
 class GaiaSource(Protocol):
-    """A place that has Gaia stars of any region: cache, archive, VizieR."""
+    """What has Gaia stars of any region."""
 
-    @property
-    def layer(self) -> Literal["cache", "archive", "vizier"]:
-        """What it is called in answers."""
-        ...
-
-    async def stars(self, region: Region, *, release: str, mag_limit: float | None) -> Stars:
-        """All stars of a region down to a magnitude, a little beyond its edge.
+    async def stars(self, region: Region, *, release: str, mag_limit: float | None, radius_deg: float) -> GaiaStars:
+        """Stars of a region down to a magnitude, and a little beyond its edge.
 
         Raises
         ------
         QueryError
-            It does not have them; says why.
+            It does not have them; ``reasons`` says why, layer by layer.
         """
         ...
 

@@ -20,6 +20,7 @@ def stars_to_fits(found: SelectedStars, request: ReferenceConeRequest) -> bytes:
         "REFROWS": found.found,
         "TRUNC": found.truncated,
         "MAGLIM": request.mag_limit,
+        "DEPTH": found.depth_mag,
         "POSEPOCH": request.epoch_jyear if request.propagate else None,
     }
     cards |= {f"SKIP{place}": text for place, text in enumerate(found.skipped, start=1)}

@@ -68,6 +68,9 @@ EXPECTED = (
     "phot_g_mean_mag", "phot_bp_mean_mag", "phot_rp_mean_mag", "ruwe", "duplicated_source", "phot_variable_flag",
 )  # fmt: skip
 
+# What is fetched of Gaia: all but the textual name.
+GAIA_COLUMNS = tuple(spec.name for spec in CANONICAL if spec.name != "name")
+
 GAIA_BANDS = ("phot_g_mean_mag", "phot_bp_mean_mag", "phot_rp_mean_mag")
 _BAND = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,30}_mag$")
 _BAND_ERROR = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,30}_mag_error$")

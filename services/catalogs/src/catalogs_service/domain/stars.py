@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,8 @@ class Selection:
 class SelectedStars:
     """What a region search found.
 
-    ``found`` counts rows before ``max_rows``; ``skipped`` names cuts that could not be made and why.
+    ``found`` counts rows before ``max_rows``; ``skipped`` names cuts that could not be made and why; ``depth_mag`` is the
+    G magnitude to which a remote place was asked.
     """
 
     stars: Stars
@@ -75,7 +76,7 @@ class SelectedStars:
     name: str
     release: str | None = None
     skipped: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    depth_mag: float | None = None
 
     @property
     def truncated(self) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from astro_shared.errors import AlidadeError
 from catalogs_service.algorithms.field import snapped
 from catalogs_service.domain.questions import CatalogueAnswer, KnownObjects, Question, SkyField, no_objects
-from catalogs_service.domain.stars import Selection, Stars
+from catalogs_service.domain.stars import SelectedStars, Selection, Stars
 from catalogs_service.errors import QueryError, ReferenceUnavailableError
 from catalogs_service.ports import Answers, Asker, Catalogue, Catalogues
 from catalogs_service.workflows.find_reference_stars import GAIA, FindReferenceStars
@@ -104,7 +104,7 @@ class AskCatalogues:
             cause = "unreachable" if self._find_stars.asks_outside else "offline"
             raise QueryError(error.message, cause=cause, query=text) from None
         objects = gaia_objects(found.stars, overflow=found.truncated, total=found.found)
-        return _with_objects(GAIA, objects, f"{text} from {found.layer}", None)
+        return _with_objects(GAIA, objects, _gaia_text(text, found), None)
 
 
 def _asked_field(catalogue: Catalogue, field: SkyField) -> SkyField:
@@ -115,6 +115,11 @@ def _asked_field(catalogue: Catalogue, field: SkyField) -> SkyField:
             cause="field_too_large",
         )
     return field if catalogue.needs_time else replace(field, cone=snapped(field.cone))
+
+
+def _gaia_text(text: str, found: SelectedStars) -> str:
+    depth = "" if found.depth_mag is None else f" G < {found.depth_mag:g}"
+    return f"{text}{depth} from {found.layer}"
 
 
 def _with_query(error: QueryError, question: Question) -> QueryError:

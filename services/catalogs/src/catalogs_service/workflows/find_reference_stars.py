@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import numpy as np
 
 from catalogs_service.algorithms.selection import inside, select_stars
 from catalogs_service.algorithms.sphere import enclosing_cone
+from catalogs_service.domain.gaia import GaiaStars
 from catalogs_service.domain.regions import Cone, Region
-from catalogs_service.domain.stars import SelectedStars, Selection, Stars
+from catalogs_service.domain.stars import SelectedStars, Selection
 from catalogs_service.errors import QueryError, ReferenceListNotFoundError, ReferenceUnavailableError
 from catalogs_service.ports import GaiaSource, ReferenceLists, StarList
 
@@ -25,17 +25,17 @@ class FindReferenceStars:
     Parameters
     ----------
     lists : lists at hand
-    gaia : remote places in the order in which they are asked
+    gaia : the chain behind the mirror, cache, archive and VizieR; None where nothing outside is asked
     """
 
-    def __init__(self, lists: ReferenceLists, gaia: Sequence[GaiaSource] = ()) -> None:
+    def __init__(self, lists: ReferenceLists, gaia: GaiaSource | None = None) -> None:
         self._lists = lists
-        self._gaia = tuple(gaia)
+        self._gaia = gaia
 
     @property
     def asks_outside(self) -> bool:
         """Whether there are remote places at all."""
-        return bool(self._gaia)
+        return self._gaia is not None
 
     async def find(
         self, name: str, region: Region, selection: Selection, *, owner: str | None, release: str = "dr3"
@@ -52,28 +52,29 @@ class FindReferenceStars:
         at_hand = self._lists.find(name, owner)
         if name != GAIA and at_hand is None:
             raise ReferenceListNotFoundError(f"There is no reference list {name}.", name=name)
-        reasons: list[tuple[str, str]] = []
+        reasons: dict[str, str] = {"mirror": "there is none"}
         if at_hand is not None:
             refusal = self._refusal(name, at_hand, region, release)
             if refusal is None:
                 return await asyncio.to_thread(_from_list, name, at_hand, region, selection)
-            reasons.append(("mirror", refusal))
-        elif name == GAIA:
-            reasons.append(("mirror", "there is none"))
-        for source in self._gaia:
-            try:
-                stars = await source.stars(
-                    _around(region, _GAIA_PADDING_DEG), release=release, mag_limit=selection.mag_limit
-                )
-            except QueryError as error:
-                reasons.append((source.layer, error.message))
-                continue
-            return await asyncio.to_thread(_from_remote, source, stars, region, selection, release)
-        told = "; ".join(f"{layer}: {reason}" for layer, reason in reasons)
+            reasons["mirror"] = refusal
+        try:
+            return await self._remote(region, selection, release)
+        except QueryError as error:
+            reasons |= error.details.get("reasons", {"archive": error.message})
+        told = "; ".join(f"{layer}: {reason.rstrip('.')}" for layer, reason in reasons.items())
         raise ReferenceUnavailableError(
             f"No Gaia stars can be had for this field ({told}). A list of your own can take their place.",
-            layers=dict(reasons),
+            layers=reasons,
         )
+
+    async def _remote(self, region: Region, selection: Selection, release: str) -> SelectedStars:
+        if self._gaia is None:
+            raise QueryError("nothing outside is asked", cause="offline")
+        around = _around(region, _GAIA_PADDING_DEG)
+        radius_deg = around.radius_deg if isinstance(around, Cone) else 180.0
+        found = await self._gaia.stars(around, release=release, mag_limit=selection.mag_limit, radius_deg=radius_deg)
+        return await asyncio.to_thread(_from_remote, found, region, selection, release)
 
     @staticmethod
     def _refusal(name: str, at_hand: StarList, region: Region, release: str) -> str | None:
@@ -104,8 +105,7 @@ def _from_list(name: str, at_hand: StarList, region: Region, selection: Selectio
     return SelectedStars(chosen, found, layer, name, at_hand.facts.get("release"), skipped)
 
 
-def _from_remote(source: GaiaSource, stars: Stars, region: Region, selection: Selection, release: str) -> SelectedStars:
-    if selection.epoch_jyear is None:
-        stars = inside(stars, region)
-    chosen, found, skipped = select_stars(stars, region, selection)
-    return SelectedStars(chosen, found, source.layer, GAIA, release, skipped)
+def _from_remote(found: GaiaStars, region: Region, selection: Selection, release: str) -> SelectedStars:
+    stars = found.stars if selection.epoch_jyear is not None else inside(found.stars, region)
+    chosen, rows, skipped = select_stars(stars, region, selection)
+    return SelectedStars(chosen, rows, found.layer, GAIA, release, skipped, depth_mag=found.depth_mag)

@@ -1,0 +1,130 @@
+"""Gaia stars of any region: cached tiles, and those that are missing from the archive or VizieR."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from catalogs_service.adapters.gaia.tap import GaiaTable, GaiaTap
+from catalogs_service.adapters.gaia.tile_cache import TileCache
+from catalogs_service.algorithms.healpix import region_cells
+from catalogs_service.domain.gaia import TILE_ORDER, GaiaLayer, GaiaStars, GaiaTile, checked_release, depth_for
+from catalogs_service.domain.regions import Region
+from catalogs_service.domain.stars import Stars, concatenated
+from catalogs_service.errors import QueryError
+
+MOST_TILES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class GaiaPlace:
+    """A service that has Gaia: its layer, how it is asked, and its table of a release."""
+
+    layer: GaiaLayer
+    tap: GaiaTap
+    table: Callable[[str], GaiaTable]
+
+
+class GaiaTiles:
+    """The chain behind the mirror: cache, archive, VizieR.
+
+    Parameters
+    ----------
+    cache : tiles on disk
+    places : asked in this order for what is missing
+    wait_s : longest wait of one caller; a fetch goes on behind its back, for whoever asks next
+    """
+
+    def __init__(self, cache: TileCache, places: Sequence[GaiaPlace], *, wait_s: float = 20.0) -> None:
+        self._cache = cache
+        self._places = tuple(places)
+        self._wait_s = wait_s
+        self._fetching: dict[tuple[object, ...], asyncio.Task[GaiaLayer]] = {}
+
+    async def stars(self, region: Region, *, release: str, mag_limit: float | None, radius_deg: float) -> GaiaStars:
+        """Stars of the tiles that a region touches, brighter than the layer that the limit needs.
+
+        Raises
+        ------
+        QueryError
+            They cannot be had now; ``reasons`` holds a sentence per layer.
+        """
+        checked_release(release)
+        depth = depth_for(mag_limit, radius_deg)
+        tiles = [GaiaTile(TILE_ORDER, int(pixel)) for pixel in region_cells(region, TILE_ORDER)]
+        if len(tiles) > MOST_TILES:
+            raise QueryError(
+                f"The region touches {len(tiles)} tiles; at most {MOST_TILES} are fetched at a time.",
+                cause="field_too_large", reasons={"archive": "the region is too large"},
+            )  # fmt: skip
+        found, missing = await asyncio.to_thread(self._known, release, tiles, depth)
+        layer: GaiaLayer = "cache"
+        if missing:
+            layer = await self._wait_for(release, missing, depth)
+            found, missing = await asyncio.to_thread(self._known, release, tiles, depth)
+        if missing:
+            raise QueryError("Tiles were evicted while they were fetched: the cache is too small.", cause="overflow")
+        full = [stars for stars in found if len(stars)] or found[:1]
+        stars = await asyncio.to_thread(concatenated, full)
+        return GaiaStars(stars, layer, depth)
+
+    async def settle(self) -> None:
+        """Wait for fetches that go on behind somebody's back; for the end of a process and for tests."""
+        await asyncio.gather(*self._fetching.values(), return_exceptions=True)
+
+    def _known(self, release: str, tiles: Sequence[GaiaTile], depth: float) -> tuple[list[Stars], list[GaiaTile]]:
+        found: list[Stars] = []
+        missing: list[GaiaTile] = []
+        for tile in tiles:
+            stars = self._cache.get(release, tile, depth)
+            if stars is None:
+                missing.append(tile)
+            else:
+                found.append(stars)
+        return found, missing
+
+    async def _wait_for(self, release: str, missing: Sequence[GaiaTile], depth: float) -> GaiaLayer:
+        if not self._places:
+            raise QueryError("No archive is asked: the service works without the network.", cause="offline",
+                             reasons={"cache": "not all of the field is in it", "archive": "offline"})  # fmt: skip
+        key = (release, depth, *(tile.pixel for tile in missing))
+        task = self._fetching.get(key)
+        if task is None:
+            task = self._fetching[key] = asyncio.create_task(self._fetch(release, missing, depth))
+            task.add_done_callback(lambda done: self._landed(key, done))
+        done, _ = await asyncio.wait([task], timeout=self._wait_s)
+        if not done:
+            raise QueryError(
+                "The stars of this field are being fetched; ask again in a minute.", cause="timeout",
+                retry_at=datetime.now(UTC) + timedelta(seconds=30), reasons={"archive": "still fetching, ask again soon"},
+            )  # fmt: skip
+        return task.result()
+
+    def _landed(self, key: tuple[object, ...], task: asyncio.Task[GaiaLayer]) -> None:
+        self._fetching.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting any more; the next one asks again
+
+    async def _fetch(self, release: str, tiles: Sequence[GaiaTile], depth: float) -> GaiaLayer:
+        async with self._cache.single_flight(release, tiles, depth):
+            _, missing = await asyncio.to_thread(self._known, release, tiles, depth)
+            if not missing:
+                return "cache"
+            reasons = {"cache": "not all of the field is in it"}
+            for place in self._places:
+                try:
+                    found = await place.tap.tiles(place.table(release), missing, depth)
+                except QueryError as error:
+                    reasons[place.layer] = error.message
+                    last = error
+                    continue
+                for tile, stars in found.items():
+                    await asyncio.to_thread(self._cache.put, release, tile, depth, stars)
+                await asyncio.to_thread(self._cache.evict)
+                return place.layer
+            raise QueryError(
+                "; ".join(f"{layer}: {reason}" for layer, reason in reasons.items()), cause=last.cause, reasons=reasons,
+                retry_at=last.details.get("retry_at"),
+            )  # fmt: skip
