@@ -17,16 +17,20 @@ from astropy.io import fits
 
 from astro_shared.science.tangent_plane import project
 from astrometry_service.adapters.engine_answers import plane_from_cards, scale_limits_arcsec
-from astrometry_service.adapters.engines import local_engines, usable_engines
+from astrometry_service.adapters.engines import local_engines, local_sky, usable_engines
+from astrometry_service.adapters.index_builder import build_index_files, index_scales
 from astrometry_service.adapters.index_engine import IndexEngine
 from astrometry_service.adapters.index_folders import IndexFile, IndexSkyStars, find_indexes
 from astrometry_service.adapters.nova import NovaEngine, submission
 from astrometry_service.adapters.relayed_engine import RelayedEngine, answer_relayed
 from astrometry_service.adapters.siril import SirilEngine, draw_stars, siril_script
+from astrometry_service.adapters.sky_index_store import SkyIndexStore
 from astrometry_service.adapters.solve_field import SolveFieldEngine, solve_field_arguments
+from astrometry_service.algorithms.sky_index import IndexOptions
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.solving import EngineAnswer, EngineStatus, SolveHints
-from astrometry_service.domain.star_lists import StarList
+from astrometry_service.domain.star_lists import SkyMap, SkyStars, StarList
+from astrometry_service.errors import IndexBuildError
 
 SHAPE = (1600, 2000)
 SCALE = 3.0
@@ -492,3 +496,45 @@ def test_index_files_tell_their_patterns_and_serve_frames_that_hold_them(indexes
     assert (seven.quad_low_arcmin, seven.quad_high_arcmin) == (pytest.approx(22), pytest.approx(30))
     assert seven.serves(30, 25) and seven.serves(200, 150)
     assert not seven.serves(10, 8) and not seven.serves(3000, 2000)
+
+
+# ---- making index files
+
+
+def test_scales_of_an_index_fit_the_fields():
+    scales = index_scales(1.0, 1.0)
+    sizes = [2 * 2 ** (k / 2) for k in scales]
+    assert min(sizes) <= 6.0 and max(sizes) <= 60.0 < max(sizes) * 2**0.5
+
+
+@pytest.mark.skipif(shutil.which("build-astrometry-index") is None, reason="astrometry.net is not installed")
+def test_an_index_made_of_a_list_solves_a_field_of_it(tmp_path):
+    pytest.importorskip("astrometry", reason="the package astrometry is not installed")
+    rng = np.random.default_rng(12)
+    truth = plane_from_cards(CARDS)
+    x, y = rng.uniform(-500, 2500, 800), rng.uniform(-500, 2100, 800)
+    ra, dec = truth.pixel_to_sky(x, y)
+    mag = rng.uniform(6, 12, 800)
+    made = build_index_files(SkyStars.from_columns(ra, dec, mag), tmp_path / "indexes", "mine", [6, 7])
+    scan = find_indexes([tmp_path / "indexes"], standard=False)
+    assert [file.path.name for file in scan.files] == [path.name for path in made] and not scan.problems
+    on = (x > 0) & (x < 2000) & (y > 0) & (y < 1600)
+    stars = StarList.from_columns(x[on], y[on], 10 ** (-0.4 * mag[on]))
+    answer = IndexEngine(scan.files).solve(stars, SHAPE, HINTS, limit_s=30)
+    assert answer.outcome == "solved", answer
+    assert_same_mapping(answer.plane, truth, 0.5)
+
+
+def test_an_empty_list_makes_no_index(tmp_path):
+    empty = np.zeros(0)
+    with pytest.raises(IndexBuildError):
+        build_index_files(SkyStars.from_columns(empty, empty, empty), tmp_path, "none", [6])
+
+
+def test_the_local_sky_is_our_own_index_where_there_is_one(tmp_path, indexes):
+    assert local_sky().patterns() is None and len(local_sky().load()) > 100_000
+    rng = np.random.default_rng(2)
+    sky = SkyMap.from_columns(rng.uniform(0, 360, 900), rng.uniform(-90, 90, 900), rng.uniform(5, 9, 900))
+    SkyIndexStore(tmp_path / "sky").build(sky, "mine", options=IndexOptions(smallest_deg=12.8, levels=1))
+    assert len(local_sky(pattern_folder=tmp_path / "sky").load()) == 900
+    assert local_sky(pattern_folder=tmp_path / "none").patterns() is None

@@ -7,14 +7,16 @@
         |-- SourceListError        the detections cannot be used
         |-- ReferenceListError     the reference stars cannot be used
         |-- WcsHeaderError         a header's world coordinate system cannot be read
-        `-- RefinementError        too few pairs, or nothing coherent, to fit
+        |-- RefinementError        too few pairs, or nothing coherent, to fit
+        |-- NothingToSolveError    a request without sources
+        `-- IndexBuildError        index files could not be made
 """
 
 from __future__ import annotations
 
 from astro_shared.errors import InvalidRequestError
 
-__all__ = ["ReferenceListError", "RefinementError", "SourceListError", "WcsHeaderError"]
+__all__ = ["IndexBuildError", "ReferenceListError", "RefinementError", "SourceListError", "WcsHeaderError"]
 
 
 class SourceListError(InvalidRequestError):
@@ -45,3 +47,9 @@ class NothingToSolveError(InvalidRequestError):
     """A request without sources."""
 
     code = "nothing_to_solve"
+
+
+class IndexBuildError(InvalidRequestError):
+    """Index files could not be made; attribute ``program``."""
+
+    code = "index_build_failed"
