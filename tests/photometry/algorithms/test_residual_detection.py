@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from astro_shared.testing.profiles import add_stars
@@ -60,14 +62,18 @@ def test_companions_are_found_and_settle_in_their_places():
 
 
 def test_a_wrong_psf_makes_false_companions_only_without_the_rule():
-    no_rule = ResidualDetectionOptions(contrast_factor=0.0, model_error=0.0)
+    no_rule = ResidualDetectionOptions(contrast_factor=0.0, model_error=0.0, ring_factor=0.0)
     wrong = psf_of(3.0)
     assert len(search(wrong, False, no_rule)[0]) > 100
+    for one_rule in (replace(no_rule, contrast_factor=4.0), replace(no_rule, ring_factor=2.0)):
+        assert len(search(wrong, False, one_rule)[0]) <= 20
     assert len(search(wrong, False)[0]) <= 5
 
 
 def test_nothing_is_found_on_top_of_a_known_star():
-    found, fit = search(psf_of(3.0), False, ResidualDetectionOptions(contrast_factor=0.0, model_error=0.0))
+    found, fit = search(
+        psf_of(3.0), False, ResidualDetectionOptions(contrast_factor=0.0, model_error=0.0, ring_factor=0.0)
+    )
     nearest = np.hypot(found.x[:, None] - fit.x, found.y[:, None] - fit.y).min(axis=1)
     assert nearest.min() > 0.6 * 3.0
 
@@ -95,14 +101,13 @@ def test_a_galaxy_is_not_taken_apart():
     psf = psf_of(3.2)
     fit = fit_psf(frame, psf, x, y, 1e5 * one)
     known = Sources(fit.x, fit.y, fit.flux, fit.snr)
-    counts = [
-        len(find_companions(
-            frame, fit.residual, psf, filter_of_psf(psf), known, 4.8, options=ResidualDetectionOptions(ring_factor=factor)
-        ))
-        for factor in (0.0, 2.0)
-    ]  # fmt: skip
-    assert counts[0] > 30
-    assert counts[1] < 0.35 * counts[0]
+
+    def count(ring_factor: float) -> int:
+        options = ResidualDetectionOptions(contrast_factor=0.0, ring_factor=ring_factor)
+        return len(find_companions(frame, fit.residual, psf, filter_of_psf(psf), known, 4.8, options=options))
+
+    assert count(0.0) > 20
+    assert count(2.0) < 0.35 * count(0.0)
 
 
 def test_without_known_sources_everything_is_new():
