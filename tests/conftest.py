@@ -1,3 +1,3 @@
 """Fixtures for all tests."""
 
-pytest_plugins = ["astro_shared.testing.postgres"]
+pytest_plugins = ["astro_shared.testing.postgres", "astro_shared.testing.ceph"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -11,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from astro_shared.errors import AlidadeError
 from astro_shared.logs import LogFormat
+
+_S3_ADDRESS = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+")
 
 SettingsType = TypeVar("SettingsType", bound="ServiceSettings")
 
@@ -36,12 +39,16 @@ class StorageSettings(BaseModel):
         title="Public address",
         description="What browsers reach: the gateway's /storage for a folder, the endpoint for S3",
     )
-    s3_endpoint: str | None = Field(default=None, title="S3 endpoint", description="Address the services use")
-    s3_bucket: str = Field(default="alidade", title="Bucket")
+    s3_endpoint: str | None = Field(
+        default=None, title="S3 endpoint", description="Address the services use: http(s)://host[:port]"
+    )
+    s3_bucket: str = Field(default="alidade", title="Bucket", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_region: str = Field(default="us-east-1", title="Region")
     s3_access_key: SecretStr | None = Field(default=None, title="Access key")
     s3_secret_key: SecretStr | None = Field(default=None, title="Secret key")
-    s3_ca_file: Path | None = Field(default=None, title="Certificate authority of the endpoint")
+    s3_ca_file: Path | None = Field(
+        default=None, title="Certificate authority of the endpoint", description="PEM file; the system's unless given"
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> StorageSettings:
@@ -53,7 +60,17 @@ class StorageSettings(BaseModel):
             raise ValueError(f"a {self.kind} store needs {' and '.join(missing)}")
         if self.url_secret is not None and len(self.url_secret.get_secret_value()) < 32:
             raise ValueError("url_secret needs at least 32 characters")
+        if self.kind == "s3":
+            self._check_s3()
         return self
+
+    def _check_s3(self) -> None:
+        for name in ("s3_endpoint", "public_url"):
+            address = getattr(self, name)
+            if address is not None and not _S3_ADDRESS.fullmatch(address):
+                raise ValueError(f"{name} must be http(s)://host[:port] without a path")
+        if self.s3_ca_file is not None and not self.s3_ca_file.is_file():
+            raise ValueError(f"s3_ca_file: there is no file {self.s3_ca_file}")
 
 
 class DatabaseSettings(BaseModel):

@@ -1,6 +1,8 @@
 """What every object store must do; run over each adapter."""
 
+import asyncio
 import hashlib
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,9 +18,15 @@ from astro_shared.storage.errors import (
 from astro_shared.storage.folder import FolderStore
 
 
-@pytest.fixture(params=["folder"])
-def store(request, tmp_path):
-    return FolderStore(tmp_path / "objects", url_secret="s" * 32, public_url="http://localhost/storage")
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.integration)])
+async def store(request, tmp_path):
+    if request.param == "folder":
+        return FolderStore(tmp_path / "objects", url_secret="s" * 32, public_url="http://localhost/storage")
+    from astro_shared.testing.ceph import s3_store
+
+    made = s3_store(request.getfixturevalue("ceph"), bucket=f"b-{uuid.uuid4()}")
+    await made.prepare()
+    return made
 
 
 async def chunks(*parts: bytes):
@@ -142,6 +150,63 @@ async def test_keys_that_could_leave_the_store_are_refused(store, tmp_path, key)
 
 async def test_a_working_store_passes_its_check(store):
     await store.check()
+    assert await keys(store, "") == []
+
+
+async def test_preparing_twice_changes_nothing(store):
+    await store.put_stream("a/b", chunks(b"x"))
+    await store.prepare()
+    assert await keys(store, "") == ["a/b"]
+
+
+async def test_a_large_stream_comes_back_as_it_was(store, tmp_path):
+    block = bytes(range(256)) * 2731
+    parts = [block[:-number] for number in range(1, 31)]
+    ref = await store.put_stream("a/large", chunks(*parts))
+    data = b"".join(parts)
+    assert (ref.size, ref.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    await store.get_to_path(ref, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == data
+    assert await content(store, "a/large", offset=9_000_000, length=2_000_000) == data[9_000_000:11_000_000]
+
+
+async def test_a_large_file_replaces_what_was_there(store, tmp_path):
+    await store.put_stream("a/b", chunks(b"old"))
+    data = hashlib.sha256(b"seed").digest() * 600_000
+    (tmp_path / "in").write_bytes(data)
+    ref = await store.put_file("a/b", tmp_path / "in")
+    await store.get_to_path(ref, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == data
+
+
+async def test_a_range_beyond_the_end_is_empty(store):
+    await store.put_stream("a/b", chunks(b"12345"))
+    assert await content(store, "a/b", offset=5) == b""
+    assert await content(store, "a/b", offset=3, length=10) == b"45"
+    assert await content(store, "a/b", offset=0, length=0) == b""
+
+
+async def test_too_much_of_a_large_stream_leaves_what_was_there(store):
+    await store.put_stream("a/b", chunks(b"old"))
+    with pytest.raises(ObjectTooLargeError):
+        await store.put_stream("a/b", chunks(*[bytes(1 << 20)] * 20), max_bytes=19 << 20)
+    assert await content(store, "a/b") == b"old"
+
+
+async def test_an_upload_that_is_cancelled_leaves_nothing(store):
+    async def endless():
+        for _ in range(12):
+            yield bytes(1 << 20)
+        started.set()
+        await asyncio.sleep(60)
+        yield b"never"
+
+    started = asyncio.Event()
+    task = asyncio.create_task(store.put_stream("a/b", endless()))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert await keys(store, "") == []
 
 

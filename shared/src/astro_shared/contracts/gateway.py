@@ -54,6 +54,11 @@ class UploadCreate(_Model):
     purpose: Literal["frame", "reference"] = "frame"
 
 
+class UploadForm(_Model):
+    url: str = Field(description="Where to POST multipart/form-data.")
+    fields: dict[str, str] = Field(description="Fields to send first, in any order; the file comes last, as `file`.")
+
+
 class UploadView(_Model):
     id: str
     filename: str
@@ -62,7 +67,13 @@ class UploadView(_Model):
     complete: bool
     sha256: str | None = None
     method: Literal["PUT"] | None = None
-    url: str | None = Field(None, description="Where to PUT the bytes; valid until url_expires_at.")
+    url: str | None = Field(
+        None,
+        description="Where to PUT exactly the bytes announced, with their Content-Length; valid until url_expires_at.",
+    )
+    form: UploadForm | None = Field(
+        None, description="The same for browsers, as a form; where the platform keeps its objects in S3."
+    )
     url_expires_at: datetime | None = None
     created_at: datetime
 

@@ -12,7 +12,9 @@
       ObjectTooLargeError        413
       StorageCorruptError        500  content and hash differ
       UnavailableError
-        StorageUnavailableError  503  full, unreachable or refusing
+        StorageUnavailableError  503  unreachable, or not as it should be
+          StorageFullError       503  no room
+          StorageRefusedError    503  credentials, permissions or clocks
 """
 
 from __future__ import annotations
@@ -62,3 +64,15 @@ class StorageUnavailableError(UnavailableError):
     """The store is full, unreachable or refuses."""
 
     code = "storage_unavailable"
+
+
+class StorageFullError(StorageUnavailableError):
+    """There is no room left, on the disk or in the quota."""
+
+    code = "storage_full"
+
+
+class StorageRefusedError(StorageUnavailableError):
+    """The store does not accept who asks: credentials, permissions, or a clock that is wrong."""
+
+    code = "storage_refused"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import uuid
@@ -18,9 +19,10 @@ from astro_shared.storage.errors import (
     ObjectMissingError,
     ObjectTooLargeError,
     StorageCorruptError,
+    StorageFullError,
     StorageUnavailableError,
 )
-from astro_shared.storage.port import CHUNK_BYTES, OCTETS, ObjectStat, checked_key, checked_prefix
+from astro_shared.storage.port import CHUNK_BYTES, OCTETS, ObjectStat, UploadForm, checked_key, checked_prefix
 from astro_shared.storage.signing import SignedAccess, sign_url
 
 _PARTS = ".parts"
@@ -108,6 +110,13 @@ class FolderStore:
     ) -> str:
         access = SignedAccess(checked_key(key), method, filename, media_type or OCTETS, max_bytes)
         return sign_url(self._public_url, self._url_secret, access, expires_s=expires_s)
+
+    async def upload_form(self, key: str, *, max_bytes: int, expires_s: int = 300) -> UploadForm | None:
+        checked_key(key)
+        return None
+
+    async def prepare(self) -> None:
+        await self.check()
 
     async def check(self) -> None:
         part = await asyncio.to_thread(self._new_part)
@@ -216,4 +225,6 @@ def _working(key: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFullError(f"storage failed: {reason}", key=key) from error
         raise StorageUnavailableError(f"storage failed: {reason}", key=key) from error

@@ -27,6 +27,14 @@ class ObjectStat:
     modified_at: datetime
 
 
+@dataclass(frozen=True)
+class UploadForm:
+    """What a browser sends by POST as multipart/form-data: these fields, then the file as ``file``."""
+
+    url: str
+    fields: dict[str, str]
+
+
 class ObjectStore(Protocol):
     """Objects by key. Writing is atomic: a key shows the whole new content or what was there before."""
 
@@ -75,12 +83,21 @@ class ObjectStore(Protocol):
     ) -> str:
         """Return an address that lets its holder read or write this one object for a while.
 
-        ``filename`` and ``media_type`` are what a download announces; ``max_bytes`` bounds an upload.
+        ``filename`` and ``media_type`` are what a download announces. ``max_bytes`` bounds an upload; S3 can not sign
+        a bound, there it is the exact length.
         """
+        ...
+
+    async def upload_form(self, key: str, *, max_bytes: int, expires_s: int = 300) -> UploadForm | None:
+        """Return a form by which a browser may upload this one object; None where only a signed PUT is taken."""
         ...
 
     async def check(self) -> None:
         """Raise StorageUnavailableError where the store can not be used now (for readiness)."""
+        ...
+
+    async def prepare(self) -> None:
+        """Make what is missing (folder, bucket) and try writing; raises StorageUnavailableError with one clear line."""
         ...
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from astro_shared.contracts.gateway import ReductionView, StageState, StageView, UploadView
+from astro_shared.contracts.gateway import ReductionView, StageState, StageView, UploadForm, UploadView
 from astro_shared.contracts.jobs import JobView
 from astro_shared.errors import InvalidRequestError
+from astro_shared.storage.port import UploadForm as StorageForm
 from gateway_service.domain.reductions import Reduction, Stage
 from gateway_service.domain.results import result_files
 from gateway_service.domain.uploads import Upload
@@ -25,7 +26,13 @@ class ReductionPage(BaseModel):
     next: str | None = Field(None, title="Cursor", description="Pass as ?cursor=; null on the last page.")
 
 
-def upload_view(upload: Upload, *, url: str | None = None, expires_at: datetime | None = None) -> UploadView:
+def upload_view(
+    upload: Upload,
+    *,
+    url: str | None = None,
+    form: StorageForm | None = None,
+    expires_at: datetime | None = None,
+) -> UploadView:
     """An upload, with the address for its bytes while they are missing."""
     return UploadView(
         id=upload.id,
@@ -36,6 +43,7 @@ def upload_view(upload: Upload, *, url: str | None = None, expires_at: datetime 
         sha256=upload.sha256,
         method="PUT" if url else None,
         url=url,
+        form=UploadForm(url=form.url, fields=form.fields) if form else None,
         url_expires_at=expires_at,
         created_at=upload.created_at,
     )

@@ -20,12 +20,16 @@ URL_LIFE_S = 900
 
 @router.post("", status_code=201, summary="Announce a file", responses=problem_responses(409, 413))
 async def create(body: UploadCreate, user: FrameWriter, factory: Factory) -> UploadView:
-    """Returns an address that takes the bytes by PUT for 15 minutes. Then complete the upload."""
+    """Returns an address that takes the bytes by PUT for 15 minutes (and a form for browsers, where storage is S3).
+
+    The length is part of what is signed. Then complete the upload.
+    """
     upload = await factory.receive_upload().announce(
         user.user_id, filename=body.filename, size=body.size, purpose=body.purpose, sha256=body.sha256
     )
     url = await factory.store.signed_url(upload.key, method="PUT", expires_s=URL_LIFE_S, max_bytes=upload.size)
-    return upload_view(upload, url=url, expires_at=datetime.now(UTC) + timedelta(seconds=URL_LIFE_S))
+    form = await factory.store.upload_form(upload.key, expires_s=URL_LIFE_S, max_bytes=upload.size)
+    return upload_view(upload, url=url, form=form, expires_at=datetime.now(UTC) + timedelta(seconds=URL_LIFE_S))
 
 
 @router.post("/form", status_code=201, summary="Send a small file in one request", responses=problem_responses(413))

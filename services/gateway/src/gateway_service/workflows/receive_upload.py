@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import uuid
 from datetime import UTC, datetime
 
+from astro_shared.storage.errors import ObjectMissingError
 from astro_shared.storage.port import ObjectStore
 from gateway_service.domain.uploads import Upload, clean_filename
 from gateway_service.errors import UploadIncompleteError, UploadMismatchError
@@ -62,10 +64,11 @@ class ReceiveUpload:
         if upload.complete:
             return upload
         digest, size, head = hashlib.sha256(), 0, b""
-        async for chunk in self._store.open(upload.key):
-            digest.update(chunk)
-            size += len(chunk)
-            head = head or bytes(chunk[:16])
+        with contextlib.suppress(ObjectMissingError):
+            async for chunk in self._store.open(upload.key):
+                digest.update(chunk)
+                size += len(chunk)
+                head = head or bytes(chunk[:16])
         if size == 0:
             raise UploadIncompleteError(f"Nothing has arrived for the upload {upload_id}.")
         if size != upload.size:
