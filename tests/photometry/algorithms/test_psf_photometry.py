@@ -12,9 +12,9 @@ from scipy.spatial import cKDTree
 from astro_shared.testing.frames import Camera, Exposure, SimulatedFrame, simulate_frame
 from astro_shared.testing.profiles import add_stars
 from photometry_service.algorithms.background import BackgroundOptions, estimate_background
-from photometry_service.algorithms.psf_photometry import MeasureOptions, measure_psf
+from photometry_service.algorithms.psf_photometry import MeasureOptions, find_psf_stars, measure_psf
 from photometry_service.domain.flags import SourceFlag
-from photometry_service.domain.psf import PsfKind, PsfPhotometry
+from photometry_service.domain.psf import PsfKind, PsfPhotometry, Sources
 
 FULL_E = 0.98 * 55000 * 1.5
 
@@ -265,6 +265,42 @@ def test_a_given_psf_is_used_as_it_is():
     mesh = estimate_background(frame.data_e)
     again = measure_psf(mesh.subtract_from(frame.data_e), mesh.rms_map(), psf=psf)
     assert again.psf is psf
+
+
+def test_a_given_list_of_sources_is_measured_instead_of_a_search():
+    frame = sky(2, 150, 400)
+    usual = measure(frame.data_e)
+    mesh = estimate_background(frame.data_e)
+    some = Sources(usual.x[:20].copy(), usual.y[:20].copy(), 0.5 * usual.flux[:20], usual.snr[:20].copy())
+    result = measure_psf(
+        mesh.subtract_from(frame.data_e), mesh.rms_map(), saturated=frame.data_e >= FULL_E, sources=some,
+        options=MeasureOptions(residual_rounds=0),
+    )  # fmt: skip
+    assert len(result) == 20
+    distance, index = cKDTree(np.stack([result.x, result.y], axis=1)).query(np.stack([some.x, some.y], axis=1))
+    assert distance.max() < 1.0
+    # some have lost a faint neighbour that was fitted along
+    assert np.median(np.abs(result.flux[index] - usual.flux[:20]) / usual.flux_err[:20]) < 0.5
+
+
+def test_flat_field_error_enters_the_errors_only():
+    frame = sky(2, 150, 400)
+    usual, floored = measure(frame.data_e), measure(frame.data_e, options=MeasureOptions(flat_error=0.02))
+    assert np.array_equal(usual.flux, floored.flux)
+    assert floored.flux_err == pytest.approx(np.hypot(usual.flux_err, 0.02 * usual.flux))
+    assert floored.snr.max() < 50
+
+
+def test_psf_stars_for_other_builders():
+    frame = sky(2, 150, 400)
+    mesh = estimate_background(frame.data_e)
+    stars, fwhm = find_psf_stars(mesh.subtract_from(frame.data_e), mesh.rms_map())
+    assert fwhm == pytest.approx(3.3, abs=0.4)
+    assert len(stars) >= 5
+    assert np.all(np.diff(stars.flux) <= 0)
+    result = measure(frame.data_e)
+    used = (result.flags & SourceFlag.USED_FOR_PSF.value) != 0
+    assert used.sum() == pytest.approx(len(stars), abs=2)
 
 
 @pytest.mark.slow

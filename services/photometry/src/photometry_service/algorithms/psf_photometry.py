@@ -5,8 +5,7 @@ Every step is a function of its own module; here is their order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +17,11 @@ from photometry_service.algorithms.detection import (
     snr_map,
     start_flux,
 )
-from photometry_service.algorithms.first_look import FIRST_FWHM_PX, FirstLook, first_look
+from photometry_service.algorithms.first_look import FirstLook, first_look
 from photometry_service.algorithms.fit_frame import FitFrame, fit_frame
-from photometry_service.algorithms.psf_build import PsfBuildOptions, build_psf
-from photometry_service.algorithms.psf_fit import FitOptions, PsfFit, fit_psf
+from photometry_service.algorithms.psf_build import build_psf
+from photometry_service.algorithms.psf_fit import PsfFit, fit_psf
+from photometry_service.algorithms.psf_photometry_options import MeasureOptions, ResidualBackground
 from photometry_service.algorithms.psf_results import (
     MeasuredSources,
     as_photometry,
@@ -29,57 +29,21 @@ from photometry_service.algorithms.psf_results import (
     near_any,
     not_point_like,
 )
-from photometry_service.algorithms.psf_stars import StarSelection, select_psf_stars
+from photometry_service.algorithms.psf_stars import select_psf_stars
 from photometry_service.algorithms.residual_detection import (
-    ResidualDetectionOptions,
     find_companions,
     noise_factor,
     residual_snr,
 )
 from photometry_service.domain.psf import PsfModel, PsfPhotometry, PsfSummary, Sources
 
-__all__ = ["MeasureOptions", "ResidualBackground", "measure_psf"]
+__all__ = ["MeasureOptions", "ResidualBackground", "find_psf_stars", "measure_psf"]
 
 FloatImage = NDArray[np.float32]
 PRUNING_ROUNDS = 3
 SMALLEST_RMS_E = 0.5
 NEIGHBOUR_FWHM = 5.0
 """A source that comes or goes can move the fits of sources this near."""
-
-
-class ResidualBackground(Protocol):
-    """Measures a background again: (residual, mask) -> (level, rms), each (ny, nx), all in the unit of the frame."""
-
-    def __call__(self, residual: FloatImage, mask: NDArray[np.bool_], /) -> tuple[FloatImage, FloatImage]: ...
-
-
-@dataclass(frozen=True)
-class MeasureOptions:
-    """Parameters of the chain.
-
-    Attributes
-    ----------
-    threshold, residual_threshold : S/N of a detection, in the first pass and on the residual image
-    residual_rounds : rounds of detection on the residual image, each followed by a fit of all stars
-    crowded_area_fwhm2 : area per star, in FWHM^2, below which the background is measured again on the residual
-    imperfect_floor : weight floor when the PSF needed a strong residual table (prior 1 or more)
-    final_margin : sources whose fitted S/N is this much below the threshold are dropped
-    fwhm_guess_px : width of the first kernel, when there is no PSF yet
-    cosmic_rays_masked : False drops sources whose chi2 says that they are not stars, instead of flagging them
-    """
-
-    threshold: float = 4.7
-    residual_threshold: float = 4.8
-    residual_rounds: int = 2
-    crowded_area_fwhm2: float = 100.0
-    imperfect_floor: float = 0.01
-    final_margin: float = 1.0
-    fwhm_guess_px: float = FIRST_FWHM_PX
-    cosmic_rays_masked: bool = True
-    selection: StarSelection = field(default_factory=StarSelection)
-    build: PsfBuildOptions = field(default_factory=PsfBuildOptions)
-    fit: FitOptions = field(default_factory=FitOptions)
-    residual: ResidualDetectionOptions = field(default_factory=ResidualDetectionOptions)
 
 
 def measure_psf(
@@ -91,6 +55,7 @@ def measure_psf(
     shot_noise: float = 1.0,
     gain_is_assumed: bool = False,
     psf: PsfModel | None = None,
+    sources: Sources | None = None,
     remeasure_background: ResidualBackground | None = None,
     options: MeasureOptions | None = None,
 ) -> PsfPhotometry:
@@ -107,6 +72,7 @@ def measure_psf(
     gain_is_assumed
         True leaves the shot noise out when the background's noise is below 0.5 electron: the unit cannot be electrons.
     psf : use this PSF instead of building one
+    sources : measure these, found by another detector, instead of searching in the first pass
     remeasure_background : called in crowded frames before each residual round
     options
 
@@ -134,12 +100,11 @@ def measure_psf(
     floor = options.imperfect_floor if psf.quality.table_prior >= 1 else options.fit.weight_floor
     options = replace(options, fit=replace(options.fit, weight_floor=max(floor, options.fit.weight_floor)))
     buffer = np.empty_like(frame.data)
-    snr = snr_map(frame.data, frame.rms, kernel, frame.bad, out=buffer)
-    found = detect_sources(frame.data, snr, kernel, frame.bad, options.threshold, frame.saturated)
+    found = _in_unit(sources, frame.unit) if sources is not None else _detect(frame, kernel, options, buffer)
     start = np.fmax(found.flux, start_flux(frame.data, frame.state, kernel, found.x, found.y))
     fit = fit_psf(frame, psf, found.x, found.y, start, options.fit)
     first = MeasuredSources(fit, found, np.zeros(len(found), dtype=bool))
-    measured, snr_left = _with_noise_factor(frame, psf, kernel, first, options, buffer)
+    measured, snr_left = _with_noise_factor(frame, psf, kernel, first, options, buffer, prune=sources is None)
     crowded = len(found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
     remeasure = remeasure_background if crowded else None
     rounds = 0
@@ -166,7 +131,37 @@ def measure_psf(
         noise_factor=measured.noise_factor,
         shot_noise=frame.shot_noise * frame.unit,
     )
-    return as_photometry(frame, psf, measured, keep, options.fit, summary)
+    return as_photometry(frame, psf, measured, keep, options.fit, summary, flat_error=options.flat_error)
+
+
+def find_psf_stars(
+    data: FloatImage,
+    rms: FloatImage,
+    *,
+    mask: NDArray[np.bool_] | None = None,
+    saturated: NDArray[np.bool_] | None = None,
+    options: MeasureOptions | None = None,
+) -> tuple[Sources, float]:
+    """Stars that would make the PSF, brightest first, and the FWHM in pixels of the first look; for other PSF builders.
+
+    Parameters as those of ``measure_psf``.
+    """
+    options = options or MeasureOptions()
+    frame = fit_frame(data, rms, mask, saturated)
+    look = first_look(frame, options.fwhm_guess_px)
+    stars = look.sources.take(select_psf_stars(frame, look, options.selection))
+    return _in_unit(stars, 1.0 / frame.unit), look.fwhm_px
+
+
+def _detect(frame: FitFrame, kernel: MatchedFilter, options: MeasureOptions, buffer: FloatImage) -> Sources:
+    """Sources of the first pass."""
+    snr = snr_map(frame.data, frame.rms, kernel, frame.bad, out=buffer)
+    return detect_sources(frame.data, snr, kernel, frame.bad, options.threshold, frame.saturated)
+
+
+def _in_unit(sources: Sources, unit: float) -> Sources:
+    """The same sources with fluxes in multiples of ``unit``."""
+    return replace(sources, flux=sources.flux / unit)
 
 
 def _psf_from(frame: FitFrame, look: FirstLook, options: MeasureOptions) -> PsfModel:
@@ -188,16 +183,16 @@ def _with_new_background(
 
 def _with_noise_factor(
     frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: MeasuredSources, options: MeasureOptions,
-    buffer: FloatImage,
+    buffer: FloatImage, *, prune: bool,
 ) -> tuple[MeasuredSources, FloatImage | None]:  # fmt: skip
-    """Find out how noisy the residual really is; detections that do not stand out of that are dropped.
+    """Find out how noisy the residual really is; with ``prune`` detections that do not stand out of that are dropped.
 
     Also the S/N map of the residual, unless sources were dropped.
     """
     snr = residual_snr(frame, measured.fit.residual, kernel, options=options.residual, buffer=buffer)
     factor = noise_factor(snr, kernel)
-    if factor == 1.0:
-        return measured, snr
+    if factor == 1.0 or not prune:
+        return replace(measured, noise_factor=factor), snr
     keep = measured.found.snr > options.threshold * factor
     return _kept(frame, psf, replace(measured, noise_factor=factor), keep, options), None
 

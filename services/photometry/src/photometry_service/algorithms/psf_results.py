@@ -53,6 +53,8 @@ def as_photometry(
     keep: NDArray[np.bool_],
     options: FitOptions,
     summary: PsfSummary,
+    *,
+    flat_error: float = 0.0,
 ) -> PsfPhotometry:
     """Sort and flag the sources that are kept, and convert them to the unit of the input.
 
@@ -64,7 +66,7 @@ def as_photometry(
     flags = _flags(frame, psf, measured, options)
     unit = frame.unit
     wider = measured.noise_factor
-    error = np.sqrt(fit.flux_var[index]) * unit * wider
+    error = np.hypot(np.sqrt(fit.flux_var[index]) * wider, flat_error * fit.flux[index]) * unit
     x, y = fit.x[index], fit.y[index]
     shape = shape_statistics(frame.data, x, y, psf.fwhm_px, frame.state)
     return PsfPhotometry(
@@ -77,7 +79,7 @@ def as_photometry(
         flux=fit.flux[index] * unit,
         flux_err=error,
         flux_err_scaled=error * np.sqrt(np.maximum(1.0, np.nan_to_num(fit.chi2_red[index], nan=1.0))),
-        snr=fit.snr[index] / wider,
+        snr=fit.flux[index] * unit / error,
         detection_snr=measured.found.snr[index] / wider,
         chi2_red=fit.chi2_red[index],
         qfit=fit.qfit[index],
