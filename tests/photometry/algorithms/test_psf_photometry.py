@@ -278,7 +278,7 @@ def test_a_given_list_of_sources_is_measured_instead_of_a_search():
     )  # fmt: skip
     assert len(result) == 20
     distance, index = cKDTree(np.stack([result.x, result.y], axis=1)).query(np.stack([some.x, some.y], axis=1))
-    assert distance.max() < 1.0
+    assert np.quantile(distance, 0.9) < 0.2
     # some have lost a faint neighbour that was fitted along
     assert np.median(np.abs(result.flux[index] - usual.flux[:20]) / usual.flux_err[:20]) < 0.5
 
