@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter as gaussian_smooth
+from scipy.ndimage import label, maximum_filter
 
 from astro_shared.testing.profiles import integrated_moffat
+from photometry_service.algorithms import _detection
 from photometry_service.algorithms.detection import (
     MatchedFilter,
     detect_sources,
@@ -168,3 +171,30 @@ def test_one_detection_in_a_saturated_area_keeps_its_place():
     saturated[20:24, 20:24] = True
     sources = Sources(np.array([21.4]), np.array([22.2]), np.array([9.0]), np.array([50.0]))
     assert merge_saturated(sources, saturated).x[0] == 21.4
+
+
+def test_maxima_equal_a_plain_search():
+    snr = np.random.default_rng(11).normal(0, 1, (50, 60)).astype(np.float32)
+    y, x = maxima(snr, 1.0)
+    inner = maximum_filter(snr, 3) == snr
+    inner[[0, -1]] = inner[:, [0, -1]] = False
+    expected = np.argwhere(inner & (snr > 1.0))
+    assert np.array_equal(np.stack([y, x], axis=1), expected)
+
+
+def test_half_maximum_areas_equal_labelled_areas():
+    rng = np.random.default_rng(12)
+    image = gaussian_smooth(rng.normal(0, 1, (80, 80)), 2.0).astype(np.float32)
+    mask = (rng.uniform(size=image.shape) < 0.03).astype(np.uint8)
+    clean = np.where(mask > 0, -np.inf, image)
+    y, x = np.nonzero((maximum_filter(clean, 9) == clean) & (clean > 0.2))
+    inside = (x > 20) & (y > 20) & (x < 59) & (y < 59)
+    y, x = y[inside], x[inside]
+    out = np.empty((y.size, 4))
+    _detection.half_maximum_moments(image, mask, y, x, 20, out)
+    assert y.size > 10
+    for k in range(y.size):
+        areas = label((clean > 0.5 * image[y[k], x[k]])[y[k] - 20 : y[k] + 21, x[k] - 20 : x[k] + 21])[0]
+        rows, columns = np.nonzero(areas == areas[20, 20])
+        moments = [rows.size, columns.var(), rows.var(), np.mean(rows * columns) - rows.mean() * columns.mean()]
+        assert out[k] == pytest.approx(moments, abs=1e-9)

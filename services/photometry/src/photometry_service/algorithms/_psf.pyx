@@ -18,7 +18,8 @@ def moffat_nodes(
     cdef int n = out.shape[1], centre = out.shape[1] // 2, iy, ix, a, b, k, count = 11 if second_order else 5
     cdef double s = exp(log_s), ee = 1.0 - e1 * e1 - e2 * e2
     cdef double norm = (beta - 1.0) / 3.141592653589793 * s * sqrt(ee)
-    cdef double u, v, q, z, p, a1, a2, ls, l1, l2, lb, sums[11]
+    cdef double u, v, q, z, p, a1, a2, ls, l1, l2, lb
+    cdef double sums[11]
     cdef double c1 = -e1 / ee, c2 = -e2 / ee, inverse
     cdef double c11 = -(ee + 2 * e1 * e1) / (ee * ee), c22 = -(ee + 2 * e2 * e2) / (ee * ee)
     cdef double c12 = -2 * e1 * e2 / (ee * ee)
