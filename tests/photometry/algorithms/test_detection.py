@@ -184,11 +184,11 @@ def test_maxima_equal_a_plain_search():
 
 def test_half_maximum_areas_equal_labelled_areas():
     rng = np.random.default_rng(12)
-    image = gaussian_smooth(rng.normal(0, 1, (80, 80)), 2.0).astype(np.float32)
+    image = gaussian_smooth(rng.normal(0, 1, (160, 160)), 2.0).astype(np.float32)
     mask = (rng.uniform(size=image.shape) < 0.03).astype(np.uint8)
     clean = np.where(mask > 0, -np.inf, image)
     y, x = np.nonzero((maximum_filter(clean, 9) == clean) & (clean > 0.2))
-    inside = (x > 20) & (y > 20) & (x < 59) & (y < 59)
+    inside = (x > 20) & (y > 20) & (x < 139) & (y < 139)
     y, x = y[inside], x[inside]
     out = np.empty((y.size, 4))
     _detection.half_maximum_moments(image, mask, y, x, 20, out)
