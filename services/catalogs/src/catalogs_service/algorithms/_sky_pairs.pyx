@@ -7,12 +7,25 @@ the number of cells below zone z. Cells are kept in a hash table of buckets, so 
 
 from libc.math cimport asin, cos, fabs, floor, sin, sqrt
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define FETCH_EARLY(address) __builtin_prefetch(address)
+    #else
+    #define FETCH_EARLY(address)
+    #endif
+    """
+    void FETCH_EARLY(const void *address) noexcept nogil
+
 ctypedef long long int64
 ctypedef int int32
 ctypedef unsigned long long uint64
 
 cdef double PI = 3.141592653589793
 cdef double TWO_PI = 6.283185307179586
+# List rows whose cells are looked up together, so that memory is fetched for all of them at once.
+cdef enum:
+    BATCH = 256
 
 
 cdef inline double _half_width(double dec, double radius) noexcept nogil:
@@ -29,6 +42,29 @@ cdef inline double _separation(double ra1, double dec1, double ra2, double dec2)
     if h > 1.0:
         h = 1.0
     return 2.0 * asin(sqrt(h))
+
+
+cdef inline double _near_separation(double ra1, double dec1, double cos1, double sin1, double ra2,
+                                    double dec2) noexcept nogil:
+    """`_separation` where declinations differ by less than 0.01 rad, by series exact to rounding; else `_separation`."""
+    cdef double d = dec2 - dec1, a = ra2 - ra1, y, sd, sa, cos2, h, z
+    if a > PI:
+        a -= TWO_PI
+    elif a < -PI:
+        a += TWO_PI
+    if fabs(d) > 0.01 or fabs(a) > 0.01:
+        return _separation(ra1, dec1, ra2, dec2)
+    y = 0.5 * d
+    sd = y * (1.0 - y * y * (1.0 / 6.0 - y * y / 120.0))
+    y = 0.5 * a
+    sa = y * (1.0 - y * y * (1.0 / 6.0 - y * y / 120.0))
+    y = d * d
+    cos2 = cos1 * (1.0 - y * (0.5 - y / 24.0)) - sin1 * d * (1.0 - y * (1.0 / 6.0 - y / 120.0))
+    h = sd * sd + cos1 * cos2 * sa * sa
+    if h < 0.0:
+        h = 0.0
+    z = sqrt(h)
+    return 2.0 * z * (1.0 + h * (1.0 / 6.0 + h * (0.075 + h * (15.0 / 336.0))))
 
 
 cdef inline Py_ssize_t _zone(double dec, double height, Py_ssize_t n_zones) noexcept nogil:
@@ -119,45 +155,64 @@ def pairs_from(Py_ssize_t begin, const double[::1] ref_ra, const double[::1] ref
     """Pairs with separation <= min(cap, n_sigma sqrt(var_s + var_r) + floor), from list row ``begin`` until room ends.
 
     Angles in rad, variances in rad^2; ``ref_var`` may have one element for all. ``place`` holds right ascension,
-    declination and variance of the source of each entry, side by side since they are fetched together. List rows that
-    are not finite are passed by. Returns (next row, pairs written).
+    declination, variance, cosine and sine of declination of the source of each entry, side by side since they are
+    fetched together. List rows that are not finite are passed by. Returns (next row, pairs written).
     """
     cdef Py_ssize_t j, n = ref_ra.shape[0], room = out_sep.shape[0], count = 0, before, k, b, following = n
+    cdef Py_ssize_t first, last, m, waiting
+    cdef Py_ssize_t row[BATCH]
+    cdef Py_ssize_t bucket[BATCH]
+    cdef int64 where[BATCH]
     cdef bint one_variance = ref_var.shape[0] == 1
     cdef int64 here
     cdef uint64 h
     cdef double sep, limit, variance
     with nogil:
-        for j in range(begin, n):
-            if ref_ra[j] != ref_ra[j] or ref_dec[j] != ref_dec[j]:
-                continue
-            here = _cell(ref_ra[j], ref_dec[j], height, zone_offset)
-            h = <uint64>_bucket(here, filter_bits)
-            if not bitmap[h >> 3] & (1 << (h & 7)):
-                continue
-            before = count
-            b = _bucket(here, bits)
-            for k in range(bucket_start[b], bucket_start[b + 1]):
-                if cell[k] != here:
+        first = begin
+        while first < n and following == n:
+            last = first + BATCH if first + BATCH < n else n
+            waiting = 0
+            for j in range(first, last):
+                if ref_ra[j] != ref_ra[j] or ref_dec[j] != ref_dec[j]:
                     continue
-                variance = ref_var[0] if one_variance else ref_var[j]
-                limit = n_sigma * sqrt(place[k, 2] + variance) + floor_rad
-                if limit > cap_rad:
-                    limit = cap_rad
-                if fabs(place[k, 1] - ref_dec[j]) > limit * 1.0000001 + 1e-14:
-                    continue
-                sep = _separation(place[k, 0], place[k, 1], ref_ra[j], ref_dec[j])
-                if sep > limit:
-                    continue
-                if count < room:
-                    out_source[count] = source[k]
-                    out_ref[count] = j
-                    out_sep[count] = sep
-                count += 1
-            if count > room:
-                count = before
-                following = j
-                break
+                here = _cell(ref_ra[j], ref_dec[j], height, zone_offset)
+                h = <uint64>_bucket(here, filter_bits)
+                if bitmap[h >> 3] & (1 << (h & 7)):
+                    row[waiting] = j
+                    where[waiting] = here
+                    bucket[waiting] = _bucket(here, bits)
+                    FETCH_EARLY(&bucket_start[bucket[waiting]])
+                    waiting += 1
+            for m in range(waiting):
+                k = bucket_start[bucket[m]]
+                if k < bucket_start[bucket[m] + 1]:
+                    FETCH_EARLY(&cell[k])
+                    FETCH_EARLY(&place[k, 0])
+                    FETCH_EARLY(&source[k])
+            for m in range(waiting):
+                j, here, b, before = row[m], where[m], bucket[m], count
+                for k in range(bucket_start[b], bucket_start[b + 1]):
+                    if cell[k] != here:
+                        continue
+                    variance = ref_var[0] if one_variance else ref_var[j]
+                    limit = n_sigma * sqrt(place[k, 2] + variance) + floor_rad
+                    if limit > cap_rad:
+                        limit = cap_rad
+                    if fabs(place[k, 1] - ref_dec[j]) > limit * 1.0000001 + 1e-14:
+                        continue
+                    sep = _near_separation(place[k, 0], place[k, 1], place[k, 3], place[k, 4], ref_ra[j], ref_dec[j])
+                    if sep > limit:
+                        continue
+                    if count < room:
+                        out_source[count] = source[k]
+                        out_ref[count] = j
+                        out_sep[count] = sep
+                    count += 1
+                if count > room:
+                    count = before
+                    following = j
+                    break
+            first = last
     return following, count
 
 

@@ -31,6 +31,8 @@ from catalogs_service.algorithms.sphere import ARCSEC_PER_DEG
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
+# Rows that a density is counted from; at 25 rows a cell its error stays 20 %.
+_DENSITY_ROWS = 200_000
 _RAD_PER_ARCSEC = np.pi / 180 / ARCSEC_PER_DEG
 
 
@@ -132,7 +134,7 @@ def one_to_one(source: Indices, entry: Indices, badness: Floats) -> NDArray[np.b
 
 def _by_source(source: Indices, entry: Indices, badness: Floats) -> Indices:
     """Order by source, then badness, then entry; the finer keys are looked at only where a source has several pairs."""
-    order = np.argsort(source, kind="stable")
+    order = np.argsort(source)
     several = np.flatnonzero((np.bincount(source)[source] > 1)[order]) if len(source) else order
     rows = order[several]
     order[several] = rows[np.lexsort((entry[rows], badness[rows], source[rows]))]
@@ -157,7 +159,9 @@ def _radians_of_list(ra_deg: Floats, dec_deg: Floats) -> tuple[Floats, Floats]:
     bad = ~(np.isfinite(ra) & np.isfinite(dec))
     if bad.any():
         ra, dec = np.where(bad, np.nan, ra), np.where(bad, np.nan, dec)
-    if np.nanmin(ra, initial=0) < 0 or np.nanmax(ra, initial=0) >= 360:
+        if np.nanmin(ra, initial=0) < 0 or np.nanmax(ra, initial=0) >= 360:
+            ra = ra % 360.0
+    elif ra.min(initial=0) < 0 or ra.max(initial=0) >= 360:
         ra = ra % 360.0
     return np.radians(ra), np.radians(dec)
 
@@ -181,7 +185,7 @@ def _pairs(
     floor, cap = radius.floor_arcsec * _RAD_PER_ARCSEC, radius.cap_arcsec * _RAD_PER_ARCSEC
     reach = np.minimum(radius.n_sigma * np.sqrt(source_var + list_var.max()) + floor, cap)
     grid = grid_for_circles(ra, dec, reach)
-    place = np.stack([ra, dec, source_var], axis=1)[grid.source]
+    place = np.stack([ra, dec, source_var, np.cos(dec), np.sin(dec)], axis=1)[grid.source]
     room, begin = max(2 * len(ra), 1024), 0
     pieces: list[tuple[Indices, Indices, Floats]] = []
     while begin < len(list_ra):
@@ -202,14 +206,16 @@ def _density_deg2(ra: Floats, dec: Floats, list_ra: Floats, list_dec: Floats) ->
     """Entries per square degree around each source.
 
     Counted in the grid cell of the source; never below half the mean over all such cells, since a cell at the edge of
-    the list is partly empty.
+    the list is partly empty. Of a long list every k-th row is counted, in cells k times as large.
     """
+    every = max(len(list_ra) // _DENSITY_ROWS, 1)
+    list_ra, list_dec = np.ascontiguousarray(list_ra[::every]), np.ascontiguousarray(list_dec[::every])
     grid, place = grid_for_density(ra, dec, list_ra, list_dec)
     counts = np.zeros(len(grid.cell), np.int64)
     _sky_pairs.count_in_cells(
         list_ra, list_dec, grid.height, grid.zone_offset, grid.bits, grid.bucket_start, grid.cell, counts
     )
-    area = grid.cell_area_deg2()
+    area = grid.cell_area_deg2() / every
     mean = max(counts.sum(), 1) / area.sum()
     return np.asarray(np.maximum(counts / area, mean / 2)[place])
 
