@@ -36,7 +36,7 @@ def test_settings_that_can_not_work_are_refused_by_name(change, word):
 def test_an_authority_that_is_no_certificate_is_one_line(tmp_path):
     (tmp_path / "ca.pem").write_text("not a certificate")
     settings = StorageSettings(**(GIVEN | {"s3_ca_file": tmp_path / "ca.pem"}))
-    with pytest.raises(SettingsError, match="ca.pem holds no certificate"):
+    with pytest.raises(SettingsError, match=r"ca\.pem holds no certificate"):
         make_store(settings, public_base_url="https://host")
 
 

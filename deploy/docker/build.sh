@@ -1,0 +1,27 @@
+#!/bin/sh
+# Build the images of services: build.sh SERVICE... -> localhost/alidade-SERVICE:dev
+# BASE_IMAGE and BUILD_IMAGE name other bases; PODMAN another program (docker works as well).
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+podman=${PODMAN:-podman}
+export CONTAINERS_CONF="${CONTAINERS_CONF:-$here/containers.conf}"
+base=${BASE_IMAGE:-localhost/alidade-base}
+build=${BUILD_IMAGE:-${BASE_IMAGE:-localhost/alidade-build}}
+
+# while building, pip trusts and asks whom this machine trusts and asks; nothing of it stays in the image
+set -- "$@"
+mounts=
+for file in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf; do
+    [ -e "$file" ] && mounts="$mounts -v $file:$file:ro"
+done
+
+revision=$(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
+for service in "$@"; do
+    licenses=BSD-3-Clause
+    [ "$service" = astrometry ] && licenses="BSD-3-Clause AND GPL-3.0-only"
+    # shellcheck disable=SC2086 # the mounts are words
+    nice "$podman" build --format docker --network=host $mounts --build-arg "BASE_IMAGE=$base" --build-arg "BUILD_IMAGE=$build" \
+        --build-arg "SERVICE=$service" --build-arg "REVISION=$revision" --build-arg "LICENSES=$licenses" \
+        -t "localhost/alidade-$service:${TAG:-dev}" -f "$here/service.Dockerfile" "$root"
+done

@@ -1,0 +1,142 @@
+"""One frame, without a platform: ``{"task": "astrometer", "filename": "X.fits", "reference": "stars.csv"}``.
+
+``python -m astrometry_service.oneshot '{...}'``, or the argument of the image. Sources are those of a table made by
+``photometer`` (``"sources": "X_sources.fits"``) or are found here. Reference stars come from the file that the task
+names; index files are used where they are installed or mounted. Makes ``X_wcs.fits``, ``X_positions.fits``,
+``X_astrometry.json`` and more.
+"""
+
+from __future__ import annotations
+
+import sys
+from math import inf
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from astro_shared.contracts.astrometry import SolveRequest
+from astro_shared.contracts.photometry import FrameSummary
+from astro_shared.contracts.settings import (
+    AstrometrySettings,
+    InputSettings,
+    ProductSettings,
+    ReferenceSettings,
+    SolveSettings,
+)
+from astro_shared.contracts.tables import TableSchema
+from astro_shared.fits import RawFrame, header_text, read_frame
+from astro_shared.fits.keywords import FrameFacts, frame_facts
+from astro_shared.fits.tables import write_columns
+from astro_shared.jobs.oneshot import DataFolder, OneShotTask, Outcome, run_oneshot
+from astro_shared.science.source_extraction import extract_sources
+from astrometry_service.adapters.asked_catalogue import QUESTION
+from astrometry_service.adapters.reference_file import ReferenceFile
+from astrometry_service.errors import NothingToSolveError, ReferenceListError
+from astrometry_service.tasks import solve
+
+ASSUMED_GAIN, ASSUMED_READ_NOISE_E = 1.0, 10.0
+
+
+class AstrometerTask(OneShotTask):
+    """A frame, reference stars, and what is to be done otherwise than by default."""
+
+    task: Literal["astrometer"]
+    reference: str | None = Field(None, max_length=255, description="File of reference stars, in the data folder")
+    sources: str | None = Field(None, max_length=255, description="Source table of the frame; found here unless given")
+    indexes: tuple[str, ...] = Field((), description="Folders with index files, in the container")
+    input: InputSettings = InputSettings()
+    solve: SolveSettings = SolveSettings()
+    astrometry: AstrometrySettings = AstrometrySettings()
+    products: ProductSettings = Field(ProductSettings(plots=False))
+
+
+def astrometer(task: AstrometerTask, data: DataFolder) -> Outcome:
+    """Solve the frame; not reached where no solution was found, with the reason in the report."""
+    frame = data.file(task.filename)
+    reference = data.file(task.reference) if task.reference is not None else None
+    given = data.file(task.sources) if task.sources is not None else None
+    data.answers[QUESTION] = _no_reference if reference is None else ReferenceFile(reference, data.workspace).answer
+    hdu = task.input.hdu
+    raw = read_frame(frame, None if isinstance(hdu, str) else hdu, scratch=data.workspace)
+    facts = frame_facts(raw.header)
+    summary = _summary(raw, facts, task.input, frame.name)
+    table, fwhm_px = (given, None) if given is not None else _sources(raw, summary, data.workspace)
+    header = data.workspace / "header.txt"
+    header.write_text(header_text(raw.header), encoding="utf-8")
+    request = SolveRequest(
+        sources=data.add(table),
+        header=data.add(header),
+        summary=summary,
+        fwhm_px=fwhm_px,
+        solve=task.solve.model_copy(update={"index_folders": task.indexes}),
+        astrometry=task.astrometry,
+        reference=ReferenceSettings(name=task.reference or "none"),
+        products=task.products,
+    )
+    output = solve(request, data.context())
+    return Outcome(output.result, output.files, reached=bool(output.result["astrometry"]["solved"]))
+
+
+def _no_reference(_payload: dict[str, Any]) -> dict[str, Any]:
+    raise ReferenceListError("the task names no file of reference stars", count=0)
+
+
+def _sources(raw: RawFrame, summary: FrameSummary, workspace: Path) -> tuple[Path, float]:
+    """Clean sources of the frame as a table, and the width of its stars in pixels."""
+    saturation_e = inf if summary.saturation_e is None else summary.saturation_e
+    image_e = np.multiply(raw.data, np.float32(summary.gain_e_per_adu), dtype=np.float32)
+    found = extract_sources(image_e, saturation_e=saturation_e, mask=raw.mask)
+    good = np.flatnonzero(found.usable)
+    if good.size == 0:
+        raise NothingToSolveError("No source was found in the frame.")
+    columns = {
+        "id": np.arange(1, good.size + 1),
+        "x": found.x[good],
+        "y": found.y[good],
+        "x_var": found.covariance[good, 0, 0],
+        "y_var": found.covariance[good, 1, 1],
+        "xy_cov": found.covariance[good, 0, 1],
+        "position_kind": np.where(found.psf_fitted[good], "psf", "windowed"),
+        "flux": found.flux[good],
+        "flux_err": found.flux_err[good],
+        "snr": found.snr[good],
+    }
+    path = workspace / "sources.fits"
+    write_columns(path, columns, TableSchema("sources", ()))
+    return path, found.fwhm_px
+
+
+def _summary(raw: RawFrame, facts: FrameFacts, given: InputSettings, name: str) -> FrameSummary:
+    """What is known of the frame; a gain that is missing is 1, which only scales fluxes."""
+    date, epoch = (facts.date_mid, facts.epoch_jyear) if given.date_mid is None else facts.mid_of(given.date_mid)
+    gain = given.gain_e_per_adu or facts.gain_e_per_adu or ASSUMED_GAIN
+    saturation_adu = given.saturation_adu or facts.saturation_adu
+    ny, nx = raw.shape
+    return FrameSummary(
+        frame_name=name,
+        hdu=raw.hdu_index,
+        width_px=nx,
+        height_px=ny,
+        date_mid=date,
+        epoch_jyear=epoch,
+        gain_e_per_adu=gain,
+        read_noise_e=given.read_noise_e or facts.read_noise_e or ASSUMED_READ_NOISE_E,
+        saturation_e=None if saturation_adu is None else saturation_adu * gain,
+        noise_model="header" if facts.gain_e_per_adu else "assumed",
+        ra_pointing_deg=facts.ra_deg,
+        dec_pointing_deg=facts.dec_deg,
+        pixel_scale_arcsec=facts.pixel_scale_arcsec,
+        image_type=facts.image_type,
+        warnings=(*raw.warnings, *facts.warnings),
+    )
+
+
+def run(text: str) -> int:
+    """Carry out the task that the text describes; return the exit status."""
+    return run_oneshot(text, AstrometerTask, astrometer)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1] if len(sys.argv) == 2 else ""))

@@ -1,0 +1,63 @@
+"""A frame solved without a platform, from its pixels or from a source table."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from astro_shared.fits.tables import read_columns
+from astro_shared.testing.frames import simulate_frame
+from astro_shared.testing.truth import solution_error
+from astrometry_service.adapters.reference_file import ReferenceFile
+from astrometry_service.errors import ReferenceListError
+from astrometry_service.oneshot import run
+
+
+@pytest.mark.slow
+def test_the_solution_is_the_truth(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ALIDADE_DATA", str(tmp_path))
+    sky = simulate_frame(7, n_stars=600)
+    sky.write(tmp_path / "sky.fits")
+    sky.write_reference(tmp_path / "stars.fits")
+    columns = read_columns(tmp_path / "stars.fits")
+    with (tmp_path / "stars.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    for reference in ("stars.fits", "stars.csv"):
+        assert run(json.dumps({"task": "astrometer", "filename": "sky.fits", "reference": reference})) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["result"]["astrometry"]["state"] == "calibrated"
+        header = fits.getheader(tmp_path / "sky_wcs.fits")
+        header["NAXIS"] = 2
+        assert solution_error(WCS(header), sky.wcs, sky.data.shape).rms_axis_mas < 20.0
+
+
+def test_reference_stars_of_a_disc_come_brightest_first(tmp_path):
+    (tmp_path / "stars.csv").write_text(
+        "RA,Dec,phot_g_mean_mag\n10.0,5.0,14\n10.001,5.0,12\n10.0,5.001,\n359.9,5.0,9\n10.002,5.0,13\n"
+    )
+    stars = ReferenceFile(tmp_path / "stars.csv", tmp_path)
+    cone = {"ra_deg": 10.0, "dec_deg": 5.0, "radius_deg": 1.0, "mag_limit": None, "max_rows": 3}
+    answer = stars.answer(cone)
+    assert read_columns(tmp_path / answer["path"])["phot_g_mean_mag"].tolist() == [12.0, 13.0, 14.0]
+    faint = read_columns(tmp_path / stars.answer(cone | {"mag_limit": 12.5})["path"])["phot_g_mean_mag"]
+    assert faint[0] == 12.0 and np.isnan(faint[1]) and len(faint) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [
+        ("stars.csv", "a,b\n1,2\n", "no column ra and no column dec"),
+        ("stars.fits", "SIMPLE", "can not be read as a list of stars"),
+        ("stars.vot", "<html>", "can not be read as a list of stars"),
+    ],
+)
+def test_a_list_that_can_not_be_used_is_one_line(tmp_path, name, text, word):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ReferenceListError, match=word) as raised:
+        ReferenceFile(tmp_path / name, tmp_path)
+    assert "\n" not in str(raised.value)
