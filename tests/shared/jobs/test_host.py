@@ -10,6 +10,7 @@ import pytest
 from astro_shared.contracts.jobs import JobPhase
 from astro_shared.database.engine import make_engine
 from astro_shared.database.migrations import upgrade
+from astro_shared.jobs import host
 from astro_shared.jobs.forkserver import ForkServer
 from astro_shared.jobs.ledger import JobLedger
 from astro_shared.jobs.worker import ServiceWorker, WorkerOptions, run_workers
@@ -118,6 +119,33 @@ def test_a_task_module_that_is_missing_ends_the_process_with_one_line(module, jo
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == ("worker: can not load no_such_module: No module named 'no_such_module'")
     assert "Traceback" not in ended.stderr
+
+
+async def test_the_ready_file_tells_a_live_worker_from_one_that_was_killed(
+    module, jobs_database, tmp_path, monkeypatch
+):
+    """What an earlier process left is removed at once; while the event loop turns, the file is touched."""
+    monkeypatch.setattr(host, "_SIGN_OF_LIFE_S", 0.05)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    builder = module(BUILD.format(folder=tmp_path, task=f"{TASKS}:shout", database=jobs_database))
+    ready = tmp_path / "ready"
+    ready.write_text("left by a worker that was killed\n")
+    built = []
+
+    def build() -> ServiceWorker:
+        built.append(ready.exists())
+        return host._builder(builder)()
+
+    running = asyncio.create_task(host._run([build], tmp_path / "scratch", WorkerOptions(FAST), ready))
+    async with asyncio.timeout(20):
+        while not ready.exists() or not built:
+            await asyncio.sleep(0.02)
+        os.utime(ready, (1, 1))
+        while ready.stat().st_mtime < 2:
+            await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert built == [False] and not ready.exists()
 
 
 def test_a_worker_hides_its_environment_from_its_children(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import importlib
 import signal
@@ -22,6 +23,7 @@ from astro_shared.logs import configure_logging, get_logger
 _log = get_logger(__name__)
 
 _PR_SET_DUMPABLE = 4
+_SIGN_OF_LIFE_S = 5.0
 
 
 def run_worker_process(
@@ -36,7 +38,8 @@ def run_worker_process(
     Parameters
     ----------
     ready_file
-        Written once the worker takes jobs (for probes and for whoever started the process), removed at the end.
+        Written once the worker takes jobs, touched every few seconds while the event loop turns, removed at the end
+        (for probes and for whoever started the process).
     """
     keep_private()
     try:
@@ -61,17 +64,33 @@ async def _run(
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
 
+    signs: list[asyncio.Task[None]] = []
+
     def ready() -> None:
         _log.info("worker_ready", services=[worker.service for worker in workers])
         if ready_file is not None:
             ready_file.write_text("ready\n")
+            signs.append(asyncio.create_task(_show_life(ready_file)))
 
+    if ready_file is not None:
+        # One that was killed in the same container left its file.
+        ready_file.unlink(missing_ok=True)
     workers = [build() for build in builders]
     try:
         await run_workers(workers, scratch=scratch, stop=stop, options=options, on_ready=ready)
     finally:
+        for sign in signs:
+            sign.cancel()
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
+
+
+async def _show_life(ready_file: Path) -> None:
+    """Touch the file for as long as the event loop turns."""
+    while True:
+        await asyncio.sleep(_SIGN_OF_LIFE_S)
+        with contextlib.suppress(OSError):
+            ready_file.touch()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Tools that check the Helm chart, in folders of their own: nothing of them is part of the product.
+#
+#   deploy/testing/tools.sh          install into .tools/ (or $ALIDADE_TOOLS)
+#   deploy/testing/tools.sh lock     compile the locked requirements anew (needs uv)
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+tools=${ALIDADE_TOOLS:-$here/../../.tools}
+
+if [ "${1:-}" = lock ]; then
+    uv=$here/../../.venv/bin/uv
+    cd "$here"
+    "$uv" pip compile -q requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.txt
+    cd npm
+    exec npm install --package-lock-only --silent
+fi
+
+mkdir -p "$tools"
+wanted=$(cat "$here/requirements.txt" "$here/npm/package-lock.json" | sha256sum)
+if [ "$(cat "$tools/installed" 2>/dev/null || true)" = "$wanted" ]; then
+    exit 0
+fi
+test -x "$tools/venv/bin/python" || "${PYTHON:-python3}" -m venv "$tools/venv"
+"$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$here/requirements.txt"
+if command -v npm >/dev/null; then
+    mkdir -p "$tools/npm"
+    cp "$here/npm/package.json" "$here/npm/package-lock.json" "$here/npm/.npmrc" "$tools/npm/"
+    (cd "$tools/npm" && npm ci --silent)
+else
+    echo "tools: npm is missing, Helm 3.6 is left out" >&2
+fi
+echo "$wanted" > "$tools/installed"
