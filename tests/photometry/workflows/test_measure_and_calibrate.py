@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.contracts.photometry import CalibrateRequest, MeasureRequest
@@ -148,3 +149,28 @@ def test_fixed_extinction_moves_the_zero_point_above_the_atmosphere(
     assert fixed.report.value is not None and absorbed.report.value is not None and absorbed.report.airmass is not None
     assert fixed.report.value - absorbed.report.value == pytest.approx(0.2 * absorbed.report.airmass, abs=1e-6)
     assert np.allclose(fixed.calibrated["mag_cal_psf"], absorbed.calibrated["mag_cal_psf"], equal_nan=True)
+
+
+def test_colour_mosaic_is_blended_and_said() -> None:
+    header = fits.Header({"FILTER": "RGGB"})
+    noise = np.random.default_rng(3).normal(200.0, 5.0, (64, 64)).astype(np.float32)
+    noise[0::2, 0::2] += 300.0
+    image = RawFrame(noise, np.zeros(noise.shape, bool), header, (), 0, noise.shape)
+    prepared = prepare_frame(image, InputSettings(), "mosaic.fits")
+    assert prepared.frame.data.std() < 5.0
+    assert any("colour mosaic (RGGB)" in warning for warning in prepared.frame.warnings)
+
+
+def test_stars_of_one_pixel_are_not_taken_for_cosmic_rays() -> None:
+    """Of an unknown noise and hardly wider than a pixel, as in a frame that was reduced sixteen-fold."""
+    rng = np.random.default_rng(8)
+    data = rng.normal(2770.0, 2.0, (256, 256))
+    x, y = rng.integers(8, 248, (2, 60))
+    data[y, x] += 10 ** rng.uniform(2.3, 4.5, 60)
+    data[y, x + 1] += 0.05 * (data[y, x] - 2770)
+    pixels = data.astype(np.float32)
+    image = RawFrame(pixels, np.zeros(pixels.shape, bool), fits.Header(), (), 0, pixels.shape)
+    found = measured(image)
+    near = np.hypot(found.columns["x"][:, None] - x, found.columns["y"][:, None] - y).min(axis=0)
+    assert (near < 1.0).mean() > 0.9
+    assert any("these are the stars" in warning for warning in found.result.frame.warnings)

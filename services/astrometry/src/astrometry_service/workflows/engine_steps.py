@@ -37,10 +37,16 @@ class EngineSteps:
         return None
 
     def _engine_hints(self) -> list[SolveHints]:
-        """The first hint, and nothing known at all."""
+        """The first hint, its pointing without its scale (which may be that of another frame), and nothing known at all."""
         blank = SolveHints(epoch_jyear=self._context.geometry.epoch_jyear, origin="blind")
         useful = [hint for hint in self._context.hints if hint.pointing or hint.scale_range_arcsec]
-        return [useful[0], blank] if useful else [blank]
+        if not useful:
+            return [blank]
+        first = useful[0]
+        if first.pointing is None or first.scale_range_arcsec is None:
+            return [first, blank]
+        free = replace(first, scale_low_arcsec=None, scale_high_arcsec=None, origin=f"{first.origin}, any scale")
+        return [first, free, blank]
 
     def _ask(self, engine: SolveEngine, hint: SolveHints, limit_s: float) -> tuple[Found | None, bool]:
         """One engine, one hint; the second value says whether to ask it again with another hint."""

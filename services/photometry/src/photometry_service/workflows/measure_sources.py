@@ -21,7 +21,7 @@ from photometry_service.algorithms.apertures import (
 )
 from photometry_service.algorithms.background import Background, BackgroundOptions, estimate_background
 from photometry_service.algorithms.cosmic_rays import CosmicRayOptions, CosmicRays, remove_cosmic_rays
-from photometry_service.algorithms.fwhm import MarginalFwhm, guess_fwhm, marginal_fwhm
+from photometry_service.algorithms.fwhm import MarginalFwhm, bright_peaks, guess_fwhm, marginal_fwhm
 from photometry_service.algorithms.noise import assess_noise
 from photometry_service.algorithms.psf_model import evaluate_psf, psf_stamp
 from photometry_service.algorithms.psf_photometry import measure_psf
@@ -40,6 +40,8 @@ COSMIC_RAY_MIN_FWHM_PX = 2.0
 BOX_IN_FWHM = 10
 CALIBRATED_APERTURE = 2
 WIDTH_STARS = 1000
+MOST_PEAKS_TAKEN, FEW_PEAKS = 0.5, 30
+"""A search that takes more than this share of the bright peaks and leaves fewer than this number has taken stars."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ class MeasureSources:
         frame = prepared.frame
         progress(0.10, "cosmic rays")
         with clock("cosmic_rays"):
-            rays, frame = _clean(frame, request)
+            rays, frame, only_stars = _clean(frame, request)
         progress(0.25, "background")
         with clock("background"):
             background = _background(frame, request)
@@ -79,33 +81,36 @@ class MeasureSources:
         saturated = frame.data >= np.float32(frame.saturation_e)
         progress(0.35, "sources")
         with clock("psf_photometry"):
-            psf = _measure_psf(frame, data, background, saturated, rays is not None, request)
+            psf = _measure_psf(frame, data, background, saturated, only_stars, request)
         _check_count(psf, background, request)
         progress(0.75, "apertures")
         with clock("apertures"):
             marginal = _marginal(psf, data, frame)
             columns = _apertures(psf, data, frame, background, saturated, rays, marginal, request)
-        result = _result(prepared.summary, frame, background, rays, psf, marginal, columns, clock.seconds)
+        result = _result(prepared.summary, frame, background, rays, psf, marginal, columns, clock)
         return Measurement(frame, result.frame, background, rays, psf.psf, psf.residual, marginal, columns, result)
 
 
 class _Clock:
-    """Wall seconds per step."""
+    """Wall and processor seconds per step."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         yield
         self.seconds[step] = round(time.perf_counter() - begin, 4)
+        self.cpu_seconds[step] = round(time.process_time() - cpu, 4)
 
 
-def _clean(frame: Frame, request: MeasureRequest) -> tuple[CosmicRays | None, Frame]:
+def _clean(frame: Frame, request: MeasureRequest) -> tuple[CosmicRays | None, Frame, bool]:
+    """The hits, the frame without them, and whether what is left is taken for stars (else bad profiles are dropped)."""
     settings = request.cosmic_rays
     if settings.enabled == "off":
-        return None, frame
+        return None, frame, False
     options = CosmicRayOptions(
         engine=settings.engine,
         medians=settings.medians,
@@ -115,13 +120,32 @@ def _clean(frame: Frame, request: MeasureRequest) -> tuple[CosmicRays | None, Fr
         niter=settings.niter,
     )
     rays = remove_cosmic_rays(frame, options)
+    if settings.enabled == "auto" and takes_stars(frame, rays):
+        left = frame.with_warning(
+            "cosmic rays were left in: nearly everything bright is as narrow as they are, so these are the stars "
+            "(cosmic_rays.enabled = on takes them out)"
+        )
+        return None, left, True
     # the width is that of the cleaned frame: hits are narrower than stars
     if settings.enabled == "auto" and rays.fwhm_guess_px < COSMIC_RAY_MIN_FWHM_PX:
-        return None, frame.with_warning(
+        left = frame.with_warning(
             f"cosmic rays were left in: stars of about {rays.fwhm_guess_px:.1f} px look like them "
             "(cosmic_rays.enabled = on takes them out)"
         )
-    return rays, frame.with_pixels(rays.cleaned).with_warning(*rays.warnings)
+        return None, left, False
+    return rays, frame.with_pixels(rays.cleaned).with_warning(*rays.warnings), True
+
+
+def takes_stars(frame: Frame, rays: CosmicRays) -> bool:
+    """Whether a search has eaten the stars of a badly undersampled frame: hardly a bright peak is left.
+
+    Only where gain and read noise are not known: with them the noise model tells hits from stars.
+    """
+    if frame.noise_model is not NoiseModel.ASSUMED or rays.count == 0:
+        return False
+    y, x = bright_peaks(frame.data, frame.mask)
+    taken = int(np.count_nonzero(rays.mask[y, x]))
+    return taken > MOST_PEAKS_TAKEN * y.size and y.size - taken < FEW_PEAKS
 
 
 def _background(frame: Frame, request: MeasureRequest) -> Background:
@@ -143,7 +167,7 @@ def _background(frame: Frame, request: MeasureRequest) -> Background:
 
 
 def _measure_psf(
-    frame: Frame, data: NDArray[np.float32], background: Background, saturated: NDArray[np.bool_], rays_masked: bool,
+    frame: Frame, data: NDArray[np.float32], background: Background, saturated: NDArray[np.bool_], only_stars: bool,
     request: MeasureRequest,
 ) -> PsfPhotometry:  # fmt: skip
     mask = frame.mask
@@ -154,7 +178,7 @@ def _measure_psf(
         again = estimate_background(residual, bad, BackgroundOptions(box_px=background.box_px, mask_sources=False))
         return again.level_map(), again.rms_map()
 
-    options = psf_options(request, rays_masked)
+    options = psf_options(request, only_stars)
     rms = background.rms_map()
     measured = measure_psf(
         data,
@@ -225,7 +249,7 @@ def _apertures(
 
 def _result(
     summary: FrameSummary, frame: Frame, background: Background, rays: CosmicRays | None, psf: PsfPhotometry,
-    marginal: MarginalFwhm, columns: dict[str, NDArray[Any]], seconds: dict[str, float],
+    marginal: MarginalFwhm, columns: dict[str, NDArray[Any]], clock: _Clock,
 ) -> MeasureResult:  # fmt: skip
     noise = assess_noise(background, frame)
     tie = tie_aperture(columns, CALIBRATED_APERTURE)
@@ -251,7 +275,8 @@ def _result(
         aperture_correction_err_mag=_finite(tie.error_mag),
         aperture_number=CALIBRATED_APERTURE,
         noise_flux_e=_point_noise(model, background),
-        seconds=seconds,
+        seconds=clock.seconds,
+        cpu_seconds=clock.cpu_seconds,
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import FrameSummary
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import FrameFacts, frame_facts
+from photometry_service.algorithms.colour_mosaic import blend_mosaic, mosaic_pattern
 from photometry_service.algorithms.frame_checks import check_image
 from photometry_service.domain.frame import Frame, NoiseModel
 
@@ -44,14 +46,22 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
             f"the header has no {' and no '.join(missing)}: {gain:g} e/ADU and {noise:g} e are used, "
             "so errors are as good as that assumption (set input.gain_e_per_adu and input.read_noise_e)"
         )
+    pixels, mask = checked.data, checked.mask
+    pattern = mosaic_pattern(raw.header.get("BAYERPAT"), raw.header.get("COLORTYP"), facts.filter)
+    if pattern is not None:
+        pixels, mask = blend_mosaic(pixels, mask, saturation=level_adu or inf)
+        warnings.append(
+            f"the frame is a colour mosaic ({pattern}): every pixel was made a mean of its surroundings that holds all "
+            "colours in equal parts, so magnitudes are those of the colours together"
+        )
     model = (
         NoiseModel.ASSUMED
         if "assumed" in (gain_from, noise_from)
         else (NoiseModel.REQUEST if "request" in (gain_from, noise_from) else NoiseModel.HEADER)
     )
     frame = Frame(
-        data=np.multiply(checked.data, np.float32(gain), dtype=np.float32),
-        mask=checked.mask,
+        data=np.multiply(pixels, np.float32(gain), dtype=np.float32),
+        mask=mask,
         gain_e_per_adu=gain,
         read_noise_e=noise,
         saturation_e=level_adu * gain if level_adu else inf,
@@ -61,6 +71,14 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
         warnings=tuple(warnings),
     )
     return PreparedFrame(frame, _summary(frame, raw, facts, settings, frame_name))
+
+
+def with_variance(prepared: PreparedFrame, variance_adu2: NDArray[np.float32] | None) -> PreparedFrame:
+    """The variance that a calibration carried along, in electrons^2."""
+    if variance_adu2 is None:
+        return prepared
+    variance = np.multiply(variance_adu2, np.float32(prepared.frame.gain_e_per_adu**2), dtype=np.float32)
+    return replace(prepared, frame=replace(prepared.frame, variance=variance))
 
 
 def _first(request: float | None, header: float | None, assumed: float) -> tuple[float, str]:
