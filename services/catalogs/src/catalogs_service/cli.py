@@ -3,12 +3,14 @@
 ``python -m catalogs_service.cli migrate``
 ``python -m catalogs_service.cli import FILE --name NAME`` makes a list for everyone
 ``python -m catalogs_service.cli import-tycho2 INDEX`` the stars inside an astrometry.net index file, as list ``tycho2``
+``python -m catalogs_service.cli mirror-gaia --ra RA --dec DEC --radius R [--depth G] [--release dr3]`` a region of Gaia
 ``python -m catalogs_service.cli list`` and ``... remove NAME``
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +19,10 @@ from astro_shared.errors import AlidadeError
 from astro_shared.jobs.service import migrate_database
 from astro_shared.settings import settings_or_exit
 from catalogs_service.config import CatalogsSettings
-from catalogs_service.factory import make_import, make_lists
+from catalogs_service.domain.gaia import DEPTHS
+from catalogs_service.domain.regions import Cone
+from catalogs_service.factory import make_gaia, make_import, make_lists, make_outside_http, make_upstreams
+from catalogs_service.workflows.mirror_gaia import MirrorGaia
 
 TYCHO2_EPOCH = 2000.0
 
@@ -48,6 +53,8 @@ def _on_lists(given: argparse.Namespace, settings: CatalogsSettings) -> None:
             sys.stdout.write(f"{item.facts['name']}\t{item.facts['rows']} rows\t{item.facts['created_at']}\n")
     elif given.command == "remove":
         lists.delete(given.name, scope="global", owner=None)
+    elif given.command == "mirror-gaia":
+        asyncio.run(_mirror_gaia(given, settings))
     else:
         is_index = given.command == "import-tycho2"
         made = make_import(settings.data_folder, settings.most_list_rows).run(
@@ -64,6 +71,18 @@ def _on_lists(given: argparse.Namespace, settings: CatalogsSettings) -> None:
             sys.stdout.write(f"  {note}\n")
 
 
+async def _mirror_gaia(given: argparse.Namespace, settings: CatalogsSettings) -> None:
+    def report(done: int, of: int) -> None:
+        sys.stdout.write(f"{done} of {of} cells\n")
+
+    async with make_outside_http(settings.upstream) as http:
+        gaia = make_gaia(settings, make_upstreams(settings, http), wait_s=settings.upstream.gaia_total_s)
+        made = await MirrorGaia(make_lists(settings.data_folder), gaia).run(
+            Cone(given.ra, given.dec, given.radius), release=given.release, depth_mag=given.depth, report=report
+        )
+    sys.stdout.write(f"gaia: {made.facts['rows']} stars to G = {given.depth:g}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="catalogs_service.cli", description="Admin commands of the catalogs service")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -75,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     plain.add_argument("file", type=Path)
     plain.add_argument("--name", required=True)
     plain.add_argument("--epoch", type=float, help="Julian year of positions without one")
+    mirror = commands.add_parser("mirror-gaia", help="keep a region of Gaia for nights without a network")
+    for option, text in (("--ra", "centre, deg"), ("--dec", "centre, deg"), ("--radius", "deg")):
+        mirror.add_argument(option, type=float, required=True, help=text)
+    mirror.add_argument("--depth", type=float, default=19.0, choices=DEPTHS, help="faintest G magnitude")
+    mirror.add_argument("--release", default="dr3")
     index = commands.add_parser("import-tycho2", help="stars inside an astrometry.net index file")
     index.add_argument("file", type=Path)
     index.add_argument("--name", default="tycho2")

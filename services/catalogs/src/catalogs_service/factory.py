@@ -24,10 +24,13 @@ from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
 from catalogs_service.adapters.upstream.gate import Limits, UpstreamGate
 from catalogs_service.config import VERSION, CatalogsSettings, UpstreamSettings
 from catalogs_service.workflows.ask_catalogues import AskCatalogues
+from catalogs_service.workflows.crossmatch import CrossmatchTables
 from catalogs_service.workflows.find_reference_stars import FindReferenceStars
 from catalogs_service.workflows.import_reference import ImportReference
 from catalogs_service.workflows.user_keys import OpenKey, UserKeys
 
+# Below the 30 s after which callers give up; the fetch goes on.
+GAIA_WAIT_S = 20.0
 UPSTREAM_LIMITS = {
     # SIMBAD locks out who asks more often than about six times a second
     "simbad": Limits(requests_per_s=5.0, concurrency=3),
@@ -93,6 +96,11 @@ def make_import(data_folder: Path, most_rows: int) -> ImportReference:
     return ImportReference(make_lists(data_folder), open_catalogue, most_rows=most_rows)
 
 
+def make_crossmatch(most_rows: int) -> CrossmatchTables:
+    """The cross-match of any two tables."""
+    return CrossmatchTables(open_catalogue, most_rows=most_rows)
+
+
 def make_registry(settings: UpstreamSettings) -> CatalogueRegistry:
     """The catalogues that can be asked."""
     return CatalogueRegistry(
@@ -105,7 +113,9 @@ def make_registry(settings: UpstreamSettings) -> CatalogueRegistry:
     )
 
 
-def make_gaia(settings: CatalogsSettings, askers: Mapping[str, UpstreamClient]) -> GaiaTiles:
+def make_gaia(
+    settings: CatalogsSettings, askers: Mapping[str, UpstreamClient], *, wait_s: float = GAIA_WAIT_S
+) -> GaiaTiles:
     """Gaia from the tile cache, the ESA archive and VizieR."""
     cache = TileCache(
         settings.data_folder / "tiles",
@@ -123,7 +133,7 @@ def make_gaia(settings: CatalogsSettings, askers: Mapping[str, UpstreamClient]) 
     )
     vizier = GaiaTap("VizieR", askers["vizier"], sync_url=given.vizier_url)
     places = (GaiaPlace("archive", archive, archive_table), GaiaPlace("vizier", vizier, vizier_table))
-    return GaiaTiles(cache, places)
+    return GaiaTiles(cache, places, wait_s=wait_s)
 
 
 def make_outside_http(settings: UpstreamSettings) -> httpx.AsyncClient:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from astro_shared.contracts.catalogs import IdentifyRequest, ImportReferenceRequest
+from astro_shared.contracts.catalogs import CrossmatchRequest, IdentifyRequest, ImportReferenceRequest
 from astro_shared.jobs.kinds import Answer, JobKind
 
 
@@ -24,5 +24,12 @@ def kinds(answers: Mapping[str, Answer] | None = None) -> tuple[JobKind, ...]:
             task="catalogs_service.tasks:identify",
             answers=answers or {},
             wall_limit_s=900.0,
+        ),
+        JobKind(
+            name="crossmatch",
+            request_model=CrossmatchRequest,
+            task="catalogs_service.tasks:crossmatch",
+            answers=answers or {},
+            memory_limit_mb=8192,
         ),
     )

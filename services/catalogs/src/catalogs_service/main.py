@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from astro_shared.jobs.service import job_service_app
 from astro_shared.settings import settings_or_exit
-from catalogs_service.api import reference
+from catalogs_service.api import cone_search, reference, upstreams
 from catalogs_service.config import VERSION, CatalogsSettings
 from catalogs_service.factory import CatalogsParts
 from catalogs_service.kinds import kinds
@@ -15,4 +15,10 @@ from catalogs_service.kinds import kinds
 def create_app(settings: CatalogsSettings | None = None) -> FastAPI:
     """The application; settings come from the environment unless given."""
     parts = CatalogsParts(settings or settings_or_exit(CatalogsSettings))
-    return job_service_app(parts, kinds(), title="Alidade catalogs", version=VERSION, routers=(reference.router,))
+    return job_service_app(
+        parts,
+        kinds(),
+        title="Alidade catalogs",
+        version=VERSION,
+        routers=(reference.router, cone_search.router, upstreams.router),
+    )

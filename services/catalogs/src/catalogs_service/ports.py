@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from catalogs_service.domain.gaia import GaiaStars
+from catalogs_service.domain.gaia import GaiaStars, GaiaTile
 from catalogs_service.domain.questions import KnownObjects, Question, Reply, SkyField
 from catalogs_service.domain.regions import Region
 from catalogs_service.domain.stars import Stars
@@ -32,6 +32,10 @@ class StarList(Protocol):
 
     def search(self, region: Region) -> Stars:
         """Rows inside a region."""
+        ...
+
+    def scan(self, names: tuple[str, ...]) -> Stars:
+        """All rows, of the named columns those that are there."""
         ...
 
 
@@ -66,6 +70,14 @@ class GaiaSource(Protocol):
         QueryError
             It does not have them; ``reasons`` says why, layer by layer.
         """
+        ...
+
+
+class GaiaTileSource(Protocol):
+    """What has whole tiles of Gaia stars."""
+
+    async def tiles(self, tiles: Sequence[GaiaTile], *, release: str, depth: float) -> GaiaStars:
+        """All stars of some tiles brighter than a depth; QueryError says why not."""
         ...
 
 
@@ -143,4 +155,8 @@ class Asker(Protocol):
 
     async def ask(self, question: Question) -> Reply:
         """Send a question; QueryError says why there is no answer."""
+        ...
+
+    def count_cache(self, *, hit: bool) -> None:
+        """Count an answer that was known, or was not."""
         ...

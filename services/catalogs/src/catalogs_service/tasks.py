@@ -9,6 +9,8 @@ import numpy as np
 
 from astro_shared.contracts import products
 from astro_shared.contracts.catalogs import (
+    CrossmatchRequest,
+    CrossmatchResult,
     IdentifyRequest,
     IdentifyResult,
     ImportReferenceRequest,
@@ -16,6 +18,7 @@ from astro_shared.contracts.catalogs import (
 )
 from astro_shared.errors import ForbiddenError
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
+from catalogs_service.adapters.crossmatch_file import write_crossmatch
 from catalogs_service.adapters.identification_files import (
     answer_from_json,
     read_positions,
@@ -26,9 +29,12 @@ from catalogs_service.adapters.reference_view import list_info
 from catalogs_service.algorithms.field import field_of
 from catalogs_service.algorithms.sky_match import MatchRadius
 from catalogs_service.domain.questions import CatalogueAnswer, no_objects
-from catalogs_service.factory import make_import
-from catalogs_service.ports import Scope
+from catalogs_service.errors import ReferenceListNotFoundError
+from catalogs_service.factory import make_crossmatch, make_import, make_lists
+from catalogs_service.ports import Scope, StarList
 from catalogs_service.workflows.identify_sources import identify_sources
+
+CROSSMATCH_FILE = "crossmatch.parquet"
 
 
 def import_reference(request: ImportReferenceRequest, context: TaskContext) -> TaskOutput:
@@ -92,3 +98,37 @@ def identify(request: IdentifyRequest, context: TaskContext) -> TaskOutput:
     )
     files = {name: OutputFile(path, products.FITS) for name, path in zip(names, paths, strict=True)}
     return TaskOutput(result=result.model_dump(mode="json"), files=files)
+
+
+def crossmatch(request: CrossmatchRequest, context: TaskContext) -> TaskOutput:
+    """Match a table to another or to a reference list."""
+    began = time.monotonic()
+    target = context.ask("import_target", {})
+    right: Path | StarList
+    if request.right is not None:
+        right = context.input(request.right)
+    else:
+        name = str(request.reference)
+        found = make_lists(Path(target["data_folder"])).find(name, target["owner"])
+        if found is None:
+            raise ReferenceListNotFoundError(f"There is no reference list {name}.", name=name)
+        right = found
+    with context.crash_means("catalogue_file_invalid", "A table is damaged: it crashed the reader."):
+        made = make_crossmatch(target["most_rows"]).run(
+            context.input(request.left),
+            right,
+            radius=MatchRadius(request.radius_sigma, request.radius_floor_arcsec, request.radius_cap_arcsec),
+            every_pair=request.pairs == "all",
+            epoch_jyear=request.epoch_jyear,
+            report=context.progress,
+        )
+    path = write_crossmatch(context.workspace / CROSSMATCH_FILE, made.columns)
+    result = CrossmatchResult(
+        left_rows=made.left_rows,
+        right_rows=made.right_rows,
+        pairs=len(made.columns["left_row"]),
+        matched=made.matched,
+        seconds=round(time.monotonic() - began, 3),
+    )
+    file = OutputFile(path, "application/vnd.apache.parquet")
+    return TaskOutput(result=result.model_dump(mode="json"), files={CROSSMATCH_FILE: file})

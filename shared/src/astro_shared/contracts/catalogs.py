@@ -172,6 +172,38 @@ class IdentifyResult(_Model):
     catalogues: tuple[CatalogueStatus, ...]
 
 
+class CrossmatchRequest(_Model):
+    """Job ``crossmatch``: a table (``left``) against another (``right``) or against a reference list.
+
+    Tables are catalogue files of any format that ``import_reference`` reads; their positions, errors and motions are
+    found as there. The file ``crossmatch.parquet`` has ``left_row, left_id, right_row, right_id, left_ra, left_dec,
+    right_ra, right_dec, sep_arcsec, sep_sigma, p_chance, best`` (rows from 0, positions at ``epoch_jyear`` if given).
+    """
+
+    left: ObjectRef
+    right: ObjectRef | None = None
+    reference: ListName | None = None
+    pairs: Literal["one_to_one", "all"] = Field("one_to_one", description="all: every pair within the radius.")
+    radius_sigma: float = Field(3.0, gt=0, le=20)
+    radius_floor_arcsec: float = Field(1.0, gt=0, le=3600)
+    radius_cap_arcsec: float = Field(60.0, gt=0, le=3600)
+    epoch_jyear: float | None = Field(None, ge=1800, le=2200, description="Both sides are moved to it.")
+
+    @model_validator(mode="after")
+    def _two_sides(self) -> CrossmatchRequest:
+        if (self.right is None) == (self.reference is None):
+            raise ValueError("give a second table or a reference list")
+        return self
+
+
+class CrossmatchResult(_Model):
+    left_rows: int
+    right_rows: int
+    pairs: int
+    matched: int = Field(description="Rows of the left table with a best match.")
+    seconds: float
+
+
 class UpstreamState(_Model):
     """What the service knows of one upstream (administrators)."""
 

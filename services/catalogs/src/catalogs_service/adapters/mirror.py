@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs_service.adapters.mirror_writer import LAYOUT_VERSION, partition_path
-from catalogs_service.adapters.partition_cache import LoadedPartition, PartitionCache
+from catalogs_service.adapters.partition_cache import LoadedPartition, PartitionCache, load_columns
 from catalogs_service.algorithms.healpix import DEEPEST, region_cells, region_ranges
 from catalogs_service.algorithms.sphere import within_cone, within_polygon
 from catalogs_service.domain.regions import Cone, Region
@@ -63,6 +63,12 @@ class Mirror:
         found = [self._rows_inside(self._cache.get(self._paths[k]), region, starts, stops) for k in touched]
         found = [stars for stars in found if len(stars)]
         return concatenated(found) if found else self._none()
+
+    def scan(self, names: tuple[str, ...]) -> Stars:
+        """All rows, of the named columns those that are there; read past the memory of searches."""
+        wanted = [name for name in names if name in self.columns]
+        parts = [load_columns(path, wanted) for path in self._paths]
+        return concatenated(parts) if parts else self._none()
 
     def _rows_inside(
         self, part: LoadedPartition, region: Region, starts: NDArray[np.int64], stops: NDArray[np.int64]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,17 @@ def load_partition(path: Path) -> LoadedPartition:
     vectors = unit_vectors(columns["ra"], columns["dec"])
     size = int(sum(values.nbytes for values in columns.values()) + index.nbytes + vectors.nbytes)
     return LoadedPartition(Stars(columns), index, vectors, size)
+
+
+def load_columns(path: Path, names: Sequence[str]) -> Stars:
+    """Some columns of one partition."""
+    try:
+        table = pq.read_table(path, columns=list(names), use_threads=False, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise MirrorDamagedError(
+            f"A partition of a reference list cannot be read: {path.name}.", partition=path.name
+        ) from error
+    return Stars({name: _typed(name, numpy_column(table.column(name))) for name in names})
 
 
 def _typed(name: str, values: NDArray[Any]) -> NDArray[Any]:

@@ -65,7 +65,12 @@ def choose_columns(header: TableHeader, overrides: Mapping[str, str] | None = No
 
 
 def canonical_stars(
-    raw: RawColumns, choice: ColumnChoice, header: TableHeader, *, ref_epoch: float | None = None
+    raw: RawColumns,
+    choice: ColumnChoice,
+    header: TableHeader,
+    *,
+    ref_epoch: float | None = None,
+    keep_rows: bool = False,
 ) -> tuple[Stars, tuple[str, ...]]:
     """Convert units and types, check ranges, complete identifiers and epochs.
 
@@ -75,6 +80,7 @@ def canonical_stars(
     choice : from `choose_columns`
     header : units and descriptions
     ref_epoch : Julian year of rows without one; default what the file says of its right ascension, else 2000
+    keep_rows : leave no row out, whatever it lacks; its place is its name
 
     Returns
     -------
@@ -100,13 +106,13 @@ def canonical_stars(
     good = np.isfinite(columns["ra"]) & np.isfinite(columns["dec"])
     if not good.any():
         raise EmptyCatalogueError("The file has no row with a position.", rows=len(good))
-    if not good.all():
+    if not good.all() and not keep_rows:
         notes.append(f"{np.sum(~good)} of {len(good)} rows without a position were left out")
         columns = {name: values[good] for name, values in columns.items()}
     _check_positions(columns, choice, notes)
     _complete_identifiers(columns, choice, notes)
     _complete_epochs(columns, choice, header, ref_epoch, notes)
-    stars = _without_repetitions(Stars(columns), notes)
+    stars = Stars(columns) if keep_rows else _without_repetitions(Stars(columns), notes)
     order = [spec.name for spec in CANONICAL if spec.name in stars] + [n for n in stars.names if n not in BY_NAME]
     return Stars({name: stars[name] for name in order}), tuple(notes)
 

@@ -72,9 +72,11 @@ class AskCatalogues:
         secret = None if catalogue.key_name is None else await key(catalogue.key_name)
         question = catalogue.question(field, secret)
         known = self._answers.get(catalogue.name, question.text)
+        asker = self._askers.get(catalogue.upstream)
+        if asker is not None:
+            asker.count_cache(hit=known is not None)
         reply = known
         if reply is None:
-            asker = self._askers.get(catalogue.upstream)
             if asker is None:
                 raise QueryError("The service works without the network.", cause="offline")
             try:

@@ -54,7 +54,7 @@ class FindReferenceStars:
             raise ReferenceListNotFoundError(f"There is no reference list {name}.", name=name)
         reasons: dict[str, str] = {"mirror": "there is none"}
         if at_hand is not None:
-            refusal = self._refusal(name, at_hand, region, release)
+            refusal = self._refusal(name, at_hand, region, release, selection.mag_limit)
             if refusal is None:
                 return await asyncio.to_thread(_from_list, name, at_hand, region, selection)
             reasons["mirror"] = refusal
@@ -77,13 +77,16 @@ class FindReferenceStars:
         return await asyncio.to_thread(_from_remote, found, region, selection, release)
 
     @staticmethod
-    def _refusal(name: str, at_hand: StarList, region: Region, release: str) -> str | None:
+    def _refusal(name: str, at_hand: StarList, region: Region, release: str, mag_limit: float | None) -> str | None:
         """Why a list at hand does not serve, or None."""
         if name != GAIA:
             return None
         own = at_hand.facts.get("release")
         if own is not None and own != release:
             return f"it holds {own}, not {release}"
+        depth = at_hand.facts.get("depth_mag")
+        if depth is not None and mag_limit is not None and mag_limit > depth:
+            return f"it ends at G = {depth:g}"
         return None if at_hand.covers(region) else "it does not cover the field"
 
 

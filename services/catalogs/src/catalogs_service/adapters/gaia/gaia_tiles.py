@@ -51,9 +51,13 @@ class GaiaTiles:
         QueryError
             They cannot be had now; ``reasons`` holds a sentence per layer.
         """
-        checked_release(release)
         depth = depth_for(mag_limit, radius_deg)
         tiles = [GaiaTile(TILE_ORDER, int(pixel)) for pixel in region_cells(region, TILE_ORDER)]
+        return await self.tiles(tiles, release=release, depth=depth)
+
+    async def tiles(self, tiles: Sequence[GaiaTile], *, release: str, depth: float) -> GaiaStars:
+        """All stars of some tiles brighter than a depth; errors as for `stars`."""
+        checked_release(release)
         if len(tiles) > MOST_TILES:
             raise QueryError(
                 f"The region touches {len(tiles)} tiles; at most {MOST_TILES} are fetched at a time.",

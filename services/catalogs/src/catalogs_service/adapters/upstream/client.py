@@ -62,6 +62,10 @@ class UpstreamClient:
         self._sleep = sleep
         self.gate = gate
 
+    def count_cache(self, *, hit: bool) -> None:
+        """Count an answer that was known, or was not."""
+        self.gate.count_cache(hit=hit)
+
     async def ask(self, question: Question) -> Reply:
         """Send a question, again where that helps and does no harm.
 
