@@ -8,14 +8,16 @@ from typing import Any
 from astro_shared.contracts import products
 from astro_shared.contracts.photometry import CalibrateRequest, CalibrateResult, MeasureRequest
 from astro_shared.contracts.tables import CALIBRATED, CALIBRATORS, SOURCES
-from astro_shared.fits import header_text, read_frame
+from astro_shared.fits import header_text
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
+from photometry_service.adapters.exposure_reader import read_exposure
 from photometry_service.adapters.product_files import write_map, write_psf
+from photometry_service.algorithms.master_frames import MasterKind
 from photometry_service.algorithms.psf_model import psf_stamp
 from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
-from photometry_service.workflows.prepare_frame import prepare_frame
+from photometry_service.workflows.prepare_frame import prepare_frame, with_variance
 
 PLOT_STAMP_FWHM = 5
 
@@ -23,10 +25,20 @@ PLOT_STAMP_FWHM = 5
 def measure(request: MeasureRequest, context: TaskContext) -> TaskOutput:
     """Pixels in, source table, maps, PSF and plots out."""
     context.progress(0.02, "reading")
-    hdu = request.input.hdu
+    masters = {
+        kind: context.input(ref)
+        for kind, ref in (
+            (MasterKind.BIAS, request.bias),
+            (MasterKind.DARK, request.dark),
+            (MasterKind.FLAT, request.flat),
+        )
+        if ref is not None
+    }
     with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
-        raw = read_frame(context.input(request.frame), None if isinstance(hdu, str) else hdu)
-    prepared = prepare_frame(raw, request.input, request.frame_name)
+        exposure = read_exposure(context.input(request.frame), request.input, masters)
+    raw = exposure.raw
+    prepared = with_variance(prepare_frame(raw, exposure.settings, request.frame_name), exposure.variance)
+    del exposure
     measured = MeasureSources()(prepared, request, context.progress)
     context.progress(0.85, "files")
     files = _measure_files(measured, request, context.workspace)

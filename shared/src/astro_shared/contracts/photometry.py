@@ -29,6 +29,9 @@ class MeasureRequest(_Model):
 
     frame: ObjectRef
     frame_name: str = Field(max_length=255, description="The client's file name; never a path.")
+    bias: ObjectRef | None = Field(None, description="Master bias, ADU.")
+    dark: ObjectRef | None = Field(None, description="Master dark, ADU; holds its bias unless a bias is given too.")
+    flat: ObjectRef | None = Field(None, description="Master flat; normalised to its median.")
     input: InputSettings = InputSettings()
     cosmic_rays: CosmicRaySettings = CosmicRaySettings()
     background: BackgroundSettings = BackgroundSettings()
@@ -86,6 +89,7 @@ class MeasureResult(_Model):
     aperture_number: int = Field(1, description="Which of the four apertures is calibrated.")
     noise_flux_e: float | None = Field(None, description="Error of zero flux of a point source, median of the frame.")
     seconds: dict[str, float] = Field(default_factory=dict, description="Wall seconds per step.")
+    cpu_seconds: dict[str, float] = Field(default_factory=dict, description="Processor seconds per step.")
 
 
 class CalibrateRequest(_Model):

@@ -27,6 +27,13 @@ class InputSettings(_Section):
     hdu: int | Literal["first", "all"] = Field(
         "first", description="Image HDU: its index, the first, or all amplifiers."
     )
+    mask_hdu: Annotated[int, Field(ge=0, le=999)] | Annotated[str, Field(max_length=68)] | None = Field(
+        None, description="Data-quality plane of the same file: its index or name; pixels not zero are masked."
+    )
+    mask_bits: int = Field(-1, description="Which bits of the data-quality plane mask a pixel; -1 is all.")
+    overscan: bool = Field(
+        False, description="Subtract BIASSEC and trim to TRIMSEC or DATASEC; always done for hdu = all."
+    )
     gain_e_per_adu: Positive | None = Field(None, description="Overrides the header. Electrons per ADU.")
     read_noise_e: Annotated[float, Field(ge=0)] | None = Field(None, description="Overrides the header. Electrons.")
     saturation_adu: Positive | None = Field(None, description="Overrides the header. ADU.")

@@ -88,9 +88,13 @@ def assess_noise(background: Background, frame: Frame) -> NoiseQuality:
     Returns
     -------
     NoiseQuality
-        A ratio far from 1 means a wrong gain or read noise, a subtracted sky, or a stacked or resampled frame.
+        The model is the frame's variance where a calibration carried one. A ratio far from 1 means a wrong gain or read noise, a subtracted sky, or a stacked or resampled frame.
     """
-    expected = model_rms(background.mesh, read_noise_e=frame.read_noise_e, gain_e_per_adu=frame.gain_e_per_adu)
+    if frame.variance is not None:
+        # carried along by the calibration: it knows the sky before masters and overscan were taken off
+        expected = np.full(1, np.sqrt(np.median(frame.variance[~frame.mask])))
+    else:
+        expected = model_rms(background.mesh, read_noise_e=frame.read_noise_e, gain_e_per_adu=frame.gain_e_per_adu)
     measured, model = background.rms_median, float(np.median(expected))
     meaningful = background.median > 0 and model > 0
     ratio = float(np.median(background.mesh_rms / expected)) if meaningful else float("nan")

@@ -1,0 +1,258 @@
+"""An exposure as one image: overscan off, trimmed, amplifiers joined, masters applied.
+
+What comes out is again a `RawFrame` in ADU with a header that describes it (gain 1 for a mosaic, whose amplifiers were
+brought to electrons by their own gains), so that everything after it is the same for simple files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf, isfinite
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from astro_shared.contracts.settings import InputSettings
+from astro_shared.errors import InvalidRequestError
+from astro_shared.fits import FitsFile, RawFrame, check_image, open_fits
+from astro_shared.fits.keywords import frame_facts
+from photometry_service.algorithms.calibration_frames import apply_calibration
+from photometry_service.algorithms.detector_sections import (
+    Amplifier,
+    DetectorSection,
+    join_amplifiers,
+    parse_section,
+    subtract_overscan,
+    trim,
+)
+from photometry_service.algorithms.master_frames import MasterFrame, MasterKind
+
+__all__ = ["Exposure", "read_exposure"]
+
+SECTIONS = ("BIASSEC", "TRIMSEC", "DATASEC", "DETSEC", "CCDSEC", "AMPSEC")
+SKY = ("CTYPE", "CRVAL", "CRPIX", "CUNIT", "CDELT", "CROTA", "CD1_", "CD2_", "PC1_", "PC2_", "PV1_", "PV2_")
+ASSUMED_READ_NOISE_E = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Exposure:
+    """
+    Attributes
+    ----------
+    raw : the image in ADU of ``raw.header``
+    variance : (ny, nx), ADU^2 of the same unit, from masters and amplifiers; None when there was no calibration
+    settings : what of the request's input section still holds
+    """
+
+    raw: RawFrame
+    variance: NDArray[np.float32] | None
+    settings: InputSettings
+
+
+class MosaicError(InvalidRequestError):
+    """The file is no mosaic of amplifiers."""
+
+    code = "mosaic_invalid"
+
+
+def read_exposure(path: Path, settings: InputSettings, masters: Mapping[MasterKind, Path] | None = None) -> Exposure:
+    """Read the image that ``settings.hdu`` names, or all amplifiers as one.
+
+    Parameters
+    ----------
+    masters : master frames, untrimmed as the raw image or trimmed as its result
+
+    Raises
+    ------
+    FitsError, SectionError, CalibrationError, MosaicError
+    """
+    masters = masters or {}
+    with open_fits(path) as file:
+        if settings.hdu == "all" and len(file.report.images) > 1:
+            return _mosaic(file, settings, masters)
+        hdu = settings.hdu if isinstance(settings.hdu, int) else None
+        plain = not masters and not settings.overscan
+        raw = file.read(hdu, mask_hdu=settings.mask_hdu, mask_bits=settings.mask_bits, check=plain)
+    if plain:
+        return Exposure(raw, None, settings)
+    raw, section = _without_overscan(raw) if settings.overscan else (raw, None)
+    if not masters:
+        check_image(raw.data, raw.mask)
+        return Exposure(raw, None, settings)
+    return _calibrated(raw, settings, _read_masters(masters, raw, section))
+
+
+def _without_overscan(raw: RawFrame, place: DetectorSection | None = None) -> tuple[RawFrame, DetectorSection | None]:
+    """The image minus the level of its overscan, cut to its data; and the cut."""
+    data = raw.data
+    notes = []
+    bias = parse_section(raw.header.get("BIASSEC"))
+    if bias is not None and bias.inside(raw.shape):
+        data, level = subtract_overscan(data, bias)
+        notes.append(f"an overscan of {np.median(level):.1f} ADU was taken off")
+    else:
+        notes.append("there is no usable BIASSEC: no overscan was taken off")
+    section = _data_section(raw, place)
+    header = raw.header.copy()
+    mask = raw.mask
+    if section is not None and section.shape != raw.shape:
+        data, mask = (np.asarray(trim(plane, section)) for plane in (data, mask))
+        _shift(header, -section.x0, -section.y0)
+    for name in SECTIONS:
+        header.remove(name, ignore_missing=True)
+    header["NAXIS1"], header["NAXIS2"] = data.shape[1], data.shape[0]
+    shape = (data.shape[0], data.shape[1])
+    trimmed = replace(
+        raw, data=np.ascontiguousarray(data, np.float32), mask=mask, header=header, shape=shape,
+        warnings=(*raw.warnings, *notes),
+    )  # fmt: skip
+    return trimmed, section
+
+
+def _data_section(raw: RawFrame, place: DetectorSection | None) -> DetectorSection | None:
+    """TRIMSEC or DATASEC, whichever fits the image (a card inherited from the primary header may not)."""
+    for name in ("TRIMSEC", "DATASEC"):
+        section = parse_section(raw.header.get(name))
+        if section is None or not section.inside(raw.shape):
+            continue
+        if place is None or all(whole % part == 0 for whole, part in zip(place.shape, section.shape, strict=True)):
+            return section
+    return None
+
+
+def _read_masters(
+    paths: Mapping[MasterKind, Path], raw: RawFrame, section: DetectorSection | None, hdu: int | None = None
+) -> dict[MasterKind, MasterFrame]:
+    masters = {}
+    for kind, path in paths.items():
+        with open_fits(path) as file:
+            held = {image.index for image in file.report.images}
+            image = file.read(hdu if hdu in held else None, check=False)
+        data, mask = image.data, image.mask
+        if section is not None and data.shape != raw.shape and section.inside(data.shape):
+            data, mask = (np.asarray(trim(plane, section)) for plane in (data, mask))
+        level = 1.0
+        if kind is MasterKind.FLAT and not mask.all():
+            level = float(np.median(data[~mask]))
+            if not level > 0:
+                raise MosaicError(f"the flat has a median of {level:.3g}: it cannot be divided by")
+        masters[kind] = MasterFrame(
+            kind=kind,
+            data=np.ascontiguousarray(data / np.float32(level), np.float32),
+            variance=np.zeros(data.shape, np.float32),
+            mask=mask.astype(np.bool_),
+            n_frames=int(image.header.get("NCOMBINE", 1) or 1),
+            exposure_s=frame_facts(image.header).exposure_s if kind is MasterKind.DARK else None,
+            # a dark is taken to hold its bias unless a bias comes with it
+            bias_subtracted=MasterKind.BIAS in paths,
+        )
+    return masters
+
+
+def _calibrated(raw: RawFrame, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame]) -> Exposure:
+    facts = frame_facts(raw.header)
+    gain = settings.gain_e_per_adu or facts.gain_e_per_adu or 1.0
+    noise = settings.read_noise_e if settings.read_noise_e is not None else facts.read_noise_e
+    level = settings.saturation_adu or facts.saturation_adu or inf
+    done = apply_calibration(
+        raw.data, raw.mask, gain_e_per_adu=gain, read_noise_e=ASSUMED_READ_NOISE_E if noise is None else noise,
+        exposure_s=settings.exposure_s or facts.exposure_s, saturation_adu=level,
+        bias=masters.get(MasterKind.BIAS), dark=masters.get(MasterKind.DARK), flat=masters.get(MasterKind.FLAT),
+    )  # fmt: skip
+    data = done.data / np.float32(gain)
+    check_image(data, done.mask)
+    left = settings
+    if isfinite(done.saturation_e):
+        left = settings.model_copy(update={"saturation_adu": done.saturation_e / gain})
+    names = ", ".join(sorted(masters))
+    warnings = (*raw.warnings, *done.warnings, f"calibrated with the master {names}")
+    variance = (done.variance / np.float32(gain**2)).astype(np.float32)
+    return Exposure(replace(raw, data=data, mask=done.mask, warnings=warnings), variance, left)
+
+
+def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind, Path]) -> Exposure:
+    """Every amplifier to electrons by its own overscan and gain, then side by side."""
+    parts, raws, levels = [], [], []
+    for image in file.report.images:
+        raw = file.read(image.index, check=False)
+        place = parse_section(raw.header.get("DETSEC"))
+        if place is None:
+            continue
+        trimmed, section = _without_overscan(raw, place)
+        own = _read_masters(masters, trimmed, section, image.index) if masters else {}
+        done = _calibrated_amplifier(trimmed, settings, own)
+        parts.append(Amplifier(done[0], done[1], done[2], place))
+        levels.append(done[3])
+        raws.append(trimmed)
+    if not parts:
+        raise MosaicError(
+            "hdu = all joins amplifiers by their DETSEC, which no image of this file has: name one HDU instead.",
+            images=len(file.report.images),
+        )
+    joined = join_amplifiers(parts)
+    header, facts = _mosaic_header(raws[0], parts[0], joined), [frame_facts(raw.header) for raw in raws]
+    gains = [fact.gain_e_per_adu for fact in facts]
+    header["GAIN"] = 1.0
+    if settings.gain_e_per_adu is None and any(gain is None for gain in gains):
+        del header["GAIN"]
+    noises = [fact.read_noise_e for fact in facts if fact.read_noise_e is not None]
+    if len(noises) == len(facts):
+        header["RDNOISE"] = float(np.sqrt(np.mean(np.square(noises))))
+    if isfinite(min(levels)):
+        header["SATURATE"] = min(levels)
+    check_image(joined.data, joined.mask)
+    told = ", ".join("?" if gain is None else f"{gain:g}" for gain in gains)
+    first = raws[0]
+    warnings = tuple(dict.fromkeys(note for raw in raws for note in raw.warnings))
+    raw = RawFrame(
+        joined.data, joined.mask, header,
+        (*warnings, f"{len(parts)} amplifiers were joined with gains of {told} e/ADU"),
+        first.hdu_index, (joined.data.shape[0], joined.data.shape[1]),
+    )  # fmt: skip
+    # the amplifiers are in electrons now: a gain or a level of the request was used for them
+    left = settings.model_copy(
+        update={"gain_e_per_adu": 1.0 if settings.gain_e_per_adu else None, "saturation_adu": None}
+    )
+    return Exposure(raw, joined.variance, left)
+
+
+def _calibrated_amplifier(
+    raw: RawFrame, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], float]:
+    """Electrons, their variance, mask and saturation level [electrons]."""
+    facts = frame_facts(raw.header)
+    gain = settings.gain_e_per_adu or facts.gain_e_per_adu or 1.0
+    noise = settings.read_noise_e if settings.read_noise_e is not None else facts.read_noise_e
+    done = apply_calibration(
+        raw.data, raw.mask, gain_e_per_adu=gain, read_noise_e=ASSUMED_READ_NOISE_E if noise is None else noise,
+        exposure_s=settings.exposure_s or facts.exposure_s,
+        saturation_adu=settings.saturation_adu or facts.saturation_adu or inf,
+        bias=masters.get(MasterKind.BIAS), dark=masters.get(MasterKind.DARK), flat=masters.get(MasterKind.FLAT),
+    )  # fmt: skip
+    return done.data, done.variance, done.mask, done.saturation_e
+
+
+def _mosaic_header(raw: RawFrame, amplifier: Amplifier, joined: Amplifier) -> fits.Header:
+    """Header of the first amplifier for the whole; its sky coordinates only where it is not read backwards."""
+    header = raw.header.copy()
+    for name in ("EGAIN", "SATLEVEL", "MAXLIN", "READNOIS", "RON", "RDNOISE", "SATURATE", "BUNIT"):
+        header.remove(name, ignore_missing=True)
+    if amplifier.place.flip_x or amplifier.place.flip_y:
+        for card in list(header):
+            if card.startswith(SKY):
+                header.remove(card, ignore_missing=True)
+    else:
+        by = amplifier.place.shape[0] // amplifier.data.shape[0]
+        bx = amplifier.place.shape[1] // amplifier.data.shape[1]
+        _shift(header, (amplifier.place.x0 - joined.place.x0) // bx, (amplifier.place.y0 - joined.place.y0) // by)
+    header["NAXIS1"], header["NAXIS2"] = joined.data.shape[1], joined.data.shape[0]
+    return header
+
+
+def _shift(header: fits.Header, dx: float, dy: float) -> None:
+    for name, shift in (("CRPIX1", dx), ("CRPIX2", dy)):
+        if isinstance(header.get(name), (int, float)):
+            header[name] = header[name] + shift
