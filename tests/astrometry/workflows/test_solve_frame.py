@@ -208,10 +208,8 @@ def test_a_lying_engine_is_refused_and_the_next_is_asked(catalogue):
 def test_an_engine_is_asked_with_hints_and_then_blind(catalogue):
     engine = Engine("index")
     wrong = hint(ra_deg=148.0, dec_deg=18.0)
-    outcome = SolveFrame(catalogue, [engine], options=SolveOptions(search_deg=0.6)).run(
-        random_sources(), GEOMETRY, hints=[wrong]
-    )
-    assert [asked[1].origin for asked in engine.asked] == ["request", "blind"]
+    outcome = SolveFrame(catalogue, [engine], options=QUICK).run(random_sources(), GEOMETRY, hints=[wrong])
+    assert [asked[1].origin for asked in engine.asked] == ["request", "request, any scale", "blind"]
     assert not outcome.solved
 
 

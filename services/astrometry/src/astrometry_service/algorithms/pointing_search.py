@@ -68,7 +68,7 @@ class SearchOptions:
     widths_per_disc: float = 6.0
     widths_per_disc_free: float = 3.0
     max_discs: int = 500
-    budget: int = 40_000_000
+    budget: int = 16_000_000
     match: MatchOptions = field(default_factory=MatchOptions)
 
 

@@ -144,8 +144,8 @@ class TrianglePass:
 def _open(
     frame: Frame, attempt: Attempt, band: Band, options: MatchOptions, vertices: int, catalogue_vertices: int
 ) -> TriangleSearch | None:
-    """Tables and grids of a pass; None when there are too few stars or no usable triangle."""
-    if band.stars.size < MIN_STARS:
+    """Tables and grids of a pass; None when there is no usable triangle, or too few stars fall on the disc."""
+    if band.stars.size < MIN_STARS or frame.x.size * min(band.area_ratio, 1.0) < MIN_STARS:
         return None
     # no more stars in the quick check than the catalogue can answer for
     answerable = int(1.5 * band.stars.size / band.area_ratio)
