@@ -15,8 +15,7 @@ def kernels() -> list[Extension]:
     """One extension for every Cython file below ``src``, named by its place."""
     sources = sorted(Path("src").rglob("*.pyx"))
     return [
-        Extension(".".join(path.with_suffix("").parts[1:]), [str(path)], extra_compile_args=FLAGS)
-        for path in sources
+        Extension(".".join(path.with_suffix("").parts[1:]), [str(path)], extra_compile_args=FLAGS) for path in sources
     ]
 
 

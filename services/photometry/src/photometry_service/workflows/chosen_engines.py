@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import MeasureRequest
-from photometry_service.algorithms.psf_at_positions import measure_at
 from photometry_service.algorithms.psf_photometry import MeasureOptions, measure_psf
 from photometry_service.domain.psf import PsfModel, PsfPhotometry
 
@@ -54,7 +55,8 @@ def by_choice(
         return measure_photutils(data, rms, psf, mask=mask, saturated=saturated, options=chosen)
     if request.detection.detector == "dao":
         found, _ = find_dao(data, rms, fwhm_px=psf.fwhm_px, mask=mask, options=dao)
-        return measure_at(data, rms, psf, found, mask=mask, saturated=saturated, options=options.fit)
+        alone = replace(options, residual_rounds=0)
+        return measure_psf(data, rms, mask=mask, saturated=saturated, psf=psf, sources=found, options=alone)
     return measure_psf(data, rms, mask=mask, saturated=saturated, psf=psf, options=options)
 
 

@@ -23,7 +23,7 @@ from photometry_service.algorithms.background import Background, BackgroundOptio
 from photometry_service.algorithms.cosmic_rays import CosmicRayOptions, CosmicRays, remove_cosmic_rays
 from photometry_service.algorithms.fwhm import MarginalFwhm, bright_peaks, guess_fwhm, marginal_fwhm
 from photometry_service.algorithms.noise import assess_noise
-from photometry_service.algorithms.psf_model import evaluate_psf, psf_stamp
+from photometry_service.algorithms.psf_model import psf_stamp, psf_values
 from photometry_service.algorithms.psf_photometry import measure_psf
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.frame import Frame, NoiseModel
@@ -234,7 +234,7 @@ def _apertures(
     if settings.subtract_neighbours and psf.psf is not None:
         # the star's own light is needed in its apertures; in the annulus it is better left subtracted
         reach = min(psf.psf.half_px - 3, int(np.ceil(max(settings.radii_fwhm) * fwhm)) + 1)
-        stamps, _, _ = evaluate_psf(psf.psf, psf.x, psf.y, reach)
+        stamps = psf_values(psf.psf, psf.x, psf.y, reach)
         corner = np.floor(np.stack([psf.x, psf.y]) + 0.5).astype(np.int32) - reach
         own = OwnModels(stamps * psf.flux[:, None, None].astype(np.float32), corner[0], corner[1])
         pixels = psf.residual
