@@ -80,6 +80,9 @@ class UploadView(_Model):
 
 class ReductionCreate(_Model):
     upload_id: str = Field(description="A completed upload with purpose frame.")
+    bias_upload_id: str | None = Field(None, description="A completed upload: master bias, ADU.")
+    dark_upload_id: str | None = Field(None, description="A completed upload: master dark, ADU.")
+    flat_upload_id: str | None = Field(None, description="A completed upload: master flat.")
     settings: dict[str, Any] = Field(default_factory=dict, description="Partial overrides, section by section.")
     preset: str | None = Field(None, description="Name of a preset, applied between saved settings and the request.")
     callback: None = None

@@ -36,7 +36,12 @@ async def create(
 ) -> ReductionView:
     """Answers at once; the work is done by workers. The same Idempotency-Key gives the same reduction again."""
     reduction = await factory.create_reduction()(
-        user.user_id, body.upload_id, settings=body.settings, preset=body.preset, idempotency_key=key
+        user.user_id,
+        body.upload_id,
+        settings=body.settings,
+        preset=body.preset,
+        idempotency_key=key,
+        masters={"bias": body.bias_upload_id, "dark": body.dark_upload_id, "flat": body.flat_upload_id},
     )
     response.headers["Location"] = f"/api/v1/reductions/{reduction.id}"
     return reduction_view(reduction)

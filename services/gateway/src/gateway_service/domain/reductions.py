@@ -10,6 +10,8 @@ from typing import Any
 from astro_shared.contracts.gateway import ReductionPhase, ReductionStatus, StageName, StageState
 
 STAGES = tuple(StageName)
+MASTERS = "masters"
+"""Key of ``Reduction.frame`` under which the references of master bias, dark and flat are kept."""
 FINAL_STATES = frozenset({StageState.DONE, StageState.FAILED, StageState.SKIPPED, StageState.ABORTED})
 FINAL_PHASES = frozenset({ReductionPhase.COMPLETED, ReductionPhase.ERROR, ReductionPhase.ABORTED})
 
@@ -52,6 +54,16 @@ class Reduction:
     @property
     def final(self) -> bool:
         return self.phase in FINAL_PHASES
+
+    @property
+    def frame_reference(self) -> dict[str, Any]:
+        """The frame alone, as JSON of an `ObjectRef`."""
+        return {key: value for key, value in self.frame.items() if key != MASTERS}
+
+    @property
+    def masters(self) -> dict[str, Any]:
+        """``bias``, ``dark`` and ``flat`` as far as given, as JSON of `ObjectRef`."""
+        return dict(self.frame.get(MASTERS, {}))
 
     def stage(self, name: StageName) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)

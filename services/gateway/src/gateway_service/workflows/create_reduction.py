@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from astro_shared.contracts.gateway import ReductionPhase
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.contracts.settings import ProcessingSettings, resolve
-from gateway_service.domain.reductions import STAGES, Reduction, Stage
+from gateway_service.domain.reductions import MASTERS, STAGES, Reduction, Stage
 from gateway_service.domain.uploads import Upload
 from gateway_service.errors import SettingsInvalidError, UnknownPresetError, UploadIncompleteError
 from gateway_service.ports import ReductionStore, UploadStore, UserSettings
@@ -48,8 +48,11 @@ class CreateReduction:
         settings: Mapping[str, Any],
         preset: str | None = None,
         idempotency_key: str | None = None,
+        masters: Mapping[str, str | None] | None = None,
     ) -> Reduction:
         """Resolve the settings once, keep them with the reduction, and wake a worker.
+
+        ``masters`` names completed uploads with the master ``bias``, ``dark`` and ``flat``.
 
         Raises
         ------
@@ -60,9 +63,11 @@ class CreateReduction:
         IdempotencyConflictError
             The key was used for another request.
         """
-        upload = await self._uploads.get(upload_id, owner)
-        if not upload.complete:
-            raise UploadIncompleteError(f"The upload {upload_id} is not complete: send its bytes, then complete it.")
+        upload = await self._complete(upload_id, owner)
+        frame = _reference(upload)
+        held = {kind: _reference(await self._complete(key, owner)) for kind, key in (masters or {}).items() if key}
+        if held:
+            frame[MASTERS] = held
         if preset is not None and preset not in PRESETS:
             raise UnknownPresetError(f"There is no preset {preset!r}; there are {', '.join(sorted(PRESETS))}.")
         saved = await self._user_settings.overrides(owner)
@@ -71,7 +76,7 @@ class CreateReduction:
             id=str(uuid.uuid4()),
             owner=owner,
             frame_name=upload.filename,
-            frame=_reference(upload),
+            frame=frame,
             settings=full.model_dump(mode="json"),
             settings_hash=full.settings_hash(),
             phase=ReductionPhase.QUEUED,
@@ -79,6 +84,12 @@ class CreateReduction:
             stages=tuple(Stage(name) for name in STAGES),
         )
         return await self._reductions.add(reduction, idempotency_key)
+
+    async def _complete(self, upload_id: str, owner: str) -> Upload:
+        upload = await self._uploads.get(upload_id, owner)
+        if not upload.complete:
+            raise UploadIncompleteError(f"The upload {upload_id} is not complete: send its bytes, then complete it.")
+        return upload
 
 
 def _resolved(*layers: Mapping[str, Any]) -> ProcessingSettings:

@@ -21,7 +21,8 @@ def _sections(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def _measure(reduction: Reduction) -> dict[str, Any]:
     return {
-        "frame": dict(reduction.frame),
+        "frame": reduction.frame_reference,
+        **reduction.masters,
         "frame_name": reduction.frame_name,
         **_sections(
             reduction.settings,
@@ -43,7 +44,7 @@ def _solve(reduction: Reduction) -> dict[str, Any]:
     from_pixels = reduction.settings["astrometry"]["detector"] == "sep"
     return {
         "sources": measured.files[products.SOURCES],
-        "frame": dict(reduction.frame) if from_pixels else None,
+        "frame": reduction.frame_reference if from_pixels else None,
         "header": measured.files.get(products.HEADER),
         "summary": result["frame"],
         "fwhm_px": result.get("fwhm_psf_px") or result.get("fwhm_marginal_px"),
