@@ -1,4 +1,4 @@
-"""Tools of the chart's tests, from the folder of their own where `deploy/testing/tools.sh` installs them."""
+"""Podman as the images are built with, and the tools of the chart's tests from where `deploy/testing/tools.sh` puts them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+os.environ.setdefault("CONTAINERS_CONF", str(ROOT / "deploy" / "docker" / "containers.conf"))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ EXAMPLES = ("existing-secrets", "everything")
 SERVICES = ("auth", "gateway", "photometry", "astrometry", "catalogs")
 WORKERS = SERVICES[1:]
 
-pytestmark = pytest.mark.xdist_group("chart")
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chart")]
 
 _HELM4 = """
 import json, sys, yaml

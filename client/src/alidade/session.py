@@ -8,6 +8,7 @@ from threading import Event, Thread
 
 from alidade.client import AlidadeClient, AlidadeClientError
 from alidade.credentials import stored_login
+from alidade.local.errors import LocalPlatformError
 from alidade.local.platform import LocalPlatform
 from alidade.local.state import StateFolder, default_folder
 
@@ -53,11 +54,20 @@ def local_platform(*, say: Callable[[str], None] = lambda text: None) -> Iterato
     say("Starting the embedded platform")
     platform.start()
     done = Event()
-    keeper = Thread(target=platform.run, args=(done.is_set,), daemon=True)
+
+    def keep() -> None:
+        # What this thread starts again dies with it (the kernel's death signal goes by threads): it also stops all.
+        try:
+            platform.run(done.is_set)
+        except LocalPlatformError as error:
+            say(str(error))
+        finally:
+            platform.stop()
+
+    keeper = Thread(target=keep, daemon=True)
     keeper.start()
     try:
         yield platform.url, state.user_token.read_text().strip()
     finally:
         done.set()
         keeper.join()
-        platform.stop()

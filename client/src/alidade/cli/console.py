@@ -12,7 +12,7 @@ from alidade.client import AlidadeClientError
 from alidade.local.errors import LocalPlatformError
 
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from threading import Event
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -18,16 +20,30 @@ def up(
 ) -> None:
     """Run the whole platform on this machine. Ctrl-C stops it; unfinished work goes on at the next start."""
     stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
     state = StateFolder(default_folder())
     platform = LocalPlatform(state, port=port, say=say)
     with plain_errors():
-        platform.start()
+        try:
+            _on_signals(_interrupt)
+            platform.start()
+            _on_signals(lambda *_: stop.set())
+        except KeyboardInterrupt:
+            say("Stopped before it was ready")
+            raise typer.Exit(130) from None
     out.print(f"Alidade is ready at {platform.url}  (API: {platform.url}/docs)")
     out.print(f"Data, logs and the token of the user `local` are in {state.root}. Ctrl-C stops.")
     try:
-        platform.run(stop.is_set)
+        with plain_errors():
+            platform.run(stop.is_set)
     finally:
         say("Stopping")
         platform.stop()
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,6 +1,7 @@
 """Settings of every service of the embedded platform, as environment variables.
 
-The defaults are those of a cluster; set here is only what a single machine decides: addresses, folders, secrets.
+The defaults are those of a cluster; set here is only what a single machine decides: addresses, folders, secrets. Other
+settings may be given as variables of the command that starts the platform: ``CATALOGS_UPSTREAM__MODE=offline alidade up``.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def service_environment(
     state: StateFolder, postgres: PrivatePostgres, addresses: Addresses, secrets: Mapping[str, str]
 ) -> dict[str, str]:
     """Variables for the processes that host the services."""
-    variables = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    given = tuple(f"{service.upper()}_" for service in SERVICES)
+    variables = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(given)}
     variables |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
     for service in SERVICES:
         own = {

@@ -27,6 +27,8 @@ READY_LIMIT_S = 60.0
 WITH_WORKERS = tuple(name for name in SERVICES if name != "auth")
 _FIRST_RESTART_S = 0.5
 _LONGEST_RESTART_S = 10.0
+_DATABASE_TRIES = 5
+_LEFTOVERS_END_S = 15.0
 
 
 @dataclass
@@ -76,7 +78,8 @@ class LocalPlatform:
         self.state.prepare()
         self._lock = self.state.lock()
         try:
-            self.addresses = Addresses(_ports(self.port))
+            # The parts of a platform that was killed end by themselves, but not at once.
+            self.addresses = Addresses(_ports(self.port, patience_s=_LEFTOVERS_END_S * self.state.was_killed()))
             self._postgres = PrivatePostgres(self.state.database, self.state.logs / "postgres.log")
             self._postgres.start()
             self._environment = service_environment(self.state, self._postgres, self.addresses, self.state.secrets())
@@ -91,6 +94,9 @@ class LocalPlatform:
             self._wait_until_ready()
             self._make_local_user()
             write_private(self.state.running, json.dumps({"pid": os.getpid(), "url": self.url}))
+        except OSError as error:
+            self.stop()
+            raise LocalPlatformError(f"Cannot write {error.filename or self.state.root}: {error.strerror}.") from None
         except BaseException:
             self.stop()
             raise
@@ -108,8 +114,7 @@ class LocalPlatform:
             and self._postgres.process is not None
             and self._postgres.process.poll() is not None
         ):
-            self.say("PostgreSQL ended; starting it again.")
-            self._postgres.start()
+            self._restart_database(self._postgres)
         for hosted in self._hosted:
             if hosted.process is not None and hosted.process.poll() is None:
                 continue
@@ -118,6 +123,19 @@ class LocalPlatform:
             if lived_s >= hosted.wait_s:
                 self.say(f"The {hosted.name} ended; starting them again (log: {self._log(hosted)}).")
                 self._launch(hosted)
+
+    def _restart_database(self, postgres: PrivatePostgres) -> None:
+        """Start the database again; what is left of one that was killed may keep it from starting for a moment."""
+        self.say("PostgreSQL ended; starting it again.")
+        for left in reversed(range(_DATABASE_TRIES)):
+            try:
+                postgres.start()
+                return
+            except LocalPlatformError as error:
+                if not left:
+                    raise
+                self.say(str(error))
+                time.sleep(1.0)
 
     def stop(self) -> None:
         """Stop workers, APIs and database, in this order. Nothing is lost: unfinished work goes on at the next start."""
@@ -195,8 +213,19 @@ class LocalPlatform:
             raise LocalPlatformError(f"The local user could not be made: {made.stderr.strip()[-300:]}")
 
 
-def _ports(gateway: int) -> dict[str, int]:
-    """The gateway's port as asked, free ones for the others; raises LocalPlatformError where the port is taken."""
+def _ports(gateway: int, *, patience_s: float = 0.0) -> dict[str, int]:
+    """The gateway's port as asked, free ones for the others; raises LocalPlatformError where the port stays taken."""
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return _free_ports(gateway)
+        except LocalPlatformError:
+            if gateway == 0 or time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def _free_ports(gateway: int) -> dict[str, int]:
     sockets = {}
     try:
         for name in SERVICES:

@@ -84,7 +84,12 @@ class StateFolder:
 
     def lock(self) -> IO[str]:
         """Hold the folder for this process; raises LocalPlatformError while another platform uses it."""
-        file = (self.root / "lock").open("a+", encoding="utf-8")
+        try:
+            file = (self.root / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise LocalPlatformError(
+                f"Cannot use the data folder {self.root}: {error.strerror}. Choose another with ALIDADE_DATA."
+            ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -99,8 +104,18 @@ class StateFolder:
         if not path.exists():
             names = ("storage_url", "auth_signing", "sealing", *(f"client_{name}" for name in SERVICES))
             write_private(path, json.dumps({name: secrets.token_urlsafe(32) for name in names}, indent=2))
-        known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise LocalPlatformError(
+                f"{path} is damaged, and without it what is stored cannot be read: bring it back from a copy, or begin "
+                "anew with another ALIDADE_DATA."
+            ) from None
         return known
+
+    def was_killed(self) -> bool:
+        """Whether the last platform on this folder ended without a word; asked while the lock is held."""
+        return self.running.exists()
 
     def read_running(self) -> dict[str, Any] | None:
         """What the running platform said of itself; None when there is none or it is gone."""
