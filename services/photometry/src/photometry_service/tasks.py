@@ -5,19 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from astro_shared.contracts import products
-from astro_shared.contracts.photometry import CalibrateRequest, CalibrateResult, MeasureRequest
+from astro_shared.contracts.photometry import CalibrateRequest, CalibrateResult, ForcedRequest, MeasureRequest
 from astro_shared.contracts.tables import CALIBRATED, CALIBRATORS, SOURCES
-from astro_shared.fits import header_text
+from astro_shared.fits import RawFrame, header_text
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from photometry_service.adapters.exposure_reader import read_exposure
-from photometry_service.adapters.product_files import write_map, write_psf
+from photometry_service.adapters.product_files import read_psf, read_wcs, write_map, write_psf
 from photometry_service.algorithms.master_frames import MasterKind
 from photometry_service.algorithms.psf_model import psf_stamp
+from photometry_service.domain.psf import Sources
 from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration
+from photometry_service.workflows.measure_positions import MeasurePositions
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
-from photometry_service.workflows.prepare_frame import prepare_frame, with_variance
+from photometry_service.workflows.prepare_frame import PreparedFrame, prepare_frame, with_variance
 
 PLOT_STAMP_FWHM = 5
 
@@ -25,20 +29,7 @@ PLOT_STAMP_FWHM = 5
 def measure(request: MeasureRequest, context: TaskContext) -> TaskOutput:
     """Pixels in, source table, maps, PSF and plots out."""
     context.progress(0.02, "reading")
-    masters = {
-        kind: context.input(ref)
-        for kind, ref in (
-            (MasterKind.BIAS, request.bias),
-            (MasterKind.DARK, request.dark),
-            (MasterKind.FLAT, request.flat),
-        )
-        if ref is not None
-    }
-    with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
-        exposure = read_exposure(context.input(request.frame), request.input, masters)
-    raw = exposure.raw
-    prepared = with_variance(prepare_frame(raw, exposure.settings, request.frame_name), exposure.variance)
-    del exposure
+    raw, prepared = _prepared(request, context)
     measured = MeasureSources()(prepared, request, context.progress)
     context.progress(0.85, "files")
     files = _measure_files(measured, request, context.workspace)
@@ -49,6 +40,30 @@ def measure(request: MeasureRequest, context: TaskContext) -> TaskOutput:
         context.progress(0.9, "plots")
         files |= _measure_plots(measured, request.frame_name, context.workspace)
     return TaskOutput(result=measured.result.model_dump(mode="json"), files=files)
+
+
+def forced(request: ForcedRequest, context: TaskContext) -> TaskOutput:
+    """Positions in, signed fluxes and upper limits out."""
+    context.progress(0.02, "reading")
+    _, prepared = _prepared(request, context)
+    known = None
+    if request.sources is not None:
+        columns = read_columns(context.input(request.sources))
+        known = Sources(*(np.asarray(columns[name], np.float64) for name in ("x", "y", "flux_psf", "snr")))
+    wcs = read_wcs(context.input(request.wcs)) if request.wcs is not None else None
+    psf = read_psf(context.input(request.psf))
+    result = MeasurePositions()(prepared, request, psf, known, wcs, context.progress)
+    return TaskOutput(result=result.model_dump(mode="json"), files={})
+
+
+def _prepared(request: MeasureRequest | ForcedRequest, context: TaskContext) -> tuple[RawFrame, PreparedFrame]:
+    """The exposure as it was read, and the frame in electrons."""
+    given = ((MasterKind.BIAS, request.bias), (MasterKind.DARK, request.dark), (MasterKind.FLAT, request.flat))
+    masters = {kind: context.input(ref) for kind, ref in given if ref is not None}
+    with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
+        exposure = read_exposure(context.input(request.frame), request.input, masters)
+    prepared = prepare_frame(exposure.raw, exposure.settings, request.frame_name)
+    return exposure.raw, with_variance(prepared, exposure.variance)
 
 
 def calibrate(request: CalibrateRequest, context: TaskContext) -> TaskOutput:

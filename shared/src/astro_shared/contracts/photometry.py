@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.contracts.settings import (
@@ -137,3 +137,60 @@ class CalibrateResult(_Model):
     zero_point: ZeroPointReport
     calibrated_sources: int
     seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class ForcedPosition(_Model):
+    """Where to measure: pixels (zero-based), or the sky (ICRS at the epoch of the exposure) with a WCS."""
+
+    name: str = Field("", max_length=80)
+    x: float | None = None
+    y: float | None = None
+    ra_deg: Annotated[float, Field(ge=0, lt=360)] | None = None
+    dec_deg: Annotated[float, Field(ge=-90, le=90)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> ForcedPosition:
+        missing = ((self.x, self.y).count(None), (self.ra_deg, self.dec_deg).count(None))
+        if missing not in ((0, 2), (2, 0)):
+            raise ValueError("a position is either x and y, or ra_deg and dec_deg")
+        return self
+
+
+class ForcedRequest(_Model):
+    """Positions in, signed fluxes out, whether something was detected there or not."""
+
+    frame: ObjectRef
+    frame_name: str = Field(max_length=255)
+    bias: ObjectRef | None = None
+    dark: ObjectRef | None = None
+    flat: ObjectRef | None = None
+    psf: ObjectRef = Field(description="psf.fits of `measure`.")
+    sources: ObjectRef | None = Field(None, description="sources.fits of `measure`: neighbours are fitted along.")
+    wcs: ObjectRef | None = Field(None, description="wcs.fits of `solve`; needed for positions on the sky.")
+    positions: tuple[ForcedPosition, ...] = Field(min_length=1, max_length=10_000)
+    zero_point_mag: float | None = Field(None, description="Magnitude of one electron per second.")
+    input: InputSettings = InputSettings()
+    cosmic_rays: CosmicRaySettings = CosmicRaySettings()
+    background: BackgroundSettings = BackgroundSettings()
+    psf_photometry: PsfPhotometrySettings = PsfPhotometrySettings()
+
+
+class ForcedFlux(_Model):
+    """Null where the frame has no usable pixel. Fluxes are signed; a negative flux has no magnitude."""
+
+    name: str
+    x: float | None
+    y: float | None
+    flux_e: float | None
+    flux_err_e: float | None
+    snr: float | None
+    upper_limit_e: float | None = Field(None, description="Three sigma above max(flux, 0), where S/N is below 3.")
+    mag: float | None = None
+    mag_err: float | None = None
+    upper_limit_mag: float | None = None
+    flags: int
+
+
+class ForcedResult(_Model):
+    frame: FrameSummary
+    fluxes: tuple[ForcedFlux, ...]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from photometry_service.algorithms.psf_model import psf_to_arrays
+from astro_shared.errors import InvalidRequestError
+from photometry_service.algorithms.psf_model import psf_from_arrays, psf_to_arrays
 from photometry_service.domain.psf import PsfModel
 
 
@@ -33,3 +35,24 @@ def write_psf(path: Path, psf: PsfModel, stamp: NDArray[np.float64]) -> None:
     primary.header["OVERSAMP"] = (psf.oversampling, "table nodes per pixel")
     arrays = [fits.ImageHDU(values, name=name.upper()) for name, values in psf_to_arrays(psf).items()]
     fits.HDUList([primary, *arrays]).writeto(path, overwrite=True)
+
+
+def read_psf(path: Path) -> PsfModel:
+    """A PSF as `write_psf` wrote it.
+
+    Raises
+    ------
+    InvalidRequestError
+        The file is no such PSF.
+    """
+    with fits.open(path, memmap=False) as hdus:
+        arrays = {hdu.name.lower(): np.asarray(hdu.data, dtype=np.float64) for hdu in hdus[1:] if hdu.data is not None}
+    try:
+        return psf_from_arrays(arrays)
+    except (KeyError, IndexError, ValueError) as error:
+        raise InvalidRequestError(f"The file with the PSF lacks {error}: it is not one of `measure`.") from None
+
+
+def read_wcs(path: Path) -> WCS:
+    """The solution that `solve` wrote."""
+    return WCS(fits.getheader(path))

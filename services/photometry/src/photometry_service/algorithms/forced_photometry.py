@@ -21,7 +21,7 @@ from photometry_service.algorithms.fit_frame import fit_frame
 from photometry_service.algorithms.psf_fit import FitOptions, PsfFit, fit_psf
 from photometry_service.algorithms.psf_model import psf_values
 from photometry_service.domain.flags import SourceFlag
-from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry
+from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry, Sources
 
 __all__ = ["ForcedOptions", "ForcedPhotometry", "measure_forced", "zero_flux_error"]
 
@@ -80,7 +80,7 @@ def measure_forced(
     mask: NDArray[np.bool_] | None = None,
     saturated: NDArray[np.bool_] | None = None,
     shot_noise: float = 1.0,
-    known: PsfPhotometry | None = None,
+    known: PsfPhotometry | Sources | None = None,
     options: ForcedOptions | None = None,
 ) -> ForcedPhotometry:
     """Measure fluxes at positions.
@@ -126,7 +126,7 @@ def zero_flux_error(psf: PsfModel, rms: FloatArray, x: FloatArray, y: FloatArray
 
 
 def _others(
-    known: PsfPhotometry | None, x: FloatArray, y: FloatArray, radius: float
+    known: PsfPhotometry | Sources | None, x: FloatArray, y: FloatArray, radius: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Positions and fluxes of the known sources that are not among the given ones."""
     none = np.empty(0)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import FrameSummary, MeasureRequest, MeasureResult
+from astro_shared.contracts.settings import BackgroundSettings, CosmicRaySettings
 from photometry_service.algorithms.apertures import (
     ApertureOptions,
     OwnModels,
@@ -73,10 +74,10 @@ class MeasureSources:
         frame = prepared.frame
         progress(0.10, "cosmic rays")
         with clock("cosmic_rays"):
-            rays, frame, only_stars = _clean(frame, request)
+            rays, frame, only_stars = clean_frame(frame, request.cosmic_rays)
         progress(0.25, "background")
         with clock("background"):
-            background = _background(frame, request)
+            background = sky_background(frame, request.background)
             data = background.subtract_from(frame.data)
         saturated = frame.data >= np.float32(frame.saturation_e)
         progress(0.35, "sources")
@@ -106,9 +107,8 @@ class _Clock:
         self.cpu_seconds[step] = round(time.process_time() - cpu, 4)
 
 
-def _clean(frame: Frame, request: MeasureRequest) -> tuple[CosmicRays | None, Frame, bool]:
+def clean_frame(frame: Frame, settings: CosmicRaySettings) -> tuple[CosmicRays | None, Frame, bool]:
     """The hits, the frame without them, and whether what is left is taken for stars (else bad profiles are dropped)."""
-    settings = request.cosmic_rays
     if settings.enabled == "off":
         return None, frame, False
     options = CosmicRayOptions(
@@ -148,8 +148,8 @@ def takes_stars(frame: Frame, rays: CosmicRays) -> bool:
     return taken > MOST_PEAKS_TAKEN * y.size and y.size - taken < FEW_PEAKS
 
 
-def _background(frame: Frame, request: MeasureRequest) -> Background:
-    settings = request.background
+def sky_background(frame: Frame, settings: BackgroundSettings) -> Background:
+    """Level and noise of the sky, in boxes of at least ten widths of the stars."""
     options = BackgroundOptions(
         box_px=settings.box_px or BackgroundOptions().box_px,
         filter_size=settings.filter_size | 1,
