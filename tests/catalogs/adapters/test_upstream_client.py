@@ -149,11 +149,11 @@ async def test_what_is_not_http_is_unreachable(remote, play, make):
 async def test_the_breaker_opens_for_all_processes_and_lets_one_probe_through(remote, play, make, tmp_path):
     remote.plays(play.answers("", status=500))
     client = make()
-    for _ in range(2):
-        await failure(client, question(remote))
-    assert len(remote.heard) == 6
+    for _ in range(5):
+        await failure(client, question(remote, repeatable=False))
+    assert len(remote.heard) == 5
     error = await failure(make(), question(remote))
-    assert len(remote.heard) == 6
+    assert len(remote.heard) == 5
     assert error.cause == "http_status"
     assert error.retry_at is not None
     state = json.loads((tmp_path / "simbad.json").read_text())
@@ -166,8 +166,8 @@ async def test_the_breaker_opens_for_all_processes_and_lets_one_probe_through(re
 async def test_while_one_probes_others_wait_outside(remote, play, make, tmp_path):
     remote.plays(play.answers("", status=500))
     client = make()
-    for _ in range(2):
-        await failure(client, question(remote))
+    for _ in range(5):
+        await failure(client, question(remote, repeatable=False))
     state = json.loads((tmp_path / "simbad.json").read_text())
     (tmp_path / "simbad.json").write_text(json.dumps(state | {"open_until": 0.0}))
 
@@ -178,7 +178,7 @@ async def test_while_one_probes_others_wait_outside(remote, play, make, tmp_path
     remote.plays(slow)
     results = await asyncio.gather(*(client.ask(question(remote)) for _ in range(4)), return_exceptions=True)
     assert sum(isinstance(result, QueryError) for result in results) == 3
-    assert len(remote.heard) == 7
+    assert len(remote.heard) == 6
 
 
 async def test_no_more_than_so_many_at_a_time(remote, play, make):
@@ -224,3 +224,24 @@ def test_retry_after_as_a_number(text, seconds):
 
 def test_retry_after_as_a_date():
     assert retry_after_s(format_datetime(datetime.now(UTC) + timedelta(seconds=60))) == pytest.approx(60, abs=2)
+
+
+async def test_a_probe_that_fails_is_not_repeated_and_opens_for_longer(remote, play, make, tmp_path):
+    remote.plays(play.answers("", status=500))
+    client = make()
+    for _ in range(5):
+        await failure(client, question(remote, repeatable=False))
+    first = client.gate.state().open_until - time.time()
+    state = json.loads((tmp_path / "simbad.json").read_text())
+    (tmp_path / "simbad.json").write_text(json.dumps(state | {"open_until": 0.0}))
+    await failure(client, question(remote))
+    assert len(remote.heard) == 6
+    assert client.gate.state().open_until - time.time() > 1.5 * first
+
+
+async def test_refusals_with_a_reason_do_not_open_the_breaker(remote, play, make):
+    remote.plays(play.answers("bad query", status=400))
+    client = make()
+    for _ in range(8):
+        assert (await failure(client, question(remote))).http_status == 400
+    assert len(remote.heard) == 8

@@ -86,7 +86,7 @@ async def test_availability(client):
 
 async def test_the_state_of_upstreams(app, client, mint):
     gate = app.state.parts.upstreams["simbad"].gate
-    for _ in range(6):
+    for _ in range(5):
         gate.failed("timeout")
     gate.count_cache(hit=True)
     items = (await client.get("/v1/upstreams", headers=mint.service())).json()["items"]

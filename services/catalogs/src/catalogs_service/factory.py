@@ -33,11 +33,11 @@ from catalogs_service.workflows.user_keys import OpenKey, UserKeys
 GAIA_WAIT_S = 20.0
 UPSTREAM_LIMITS = {
     # SIMBAD locks out who asks more often than about six times a second
-    "simbad": Limits(requests_per_s=5.0, concurrency=3),
-    "vizier": Limits(requests_per_s=3.0, concurrency=3),
-    "skybot": Limits(requests_per_s=2.0, concurrency=2),
-    "astro_colibri": Limits(requests_per_s=0.5, concurrency=1),
-    "gaia": Limits(requests_per_s=2.0, concurrency=2),
+    "simbad": Limits(requests_per_s=5.0, concurrency=3, title="SIMBAD"),
+    "vizier": Limits(requests_per_s=3.0, concurrency=3, title="VizieR"),
+    "skybot": Limits(requests_per_s=2.0, concurrency=2, title="SkyBoT"),
+    "astro_colibri": Limits(requests_per_s=0.5, concurrency=1, title="Astro-COLIBRI"),
+    "gaia": Limits(requests_per_s=2.0, concurrency=2, title="The Gaia archive"),
 }
 
 

@@ -81,24 +81,35 @@ class UpstreamClient:
         except TimeoutError:
             self.gate.failed("timeout")
             raise QueryError(
-                f"{self.gate.name} did not answer within {self._deadlines.total_s:g} s.", cause="timeout"
+                f"{self.gate.title} did not answer within {self._deadlines.total_s:g} s.", cause="timeout"
             ) from None
 
     async def _attempts(self, question: Question) -> Reply:
         for attempt in range(1, self._deadlines.attempts + 1):
+            probing = False
             try:
-                async with self.gate.admitted():
+                async with self.gate.admitted() as probing:
                     reply = await self._once(question)
             except QueryError as error:
-                last = attempt == self._deadlines.attempts or not question.repeatable
+                last = probing or attempt == self._deadlines.attempts or not question.repeatable
                 wait_s = None if last else _wait_before_retry(error, attempt)
                 if wait_s is None:
+                    self._count(error)
                     raise
                 await self._sleep(wait_s)
                 continue
             self.gate.succeeded()
             return reply
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _count(self, error: QueryError) -> None:
+        """Count a question that found no answer; a refusal with a reason, or our own restraint, is none of that."""
+        if error.cause == "quota" or error.details.get("refused_by_gate"):
+            return
+        if error.cause == "http_status" and error.details["http_status"] not in _TRANSIENT:
+            self.gate.succeeded()
+        else:
+            self.gate.failed(error.cause)
 
     async def _once(self, question: Question) -> Reply:
         began = time.monotonic()
@@ -107,14 +118,11 @@ class UpstreamClient:
         except httpx.TimeoutException as error:
             unreachable = isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
             cause, words = ("unreachable", "cannot be reached") if unreachable else ("timeout", "stopped answering")
-            self.gate.failed(cause)
             raise self._error(f"{words} (after {time.monotonic() - began:.0f} s)", cause, quick=False) from None
         except httpx.ConnectError as error:
-            self.gate.failed("unreachable")
             quick = time.monotonic() - began < 1.0
             raise self._error(f"cannot be reached ({_short(error)})", "unreachable", quick=quick) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            self.gate.failed("unreachable")
             raise self._error(f"broke off ({_short(error)})", "unreachable", quick=True) from None
 
     async def _sent(self, question: Question) -> Reply:
@@ -147,7 +155,6 @@ class UpstreamClient:
         async for piece in response.aiter_bytes(1 << 16):
             size += len(piece)
             if size > self._deadlines.most_bytes:
-                self.gate.failed("malformed")
                 raise self._error(f"sent more than {self._deadlines.most_bytes >> 20} MB", "malformed", quick=False)
             pieces.append(piece)
         return b"".join(pieces)
@@ -159,19 +166,17 @@ class UpstreamClient:
             if pause_s > _LONGEST_WAIT_S:
                 self.gate.pause(pause_s)
             return QueryError(
-                f"{self.gate.name} has had enough of us (status {status}); again in {pause_s:.0f} s.",
+                f"{self.gate.title} has had enough of us (status {status}); again in {pause_s:.0f} s.",
                 cause="quota", http_status=status, retry_at=datetime.now(UTC) + timedelta(seconds=pause_s),
                 pause_s=pause_s,
             )  # fmt: skip
-        if status in _TRANSIENT:
-            self.gate.failed("http_status")
         return QueryError(
-            f"{self.gate.name} answered with status {status}.",
+            f"{self.gate.title} answered with status {status}.",
             cause="http_status", http_status=status, quick=status in _TRANSIENT,
         )  # fmt: skip
 
     def _error(self, words: str, cause: str, *, quick: bool) -> QueryError:
-        return QueryError(f"{self.gate.name} {words}.", cause=cause, quick=quick)
+        return QueryError(f"{self.gate.title} {words}.", cause=cause, quick=quick)
 
 
 def retry_after_s(text: str | None) -> float | None:

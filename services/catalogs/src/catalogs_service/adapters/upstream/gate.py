@@ -19,7 +19,7 @@ from pathlib import Path
 
 from catalogs_service.errors import QueryError
 
-_FAILURES_TO_OPEN = 6
+_FAILURES_TO_OPEN = 5
 _FIRST_OPEN_S = 30.0
 _LONGEST_OPEN_S = 900.0
 _SLOT_POLL_S = 0.05
@@ -29,10 +29,11 @@ _PROBE_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an upstream is asked at most."""
+    """What an upstream is asked at most; ``title`` is its name for people."""
 
     requests_per_s: float = 2.0
     concurrency: int = 2
+    title: str = ""
 
 
 @dataclass(slots=True)
@@ -73,12 +74,13 @@ class UpstreamGate:
         self._slots = [folder / f"{name}.slot{place}" for place in range(limits.concurrency)]
         self._clock = clock
         self.name = name
+        self.title = limits.title or name
         self.limits = limits
         folder.mkdir(parents=True, exist_ok=True)
 
     @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
-        """Wait for a place and a turn; inside, one request may be sent.
+    async def admitted(self) -> AsyncIterator[bool]:
+        """Wait for a place and a turn; inside, one request may be sent. True: it is the probe of a half-open breaker.
 
         Raises
         ------
@@ -88,9 +90,9 @@ class UpstreamGate:
         self._check_open()
         handle = await self._slot()
         try:
-            self._check_open(take_probe=True)
+            probing = self._check_open(take_probe=True)
             await asyncio.sleep(self._turn_s())
-            yield
+            yield probing
         finally:
             os.close(handle)
 
@@ -101,7 +103,7 @@ class UpstreamGate:
             state.last_success = self._clock()
 
     def failed(self, cause: str) -> None:
-        """No answer, or a broken one; after six in a row the breaker opens, longer each time."""
+        """No answer, or a broken one; after five in a row the breaker opens, longer each time."""
         now = self._clock()
         with self._changed() as state:
             state.failures += 1
@@ -126,24 +128,26 @@ class UpstreamGate:
         """What is known now."""
         return self._read()
 
-    def _check_open(self, *, take_probe: bool = False) -> None:
+    def _check_open(self, *, take_probe: bool = False) -> bool:
+        """Refuse while the breaker is open or its probe is under way; whether this is the probe."""
         now = self._clock()
         with self._changed() as state:
             if now < state.not_before:
                 raise QueryError(
-                    f"{self.name} asked not to be asked before {_clock_text(state.not_before)}.",
-                    cause="quota", retry_at=_utc(state.not_before),
+                    f"{self.title} asked not to be asked before {_clock_text(state.not_before)}.",
+                    cause="quota", retry_at=_utc(state.not_before), refused_by_gate=True,
                 )  # fmt: skip
             breaker = state.breaker(now)
             until = state.open_until if breaker == "open" else state.probing_until
             if breaker == "open" or (breaker == "half_open" and now < state.probing_until):
                 raise QueryError(
-                    f"{self.name} failed {state.failures} times in a row, last by {state.last_cause or 'an error'}; "
-                    f"it is tried again after {_clock_text(until)}.",
-                    cause=state.last_cause or "circuit_open", retry_at=_utc(until),
+                    f"{self.title} failed {state.failures} times in a row, last by {state.last_cause or 'an error'}; "
+                    f"it is asked again after {_clock_text(until)}.",
+                    cause=state.last_cause or "circuit_open", retry_at=_utc(until), refused_by_gate=True,
                 )  # fmt: skip
             if breaker == "half_open" and take_probe:
                 state.probing_until = now + _PROBE_S
+            return breaker == "half_open"
 
     def _turn_s(self) -> float:
         """Take the next turn; seconds until it comes."""
