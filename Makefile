@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install init demo test test-slow test-integration check lint types imports kernels bench coverage up down update-deps clean \
-	$(SERVICES:%=test-%) $(SERVICES:%=run-%) $(SERVICES:%=migrate-%)
+	images base-images image-locks $(SERVICES:%=test-%) $(SERVICES:%=run-%) $(SERVICES:%=migrate-%) $(SERVICES:%=image-%)
 
 help: ## This list
 	@grep -hE '^[a-zA-Z_%-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -39,6 +39,22 @@ test-slow: install ## Accuracy and property tests that take minutes
 $(SERVICES:%=test-%): test-%: install ## Tests of one service
 	$(BIN)/python -m pytest tests/$*
 
+test-integration: install ## Debian packages, images and real components: S3, containers, charts, faults, real frames (60 min)
+	.ci/integration-packages
+	deploy/testing/tools.sh
+	$(MAKE) images
+	CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/deploy/docker/containers.conf} \
+		$(BIN)/python -m pytest -m "integration or fault" --timeout 1200
+
+images: base-images ## Build the five images with podman
+	deploy/docker/build.sh $(SERVICES)
+
+base-images: ## Make local base images from Debian packages, unless BASE_IMAGE names another
+	@test -n "$(BASE_IMAGE)" || deploy/docker/base.sh
+
+$(SERVICES:%=image-%): image-%: base-images ## Image of one service
+	deploy/docker/build.sh $*
+
 check: lint types imports ## Style, types, import rules
 
 lint: install
@@ -57,9 +73,19 @@ bench: install ## Benchmarks against named peers (tests/benchmarks)
 up: install ## The embedded platform; Ctrl-C stops it
 	$(BIN)/alidade up
 
-update-deps: install ## Compile requirements.lock anew, without any address
-	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--no-emit-package astro-shared --no-emit-package alidade $(SERVICES:%=--no-emit-package %-service) -o requirements.lock
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-package astro-shared
+LOCKS := deploy/docker/locks
+
+update-deps: install ## Compile requirements.lock and the locks of the images anew, without any address
+	$(COMPILE) pyproject.toml --group dev --no-emit-package alidade $(SERVICES:%=--no-emit-package %-service) -o requirements.lock
+	$(MAKE) image-locks
+
+image-locks: install ## The locks of the images, with the versions of requirements.lock
+	for s in $(SERVICES); do \
+		[ $$s = astrometry ] && extra="--extra blind" || extra=; \
+		$(COMPILE) services/$$s/pyproject.toml $$extra -c requirements.lock -o $(LOCKS)/$$s.lock || exit 1; done
+	printf 'setuptools\ncython\nwheel\n' | $(COMPILE) - -c requirements.lock -o $(LOCKS)/build.lock
 
 clean: ## Remove the virtual environment and everything compiled
 	rm -rf $(VENV) && find shared services -name '*.so' -delete

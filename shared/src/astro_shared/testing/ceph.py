@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from astro_shared.storage.s3 import S3Store
 
 PROGRAMS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "monmaptool", "ceph-authtool")
+NAME_FOR_CONTAINERS = "objects.test"
 _START_LIMIT_S = 120.0
 
 
@@ -49,7 +51,10 @@ class CephGateway:
     host: str
     port: int
     tls_port: int
-    account: S3Account = S3Account("alidade", "alidade-key", "alidade-secret")
+    account: S3Account = field(
+        default_factory=lambda: S3Account("alidade", secrets.token_hex(8), secrets.token_hex(16))
+    )
+    listen: str = "127.0.0.1"
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -79,22 +84,20 @@ def missing_programs() -> list[str]:
 
 
 @contextlib.contextmanager
-def start_ceph(
-    folder: Path, *, host: str = "127.0.0.1", certificate: Path | None = None, port: int = 0
-) -> Iterator[CephGateway]:
+def start_ceph(folder: Path, *, listen: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[CephGateway]:
     """Run a gateway; everything in it is gone at the end.
 
     Parameters
     ----------
     folder
         Empty, with a short path (sockets are below it).
-    host
+    listen
         Address that the gateway listens on; the daemons behind it stay on loopback.
     certificate
         PEM file with certificate chain and key; with it there is TLS too.
     """
     ports = _free_ports(4)
-    gateway = CephGateway(folder, host, port or ports[0], ports[1])
+    gateway = CephGateway(folder, "127.0.0.1", ports[0], ports[1], listen=listen)
     _write_configuration(gateway, monitor_ports=(ports[2], ports[3]), certificate=certificate)
     try:
         _start_cluster(gateway)
@@ -108,7 +111,7 @@ def start_ceph(
 
 @pytest.fixture(scope="session")
 def ceph() -> Iterator[CephGateway]:
-    """One gateway for the whole test run, with TLS by the authority in ``folder / "ca.pem"``."""
+    """One gateway for the whole test run, on all addresses for containers, with TLS by ``folder / "ca.pem"``."""
     if missing := missing_programs():
         pytest.skip(f"no Ceph: {', '.join(missing)} not installed (.ci/integration-packages)")
     import trustme
@@ -116,9 +119,11 @@ def ceph() -> Iterator[CephGateway]:
     folder = Path(tempfile.mkdtemp(prefix="ceph-", dir="/tmp"))
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(folder / "tls.pem"))
+    authority.issue_cert("127.0.0.1", "localhost", NAME_FOR_CONTAINERS).private_key_and_cert_chain_pem.write_to_path(
+        str(folder / "tls.pem")
+    )
     try:
-        with start_ceph(folder, certificate=folder / "tls.pem") as gateway:
+        with start_ceph(folder, listen="0.0.0.0", certificate=folder / "tls.pem") as gateway:
             yield gateway
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -146,9 +151,9 @@ def _write_configuration(gateway: CephGateway, *, monitor_ports: tuple[int, int]
     folder = gateway.folder
     for name in ("mon", "mgr/x", "osd/0", "run", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    frontend = f"beast endpoint={gateway.host}:{gateway.port}"
+    frontend = f"beast endpoint={gateway.listen}:{gateway.port}"
     if certificate is not None:
-        frontend += f" ssl_endpoint={gateway.host}:{gateway.tls_port} ssl_certificate={certificate}"
+        frontend += f" ssl_endpoint={gateway.listen}:{gateway.tls_port} ssl_certificate={certificate}"
     (folder / "ceph.conf").write_text(f"""[global]
 fsid = {uuid.uuid4()}
 mon host = [v2:127.0.0.1:{monitor_ports[0]},v1:127.0.0.1:{monitor_ports[1]}]
