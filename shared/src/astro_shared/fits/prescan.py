@@ -179,7 +179,10 @@ def _check_present(claimed: int, present: int, index: int, limits: FitsLimits) -
         raise FitsSizeMismatchError(
             f"HDU {index} claims {claimed / MIB:.0f} MiB of data, the file has {present} bytes of it.", **facts
         )
-    raise FitsTruncatedError(f"HDU {index} needs {claimed} bytes of data, the file ends after {present}.", **facts)
+    raise FitsTruncatedError(
+        f"The file is truncated: HDU {index} needs {claimed} bytes of data and there are {present}; copy it again.",
+        **facts,
+    )
 
 
 def _check_unpacked(shape: tuple[int, ...], bitpix: int, index: int, limits: FitsLimits) -> None:

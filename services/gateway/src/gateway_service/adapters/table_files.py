@@ -1,7 +1,7 @@
 """The final tables for people: CSV, Parquet, ECSV and VOTable.
 
 One table, one column order, whatever the format. CSV numbers have the digits that a reader needs to get the same
-float32 back (positions: float64); a value that is not known is an empty cell.
+float32 or, for positions, float64 back; a value that is not known is an empty cell.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ from astro_shared.fits.tables import conform, read_columns
 
 __all__ = ["conform", "read_columns", "to_table", "write_csv", "write_ecsv", "write_parquet", "write_votable"]
 
-EXACT = frozenset({"ra", "dec", "ra_ref", "dec_ref"})
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     """Comma-separated, one header line, UTF-8. Cells that a spreadsheet would run as a formula are quoted by `'`."""
-    cells = [_cells(name, values) for name, values in columns.items()]
+    cells = [_cells(values) for values in columns.values()]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*cells, strict=True))
 
 
-def _cells(name: str, values: np.ndarray) -> Sequence[str]:
+def _cells(values: np.ndarray) -> Sequence[str]:
     kind = values.dtype.kind
     if kind == "f":
-        form: Callable[[float], str] = repr if name in EXACT else "{:.9g}".format
+        form: Callable[[float], str] = repr if values.dtype == np.float64 else "{:.9g}".format
         return ["" if value != value else form(value) for value in values.tolist()]
     if kind == "b":
         return ["true" if value else "false" for value in values.tolist()]
