@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from catalogs_service.algorithms.selection import select_stars
+from catalogs_service.algorithms.selection import excess_in_sigma, select_stars
 from catalogs_service.domain.regions import Cone
 from catalogs_service.domain.stars import Selection, Stars
 
@@ -76,3 +76,25 @@ def test_membership_is_decided_at_the_epoch_and_positions_stay_unless_asked():
     moved, _, _ = select_stars(stars, cone, Selection(epoch_jyear=2026.0, propagate=True))
     assert abs(moved["dec"][0] - (1.001 - 100 / 3600)) < 1e-8
     assert moved["ref_epoch"][0] == 2026.0
+
+
+def test_flux_excess_of_a_normal_and_a_blended_star():
+    # C = 1.2185 is where C* vanishes for BP-RP = 1 (Riello et al. 2021, table 2); the scatter at G = 15 is 0.0141
+    expected = 1.162004 + 0.011464 + 0.049255 - 0.005879
+    assert abs(excess_in_sigma(np.array([expected]), np.array([1.0]), np.array([15.0]))[0]) < 1e-9
+    assert abs(excess_in_sigma(np.array([expected + 0.0141]), np.array([1.0]), np.array([15.0]))[0] - 1.0) < 0.02
+    # the pieces of the polynomial meet within a hundredth at 0.5 and 4
+    for colour in (0.5, 4.0):
+        low, high = excess_in_sigma(np.full(2, 1.4), np.array([colour - 1e-9, colour]), np.full(2, 15.0))
+        assert abs(high - low) * 0.0141 < 0.01
+    stars = table(
+        phot_bp_rp_excess_factor=[expected, 1.9, np.nan],
+        phot_bp_mean_mag=[16.0, 16.0, np.nan],
+        phot_rp_mean_mag=[15.0, 15.0, np.nan],
+        phot_g_mean_mag=[15.5, 15.5, 15.5],
+        phot_g_mean_flux_over_error=[100.0, 5.0, 50.0],
+    )
+    assert select_stars(stars, SKY, Selection(max_excess_sigma=3.0))[0]["ra"].tolist() == [0.0, 1.0]
+    assert select_stars(stars, SKY, Selection(min_flux_over_error=10.0))[0]["ra"].tolist() == [0.0, 1.0]
+    bare = select_stars(table(vt_mag=[9.0]), SKY, Selection(max_excess_sigma=3.0, min_flux_over_error=1.0))
+    assert [text.split(":")[0] for text in bare[2]] == ["flux over error", "flux excess"]

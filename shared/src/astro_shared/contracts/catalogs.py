@@ -57,6 +57,10 @@ class ReferenceConeRequest(_Model):
     color_range: tuple[float, float] | None = Field(None, description="Range of BP-RP; skipped without those bands.")
     drop_duplicated: bool = Field(False, description="Leave out duplicated_source rows.")
     drop_variable: bool = Field(False, description="Leave out phot_variable_flag = VARIABLE rows.")
+    min_flux_over_error: float | None = Field(None, gt=0, description="Least G flux over its error.")
+    max_excess_sigma: float | None = Field(
+        None, gt=0, description="Largest corrected BP/RP flux excess in its sigma (Riello et al. 2021)."
+    )
     owner: str | None = Field(None, description="Whose lists come before the global ones; default: the caller.")
 
     @model_validator(mode="after")

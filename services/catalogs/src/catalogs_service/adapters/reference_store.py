@@ -117,7 +117,12 @@ class ReferenceStore:
         if mirror is None:
             mirror = Mirror(folder, self._cache)
             with self._lock:
+                former = [other for other in self._open if other.parent == folder.parent]
+                for other in former:
+                    del self._open[other]
                 self._open[folder] = mirror
+            for other in former:
+                self._cache.forget(other)
         return mirror
 
     def _sweep(self, place: Path, *, keep: str) -> None:

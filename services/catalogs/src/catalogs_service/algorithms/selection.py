@@ -12,6 +12,7 @@ from catalogs_service.domain.regions import Cone, Region
 from catalogs_service.domain.stars import Selection, Stars
 
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 
 def select_stars(stars: Stars, region: Region, selection: Selection) -> tuple[Stars, int, tuple[str, ...]]:
@@ -30,8 +31,6 @@ def select_stars(stars: Stars, region: Region, selection: Selection) -> tuple[St
         without a magnitude last; otherwise rows keep their order. ``skipped`` has a sentence per cut left out.
     """
     skipped: list[str] = []
-    if selection.epoch_jyear is not None:
-        stars = _at_epoch(stars, region, selection.epoch_jyear, keep_moved=selection.propagate)
     keep = _quality(stars, selection, skipped)
     band = band_column(selection.mag_band, stars.names)
     if selection.mag_limit is not None:
@@ -40,6 +39,8 @@ def select_stars(stars: Stars, region: Region, selection: Selection) -> tuple[St
         else:
             keep &= stars[band] <= selection.mag_limit
     chosen = stars if keep.all() else stars.take(keep)
+    if selection.epoch_jyear is not None:
+        chosen = _at_epoch(chosen, region, selection.epoch_jyear, keep_moved=selection.propagate)
     found = len(chosen)
     if selection.max_rows is not None:
         chosen = _brightest(chosen, band, selection.max_rows, skipped)
@@ -81,9 +82,49 @@ def _quality(stars: Stars, selection: Selection, skipped: list[str]) -> Mask:
             keep &= stars["phot_variable_flag"].astype("S") != b"VARIABLE"
         else:
             skipped.append("variable: no column phot_variable_flag in the list")
+    if selection.min_flux_over_error is not None:
+        if "phot_g_mean_flux_over_error" in stars:
+            keep &= stars["phot_g_mean_flux_over_error"] >= selection.min_flux_over_error
+        else:
+            skipped.append("flux over error: no column phot_g_mean_flux_over_error in the list")
+    if selection.max_excess_sigma is not None:
+        keep &= _normal_excess(stars, selection.max_excess_sigma, skipped)
     if selection.color_range is not None:
         keep &= _in_color_range(stars, selection.color_range, skipped)
     return keep
+
+
+def _normal_excess(stars: Stars, limit: float, skipped: list[str]) -> Mask:
+    needed = ("phot_bp_rp_excess_factor", "phot_bp_mean_mag", "phot_rp_mean_mag", "phot_g_mean_mag")
+    lacking = [name for name in needed if name not in stars]
+    if lacking:
+        skipped.append(f"flux excess: no column {lacking[0]} in the list")
+        return np.ones(len(stars), bool)
+    color = stars["phot_bp_mean_mag"] - stars["phot_rp_mean_mag"]
+    excess = excess_in_sigma(stars["phot_bp_rp_excess_factor"], color, stars["phot_g_mean_mag"])
+    # a star without BP or RP has no excess to be judged by
+    return np.asarray(~(np.abs(excess) > limit))
+
+
+def excess_in_sigma(factor: Floats, bp_rp: Floats, g_mag: Floats) -> Floats:
+    """Corrected flux excess C* over its scatter for well-behaved stars of that magnitude; NaN where something is NaN.
+
+    Parameters
+    ----------
+    factor : (n,), BP plus RP flux over G flux
+    bp_rp, g_mag : (n,), mag
+
+    References
+    ----------
+    Riello et al. 2021, A&A 649, A3, table 2 (C* = C - f(BP-RP)) and equation 18 (its scatter).
+    """
+    x = np.asarray(bp_rp, float)
+    blue = 1.154360 + x * (0.033772 + x * 0.032277)
+    middle = 1.162004 + x * (0.011464 + x * (0.049255 - x * 0.005879))
+    red = 1.057572 + x * 0.140537
+    expected = np.where(x < 0.5, blue, np.where(x < 4.0, middle, red))
+    sigma = 0.0059898 + 8.817481e-12 * np.asarray(g_mag, float) ** 7.618399
+    return np.asarray((np.asarray(factor, float) - expected) / sigma)
 
 
 def _in_color_range(stars: Stars, limits: tuple[float, float], skipped: list[str]) -> Mask:

@@ -26,6 +26,8 @@ def selection_of(request: ReferenceConeRequest) -> Selection:
         color_range=request.color_range,
         drop_duplicated=request.drop_duplicated,
         drop_variable=request.drop_variable,
+        min_flux_over_error=request.min_flux_over_error,
+        max_excess_sigma=request.max_excess_sigma,
         epoch_jyear=request.epoch_jyear,
         propagate=request.propagate,
     )

@@ -58,6 +58,8 @@ class Selection:
     color_range: tuple[float, float] | None = None
     drop_duplicated: bool = False
     drop_variable: bool = False
+    min_flux_over_error: float | None = None
+    max_excess_sigma: float | None = None
     epoch_jyear: float | None = None
     propagate: bool = False
 

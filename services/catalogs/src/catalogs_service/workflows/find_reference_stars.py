@@ -11,7 +11,12 @@ from catalogs_service.algorithms.sphere import enclosing_cone
 from catalogs_service.domain.gaia import GaiaStars
 from catalogs_service.domain.regions import Cone, Region
 from catalogs_service.domain.stars import SelectedStars, Selection
-from catalogs_service.errors import QueryError, ReferenceListNotFoundError, ReferenceUnavailableError
+from catalogs_service.errors import (
+    MirrorDamagedError,
+    QueryError,
+    ReferenceListNotFoundError,
+    ReferenceUnavailableError,
+)
 from catalogs_service.ports import GaiaSource, ReferenceLists, StarList
 
 GAIA = "gaia"
@@ -56,7 +61,7 @@ class FindReferenceStars:
         if at_hand is not None:
             refusal = self._refusal(name, at_hand, region, release, selection.mag_limit)
             if refusal is None:
-                return await asyncio.to_thread(_from_list, name, at_hand, region, selection)
+                return await self._from_hand(name, at_hand, region, selection, owner)
             reasons["mirror"] = refusal
         try:
             return await self._remote(region, selection, release)
@@ -67,6 +72,18 @@ class FindReferenceStars:
             f"No Gaia stars can be had for this field ({told}). A list of your own can take their place.",
             layers=reasons,
         )
+
+    async def _from_hand(
+        self, name: str, at_hand: StarList, region: Region, selection: Selection, owner: str | None
+    ) -> SelectedStars:
+        try:
+            return await asyncio.to_thread(_from_list, name, at_hand, region, selection)
+        except MirrorDamagedError:
+            # replaced by an import while it was read: the new one is whole
+            now = self._lists.find(name, owner)
+            if now is None or now.facts["created_at"] == at_hand.facts["created_at"]:
+                raise
+            return await asyncio.to_thread(_from_list, name, now, region, selection)
 
     async def _remote(self, region: Region, selection: Selection, release: str) -> SelectedStars:
         if self._gaia is None:
