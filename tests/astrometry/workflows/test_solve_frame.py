@@ -15,6 +15,7 @@ from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solving import EngineAnswer, EngineStatus, SolveHints
 from astrometry_service.domain.sources import FrameGeometry, SourceList
 from astrometry_service.domain.star_lists import SkyMap
+from astrometry_service.errors import ReferenceListError
 from astrometry_service.ports import ReferenceCone
 from astrometry_service.workflows.solve_frame import SolveFrame
 from astrometry_service.workflows.solve_options import SolveOptions
@@ -203,6 +204,23 @@ def test_a_lying_engine_is_refused_and_the_next_is_asked(catalogue):
     outcome = SolveFrame(catalogue, [liar, honest]).run(sources_of(catalogue, TRUTH), GEOMETRY)
     assert outcome.engine == "honest"
     assert outcome.attempts[0].outcome == "refused" and "not confirmed by stars" in outcome.attempts[0].detail
+
+
+def test_an_empty_disc_is_not_the_end_of_a_catalogue(catalogue):
+    """A header of another frame points at a disc of some arcseconds that holds no star."""
+
+    class Strict(Catalogue):
+        def cone(self, *place, **options):
+            cone = super().cone(*place, **options)
+            if not len(cone.stars):
+                raise ReferenceListError("the list has no stars there", count=0)
+            return cone
+
+    strict = Strict()
+    wrong = header_of(mapping(170.0, 20.0, scale=0.01 / 3600))
+    outcome = SolveFrame(strict).run(sources_of(strict, TRUTH), GEOMETRY, header=wrong, hints=[hint()])
+    assert outcome.solved
+    assert_at(outcome, 150.3, 20.2)
 
 
 def test_an_engine_is_asked_with_hints_and_then_blind(catalogue):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 BLUE, ORANGE, RED, GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"
 GRID = 14
+FEW_PAIRS = 200
 
 
 def draw_astrometry(
@@ -30,9 +31,10 @@ def draw_astrometry(
     weight = 1 / (pairs["xi_err_mas"] ** 2 + pairs["eta_err_mas"] ** 2)
     gx, gy, mx, my, count = _means(x[used], y[used], dx[used], dy[used], weight[used], shape)
     arrows = field.quiver(gx, gy, mx, my, color=BLUE, angles="xy", width=0.004)
-    length = float(np.percentile(np.hypot(mx, my), 90)) if len(mx) else 1.0
-    field.quiverkey(arrows, 0.85, 1.03, max(length, 1e-3), f"{length:.1f} mas", labelpos="E")
-    field.set(title="Weighted mean residuals", xlabel="x (px)", ylabel="y (px)", aspect="equal",
+    length = _round_number(float(np.percentile(np.hypot(mx, my), 90)) if len(mx) else 1.0)
+    field.quiverkey(arrows, 0.8, 1.035, length, f"{length:g} mas", labelpos="E")
+    field.set_title("Weighted mean residuals", loc="left")
+    field.set(xlabel="x (px)", ylabel="y (px)", aspect="equal",
               xlim=(0, shape[1]), ylim=(0, shape[0]))  # fmt: skip
     width = max(5 * float(report.get("rms_mas") or 10.0), 1e-3)
     cloud.plot(dx[~used], dy[~used], "x", ms=4, color=GREY, alpha=0.6, label=f"not used: {int((~used).sum())}")
@@ -60,6 +62,12 @@ def draw_astrometry(
     return {"astrometry.png": picture, "astrometry.json": product}
 
 
+def _round_number(value: float) -> float:
+    """1, 2 or 5 times a power of ten, at or below ``value``."""
+    power = 10.0 ** np.floor(np.log10(max(value, 1e-3)))
+    return float(max(step for step in (1, 2, 5) if step * power <= max(value, 1e-3)) * power)
+
+
 def _against_magnitude(axes: Any, pairs: Mapping[str, Array], used: NDArray[np.bool_]) -> None:
     mag = pairs["mag_ref"]
     size = np.hypot(pairs["dxi_mas"], pairs["deta_mas"]) / np.sqrt(2)
@@ -84,14 +92,14 @@ def _against_magnitude(axes: Any, pairs: Mapping[str, Array], used: NDArray[np.b
 def _means(
     x: Array, y: Array, dx: Array, dy: Array, weight: Array, shape: tuple[int, int]
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Weighted mean residual in cells of a grid with at least two pairs."""
+    """Weighted mean residual in cells of a grid with at least two pairs; with one where pairs are few."""
     ny, nx = shape
     side = max(nx, ny) / GRID
     columns, rows = max(1, round(nx / side)), max(1, round(ny / side))
     row = np.clip((y / ny * rows).astype(int), 0, rows - 1)
     cell = row * columns + np.clip((x / nx * columns).astype(int), 0, columns - 1)
     count = np.bincount(cell, minlength=rows * columns)
-    good = np.flatnonzero(count >= 2)
+    good = np.flatnonzero(count >= (2 if len(x) > FEW_PAIRS else 1))
     total = np.bincount(cell, weight, rows * columns)[good]
     mean_x, mean_y = (np.bincount(cell, weight * values, rows * columns)[good] / total for values in (dx, dy))
     gx, gy = (good % columns + 0.5) * nx / columns, (good // columns + 0.5) * ny / rows

@@ -11,6 +11,7 @@ from astrometry_service.algorithms.tangent_plane import angular_distance_deg
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.star_lists import SkyStars
+from astrometry_service.errors import ReferenceListError
 from astrometry_service.ports import AllSkyStars, ReferenceCatalogue, ReferenceCone
 
 __all__ = ["ReferenceCones"]
@@ -21,6 +22,7 @@ WIDEST_CONE_DEG = 4.0
 WIDEST_QUESTION_DEG = 15.0
 LEAST_ROWS = 20_000
 ALL_SKY_EPOCH = 2000.0
+MOST_NOTES = 3
 
 
 class ReferenceCones:
@@ -97,6 +99,13 @@ class ReferenceCones:
             cone = self._catalogue.cone(
                 ra_deg % 360.0, dec_deg, radius_deg, max_rows=self._rows, epoch_jyear=self._epoch
             )
+        except ReferenceListError as error:
+            # this disc is empty, as around a wrong position; others need not be
+            self.reached = True
+            note = f"a disc of {radius_deg:.2g} deg around {ra_deg:.3f}, {dec_deg:.3f}: {error}"
+            if len(self.notes) < MOST_NOTES:
+                self.notes.append(note)
+            return None
         except AlidadeError as error:
             self.notes.append(f"the reference catalogue gave no stars: {error}")
             self._catalogue = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,26 @@ class PlotFolder:
         right.set(title="Profile", xlabel="radius (px)", ylabel="PSF / peak", ylim=(1e-5, 1.5), xlim=(0, half))
         self._save("psf", figure, {"stamp": stamp, "oversampling": oversampling, "fwhm_px": fwhm_px, "stars": stars})
 
+    def curve_of_growth(self, points: Sequence[tuple[float, float]], stamp: Array, *, fwhm_px: float) -> None:
+        """Share of the light within a radius: the PSF model's, and the medians of stars in the apertures."""
+        figure = self._new((7.0, 4.5))
+        axes = figure.add_subplot()
+        half = stamp.shape[0] // 2
+        y, x = np.mgrid[-half : half + 1, -half : half + 1]
+        distance = np.hypot(x, y).ravel()
+        order = np.argsort(distance, kind="stable")
+        within = np.cumsum(stamp.ravel()[order])
+        axes.plot(distance[order], within, color=BLUE, label="PSF model, sum of whole pixels")
+        radius, ratio = np.array(points).T
+        axes.plot(radius, ratio, "o", color=RED, label="stars: aperture / profile flux, median")
+        axes.axhline(1, color="k", lw=0.8)
+        axes.axvline(fwhm_px, color=GREY, ls=":", label=f"FWHM {fwhm_px:.2f} px")
+        axes.set(title="Curve of growth", xlabel="radius (px)", ylabel="share of the profile flux", xlim=(0, half))
+        axes.set_ylim(0, 1.1)
+        axes.legend(loc="lower right")
+        data = {"radius_px": radius, "ratio": ratio, "model_radius_px": distance[order], "model_ratio": within}
+        self._save("curve_of_growth", figure, data | {"fwhm_px": fwhm_px})
+
     def residual(self, values: Array, rms: float) -> None:
         """The frame without its sources, in units of the noise."""
         small, step = reduced(values)
@@ -175,13 +195,14 @@ class PlotFolder:
 
     def zero_point(self, calibrators: Mapping[str, Array], *, report: Mapping[str, Any]) -> None:
         """Residuals against magnitude and colour, with binned medians; rejected stars are shown, not hidden."""
-        figure = self._new((10.0, 4.4), top_in=0.6, between_in=0.3)
-        axes = figure.subplots(1, 2, sharey=True)
+        colours = bool(np.isfinite(calibrators["color_ref"]).any())
+        figure = self._new((10.0 if colours else 6.0, 4.4), top_in=0.6, between_in=0.3)
+        axes = figure.subplots(1, 2 if colours else 1, sharey=True, squeeze=False)[0]
         used = calibrators["used"].astype(bool)
         residual = calibrators["residual_mag"]
         width = max(5 * float(report.get("rms") or 0.02), 0.05)
         names = (("mag_ref", f"{report.get('band')} (mag)"), ("color_ref", f"{report.get('color') or 'colour'} (mag)"))
-        for panel, (column, label) in zip(axes, names, strict=True):
+        for panel, (column, label) in zip(axes, names, strict=False):
             value = calibrators[column]
             panel.plot(
                 value[~used],
