@@ -3,17 +3,25 @@
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 ARG BUILD_IMAGE=${BASE_IMAGE}
 
-FROM ${BUILD_IMAGE} AS build
-ARG SERVICE
+FROM ${BUILD_IMAGE} AS tools
 RUN command -v gcc >/dev/null || (apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev)
-RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/venv
-COPY deploy/docker/locks/build.lock deploy/docker/locks/${SERVICE}.lock /locks/
-RUN /opt/build/bin/pip install --no-cache-dir --require-hashes -r /locks/build.lock \
-    && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --require-hashes -r /locks/${SERVICE}.lock
+COPY deploy/docker/locks/build.lock /locks/
+RUN python3 -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --require-hashes -r /locks/build.lock
+
+# the same for all services: built once
+FROM tools AS library
 COPY shared /src/shared
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w /wheels /src/shared
+
+FROM tools AS build
+ARG SERVICE
+COPY deploy/docker/locks/${SERVICE}.lock /locks/
+RUN python3 -m venv --without-pip /opt/venv \
+    && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --require-hashes -r /locks/${SERVICE}.lock
 COPY services/${SERVICE} /src/service
-RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w /wheels /src/shared /src/service \
-    && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl \
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w /wheels /src/service
+COPY --from=library /wheels /wheels
+RUN /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl \
     && find /opt/venv -depth -type d -name tests -not -path '*/astropy/tests' -exec rm -rf {} + \
     && rm -rf /opt/venv/lib/python3*/site-packages/astro_shared/testing
 COPY LICENSE /opt/venv/LICENSE
@@ -33,8 +41,8 @@ LABEL org.opencontainers.image.title="alidade-${SERVICE}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="${LICENSES}"
 # all that is written goes to /tmp: an emptyDir, or a tmpfs
-ENV PATH=/opt/venv/bin:$PATH ALIDADE_SERVICE=${SERVICE} HOME=/tmp XDG_CACHE_HOME=/tmp/cache XDG_CONFIG_HOME=/tmp/config \
-    MPLCONFIGDIR=/tmp/cache/matplotlib MPLBACKEND=Agg OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+ENV PATH=/opt/venv/bin:$PATH ALIDADE_SERVICE=${SERVICE} HOME=/tmp \
+    MPLCONFIGDIR=/tmp/matplotlib MPLBACKEND=Agg OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 RUN groupadd -g 10001 alidade && useradd -u 10001 -g 10001 -M -d /tmp -s /usr/sbin/nologin alidade
 COPY --from=build /opt/venv /opt/venv

@@ -12,6 +12,7 @@ import asyncio
 import importlib
 import os
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -23,6 +24,7 @@ WITHOUT_WORKER = ("auth",)
 CONFIGURATION, LATER, USAGE = 78, 75, 64
 
 _STOP_LIMIT_S = 25
+_SILENCE_LIMIT_S = 120.0
 
 
 def main(arguments: list[str]) -> int:
@@ -90,9 +92,10 @@ def _migrate(service: str) -> int:
 
 
 def _health(service: str) -> int:
-    """Whether the worker has reported itself, or the API answers."""
-    if _ready_file(service).exists():
-        return 0
+    """Whether the worker has shown lately that it lives, or the API answers."""
+    ready = _ready_file(service)
+    if ready.exists():
+        return 0 if time.time() - ready.stat().st_mtime < _SILENCE_LIMIT_S else 1
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{_port()}/healthz", timeout=3.0) as answer:
             return 0 if answer.status == 200 else 1
