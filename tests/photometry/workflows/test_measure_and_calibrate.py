@@ -174,3 +174,38 @@ def test_stars_of_one_pixel_are_not_taken_for_cosmic_rays() -> None:
     near = np.hypot(found.columns["x"][:, None] - x, found.columns["y"][:, None] - y).min(axis=0)
     assert (near < 1.0).mean() > 0.9
     assert any("these are the stars" in warning for warning in found.result.frame.warnings)
+
+
+def test_band_that_gaia_does_not_have_comes_by_its_colour_relation(
+    frame: SimulatedFrame, measurement: Measurement
+) -> None:
+    report = calibrated(frame, measurement, band="V").report
+    assert report.status == "calibrated" and report.band == "V"
+    assert "from Gaia DR3" in (report.system or "")
+    # G - V is -0.03 to -0.3 for stars of BP - RP 0.3 to 1.2
+    plain = calibrated(frame, measurement, band="G").report
+    assert report.value is not None and plain.value is not None
+    assert 0.0 < report.value - plain.value < 0.6
+
+
+def test_fit_of_the_extinction_needs_a_series(frame: SimulatedFrame, measurement: Measurement) -> None:
+    done = calibrated(frame, measurement, extinction="fit")
+    assert done.report.status == "uncalibrated" and done.fit is None
+    assert "five frames" in (done.report.reason or "")
+    assert np.isnan(done.calibrated["mag_cal_psf"]).all()
+
+
+def test_difference_image_is_not_calibrated(frame: SimulatedFrame, measurement: Measurement) -> None:
+    told = replace(measurement, result=measurement.result.model_copy(update={"difference_image": "OBSTYPE = DIFF"}))
+    done = calibrated(frame, told)
+    assert done.report.status == "uncalibrated"
+    assert "difference image" in (done.report.reason or "")
+
+
+def test_quality_figures_of_a_simulated_frame_are_healthy(measurement: Measurement) -> None:
+    result = measurement.result
+    assert result.difference_image is None
+    assert result.chi2_median == pytest.approx(1.0, abs=0.15)
+    assert result.core_residual_over_noise == pytest.approx(1.0, abs=0.35)
+    ratios = [ratio for _, ratio in result.curve_of_growth]
+    assert len(ratios) == 4 and ratios == sorted(ratios) and 0.5 < ratios[0] < ratios[-1] < 1.05

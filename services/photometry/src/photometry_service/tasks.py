@@ -14,11 +14,12 @@ from astro_shared.fits import RawFrame, header_text
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from photometry_service.adapters.exposure_reader import read_exposure
-from photometry_service.adapters.product_files import read_psf, read_wcs, write_map, write_psf
+from photometry_service.adapters.product_files import read_map, read_psf, read_wcs, write_map, write_psf
 from photometry_service.algorithms.master_frames import MasterKind
 from photometry_service.algorithms.psf_model import psf_stamp
+from photometry_service.algorithms.zero_point import ZeroPointFit
 from photometry_service.domain.psf import Sources
-from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration
+from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration, limiting_magnitudes
 from photometry_service.workflows.measure_positions import MeasurePositions
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
 from photometry_service.workflows.prepare_frame import PreparedFrame, prepare_frame, with_variance
@@ -81,6 +82,8 @@ def calibrate(request: CalibrateRequest, context: TaskContext) -> TaskOutput:
         if columns:
             write_columns(context.workspace / name, columns, schema)
             files[name] = OutputFile(context.workspace / name, products.FITS)
+    if request.depth is not None and done.fit is not None:
+        files[products.LIMITS] = _limits(request, done.fit, context)
     if request.products.plots and done.fit is not None:
         context.progress(0.7, "plots")
         files |= _zero_point_plot(done, context.workspace)
@@ -97,6 +100,15 @@ def _measure_files(measured: Measurement, request: MeasureRequest, folder: Path)
         stamp = psf_stamp(measured.psf, _stamp_half(measured))
         write_psf(folder / products.PSF, measured.psf, stamp)
         names.append(products.PSF)
+    noise = measured.result.noise_flux_e
+    if noise is not None:
+        background = measured.background
+        depth = 5 * noise * background.mesh_rms / background.rms_median
+        step_y, step_x = background.step_px
+        cards = {"STEPX": (step_x, "[pix] size of a mesh"), "STEPY": (step_y, "[pix] size of a mesh")}
+        what = "flux of a point source at S/N 5, one value per mesh"
+        write_map(folder / products.DEPTH, depth, what=what, gain_e_per_adu=measured.frame.gain_e_per_adu, more=cards)
+        names.append(products.DEPTH)
     if request.products.maps:
         maps = (
             (products.BACKGROUND, measured.background.level_map(), "background"),
@@ -128,8 +140,20 @@ def _measure_plots(measured: Measurement, title: str, folder: Path) -> dict[str,
     if measured.psf is not None:
         stamp = psf_stamp(measured.psf, _stamp_half(measured))
         plots.psf(stamp, result.psf_stars, fwhm_px=result.fwhm_psf_px, kind=result.psf_kind)
+        if result.curve_of_growth:
+            plots.curve_of_growth(result.curve_of_growth, stamp, fwhm_px=fwhm)
     plots.residual(measured.residual, result.background_rms_e)
     return _plot_files(plots.files)
+
+
+def _limits(request: CalibrateRequest, fit: ZeroPointFit, context: TaskContext) -> OutputFile:
+    """Map of the magnitude at S/N 5, for stars of the reference colour."""
+    assert request.depth is not None  # noqa: S101
+    depth, cards = read_map(context.input(request.depth))
+    limits = limiting_magnitudes(request, fit, depth)
+    path = context.workspace / products.LIMITS
+    write_map(path, limits, what="magnitude of a point source at S/N 5", gain_e_per_adu=None, unit="mag", more=cards)
+    return OutputFile(path, products.FITS)
 
 
 def _zero_point_plot(done: Calibration, folder: Path) -> dict[str, OutputFile]:

@@ -83,6 +83,12 @@ class MeasureResult(_Model):
     background_rms_e: float
     rms_ratio: float | None = None
     cosmic_ray_pixels: int | None = None
+    difference_image: str | None = Field(None, description="Why the frame is taken for a difference of two images.")
+    chi2_median: float | None = Field(None, description="Reduced chi-square of clean stars above S/N 10.")
+    core_residual_over_noise: float | None = Field(None, description="Residual rms over noise in cores of bright stars.")
+    curve_of_growth: tuple[tuple[float, float], ...] = Field(
+        (), description="Radius [px], aperture over profile flux: median of bright clean stars."
+    )
     flux_kind: Literal["psf", "aperture"]
     aperture_correction_mag: float | None = None
     aperture_correction_err_mag: float | None = None
@@ -102,6 +108,7 @@ class CalibrateRequest(_Model):
     ra_center_deg: float
     dec_center_deg: float
     scale_arcsec_px: float
+    depth: ObjectRef | None = Field(None, description="depth_5sigma.fits of `measure`: gives the map of limits.")
     zero_point: ZeroPointSettings = ZeroPointSettings()
     input: InputSettings = InputSettings()
     products: ProductSettings = ProductSettings()
@@ -124,6 +131,7 @@ class ZeroPointReport(_Model):
     n_used: int = 0
     n_considered: int = 0
     rms: float | None = None
+    mad: float | None = Field(None, description="1.4826 times the median absolute residual of the stars used.")
     sigma_int: float | None = None
     chi2_red: float | None = None
     extinction: str | None = None

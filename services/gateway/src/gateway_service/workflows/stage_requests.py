@@ -60,6 +60,7 @@ def _calibrate(reduction: Reduction) -> dict[str, Any]:
         "positions": solved.files[products.POSITIONS],
         "reference": solved.files[products.REFERENCE],
         "measure": measured.result,
+        "depth": measured.files.get(products.DEPTH),
         "ra_center_deg": report["ra_center_deg"],
         "dec_center_deg": report["dec_center_deg"],
         "scale_arcsec_px": report["scale_arcsec_px"],

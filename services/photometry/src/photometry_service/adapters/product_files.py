@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -14,12 +16,25 @@ from photometry_service.algorithms.psf_model import psf_from_arrays, psf_to_arra
 from photometry_service.domain.psf import PsfModel
 
 
-def write_map(path: Path, values: NDArray[np.float32], *, what: str, gain_e_per_adu: float) -> None:
-    """One map in electrons as the primary image."""
+def write_map(
+    path: Path, values: NDArray[Any], *, what: str, gain_e_per_adu: float | None, unit: str = "electron",
+    more: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """One map, in electrons where nothing else is said, as the primary image; ``more`` are further cards."""
     header = fits.Header()
-    header["BUNIT"] = ("electron", what)
-    header["GAIN"] = (gain_e_per_adu, "[electron/adu] divide by this for ADU")
+    header["BUNIT"] = (unit, what)
+    if gain_e_per_adu is not None:
+        header["GAIN"] = (gain_e_per_adu, "[electron/adu] divide by this for ADU")
+    header.update(dict(more or {}))
     fits.PrimaryHDU(np.ascontiguousarray(values, dtype=">f4"), header).writeto(path, overwrite=True)
+
+
+def read_map(path: Path) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """A coarse map of `write_map`, and its cards about the mesh."""
+    with fits.open(path, memmap=False) as hdus:
+        header = hdus[0].header
+        cards = {name: (header[name], header.comments[name]) for name in ("STEPX", "STEPY") if name in header}
+        return np.asarray(hdus[0].data, dtype=np.float64), cards
 
 
 def write_psf(path: Path, psf: PsfModel, stamp: NDArray[np.float64]) -> None:

@@ -88,7 +88,8 @@ def assess_noise(background: Background, frame: Frame) -> NoiseQuality:
     Returns
     -------
     NoiseQuality
-        The model is the frame's variance where a calibration carried one. A ratio far from 1 means a wrong gain or read noise, a subtracted sky, or a stacked or resampled frame.
+        The model is the frame's variance where a calibration carried one.
+        A ratio far from 1 means a wrong gain or read noise, a subtracted sky, or a stacked or resampled frame.
     """
     if frame.variance is not None:
         # carried along by the calibration: it knows the sky before masters and overscan were taken off

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from photometry_service.algorithms.color_relations import ColorRelation, relation_of
 from photometry_service.errors import TooFewCalibratorsError
 
 Array = NDArray[np.float64]
@@ -28,6 +29,7 @@ class ReferenceMagnitudes:
     value, error, color : (n,), mag
         NaN where unknown; an error that the list does not give is 0 and left to the intrinsic scatter.
     color_name : e.g. ``BP-RP``; None when the list has no colour
+    color_range : of the relation that the magnitudes come from; None when they are the list's own
     """
 
     band: str
@@ -36,6 +38,7 @@ class ReferenceMagnitudes:
     error: Array
     color: Array
     color_name: str | None
+    color_range: tuple[float, float] | None = None
 
 
 def band_columns(reference: Columns) -> dict[str, str]:
@@ -51,6 +54,9 @@ def choose_magnitudes(
 ) -> ReferenceMagnitudes:
     """Take the band that was asked for, else the filter's own, else G, else the first that the list has.
 
+    A band that a Gaia list does not have is computed by the published colour relations where there is one
+    (`color_relations`); letters of Johnson-Cousins are upper case, those of SDSS lower case.
+
     Raises
     ------
     TooFewCalibratorsError
@@ -59,6 +65,9 @@ def choose_magnitudes(
     bands = band_columns(reference)
     if not bands:
         raise TooFewCalibratorsError("The reference list has no magnitudes.", found=0, needed=1)
+    relation = _relation(bands, band, filter_name)
+    if relation is not None:
+        return _transformed(reference, relation)
     name = _chosen(bands, band, filter_name)
     if name is None:
         raise TooFewCalibratorsError(
@@ -73,6 +82,30 @@ def choose_magnitudes(
         error=_errors(reference, bands[name], len(value)),
         color=values,
         color_name=color_name,
+    )
+
+
+def _relation(bands: Mapping[str, str], band: str | None, filter_name: str | None) -> ColorRelation | None:
+    """The relation to use, where a Gaia list lacks the band itself."""
+    wanted = (band if band is not None else filter_name or "").strip()
+    if wanted in bands or not set(GAIA_BANDS) <= set(bands):
+        return None
+    relation = relation_of(wanted)
+    return None if relation is None or relation.band in bands else relation
+
+
+def _transformed(reference: Columns, relation: ColorRelation) -> ReferenceMagnitudes:
+    g, bp, rp = (np.asarray(reference[GAIA_BANDS[band]], float) for band in ("G", "BP", "RP"))
+    g_err, bp_err, rp_err = (_errors(reference, GAIA_BANDS[band], len(g)) for band in ("G", "BP", "RP"))
+    color = bp - rp
+    return ReferenceMagnitudes(
+        band=relation.band,
+        system=relation.system,
+        value=relation.magnitude(g, color),
+        error=relation.error(g_err, color, np.hypot(bp_err, rp_err)),
+        color=color,
+        color_name="BP-RP",
+        color_range=relation.color_range,
     )
 
 

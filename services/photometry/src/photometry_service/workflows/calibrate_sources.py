@@ -50,6 +50,8 @@ class CalibrateSources:
         """Never fails for want of stars: fewer than three calibrators give the status ``uncalibrated`` with the reason."""
         frame, settings = request.measure.frame, request.zero_point
         exposure_s = frame.exposure_s or 1.0
+        if (refused := _refusal(request)) is not None:
+            return Calibration(ZeroPointReport(status="uncalibrated", reason=refused), _uncalibrated(sources), {}, None)
         warnings = [] if frame.exposure_s else ["the exposure is not known: magnitudes are for 1 s"]
         air, air_reason = _airmass(request)
         try:
@@ -106,7 +108,7 @@ class CalibrateSources:
         star_color = np.full(len(sources["id"]), np.nan)
         star_color[s] = color
         calibrated = _apply(request, sources, fit, star_color, (x, y), exposure_s, extinction)
-        calibrated["flags"] = _flags(sources["flags"], fit, matches, good, star_color)
+        calibrated["flags"] = _flags(sources["flags"], fit, matches, good, star_color, magnitudes.color_range)
         report |= _figures(request, fit, magnitudes, exposure_s, extinction) | {"warnings": (*warnings, *fit.notes)}
         table = _table(sources, reference, magnitudes, matches, m_inst, m_inst_err, fit.residual, fit.used, why)
         return Calibration(ZeroPointReport(**report), calibrated, table, fit)
@@ -153,6 +155,33 @@ class CalibrateSources:
         if "phot_g_mean_flux_over_error" in reference:
             tests["uncertain reference"] = reference["phot_g_mean_flux_over_error"][r] < cuts.min_flux_snr
         return matches, tests
+
+
+def limiting_magnitudes(request: CalibrateRequest, fit: ZeroPointFit, depth_e: Array) -> Array:
+    """(my, mx), magnitude of a point source whose flux is ``depth_e`` (my, mx), for stars of the reference colour."""
+    my, mx = depth_e.shape
+    y, x = (np.broadcast_to(v, (my, mx)).ravel() for v in (
+        (2 * np.arange(my) + 1)[:, None] / my - 1, (2 * np.arange(mx) + 1)[None, :] / mx - 1))  # fmt: skip
+    zero, _ = fit.at(x, y, np.full(my * mx, fit.color_zero if fit.has_color else np.nan))
+    extinction = 0.0
+    if request.zero_point.extinction == "fixed":
+        extinction = request.zero_point.extinction_mag * (_airmass(request)[0] or 0.0)
+    exposure_s = request.measure.frame.exposure_s or 1.0
+    return (zero - extinction - 2.5 * np.log10(depth_e.ravel() / exposure_s)).reshape(my, mx)
+
+
+def _refusal(request: CalibrateRequest) -> str | None:
+    """Why this frame is not calibrated at all, whatever the reference stars."""
+    if request.measure.difference_image is not None:
+        return (
+            f"this is a difference image ({request.measure.difference_image}): its fluxes are changes, not magnitudes"
+        )
+    if request.zero_point.extinction == "fit":
+        return (
+            "extinction = fit needs five frames or more that span 0.3 in airmass, and this is one frame: "
+            "use absorbed or fixed"
+        )
+    return None
 
 
 def instrumental(sources: Columns, flux_kind: str, aperture: int, exposure_s: float) -> tuple[Array, Array]:
@@ -246,13 +275,17 @@ def _uncalibrated(sources: Columns) -> dict[str, NDArray[Any]]:
 
 
 def _flags(
-    flags: NDArray[np.int32], fit: ZeroPointFit, matches: SkyMatches, good: NDArray[np.bool_], color: Array
-) -> NDArray[np.int32]:
+    flags: NDArray[np.int32], fit: ZeroPointFit, matches: SkyMatches, good: NDArray[np.bool_], color: Array,
+    color_range: tuple[float, float] | None,
+) -> NDArray[np.int32]:  # fmt: skip
     flags = flags.copy()
     flags[matches.source[fit.used]] |= int(SourceFlag.USED_FOR_ZERO_POINT)
     flags[matches.source[good & ~fit.used]] |= int(SourceFlag.CLIPPED_FROM_ZERO_POINT)
     if fit.has_color:
         flags[~np.isfinite(color)] |= int(SourceFlag.COLOUR_UNKNOWN)
+    if color_range is not None:
+        # also of stars without a colour: the relation cannot be known to hold for them
+        flags[~((color >= color_range[0]) & (color <= color_range[1]))] |= int(SourceFlag.COLOUR_UNKNOWN)
     return flags
 
 
@@ -272,6 +305,7 @@ def _figures(
         "spatial_order": fit.spatial_order,
         "n_used": int(fit.used.sum()),
         "rms": fit.rms,
+        "mad": 1.4826 * float(np.median(np.abs(fit.residual[fit.used] - np.median(fit.residual[fit.used])))),
         "sigma_int": fit.sigma_int,
         "chi2_red": None if math.isnan(fit.chi2_red) else fit.chi2_red,
         "limiting_mag_5sigma": limit,

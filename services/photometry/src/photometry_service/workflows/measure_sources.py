@@ -22,6 +22,7 @@ from photometry_service.algorithms.apertures import (
 )
 from photometry_service.algorithms.background import Background, BackgroundOptions, estimate_background
 from photometry_service.algorithms.cosmic_rays import CosmicRayOptions, CosmicRays, remove_cosmic_rays
+from photometry_service.algorithms.frame_quality import core_residual, curve_of_growth, dark_objects, median_chi2
 from photometry_service.algorithms.fwhm import MarginalFwhm, bright_peaks, guess_fwhm, marginal_fwhm
 from photometry_service.algorithms.noise import assess_noise
 from photometry_service.algorithms.psf_model import psf_stamp, psf_values
@@ -89,6 +90,8 @@ class MeasureSources:
             marginal = _marginal(psf, data, frame)
             columns = _apertures(psf, data, frame, background, saturated, rays, marginal, request)
         result = _result(prepared.summary, frame, background, rays, psf, marginal, columns, clock)
+        with clock("quality"):
+            result = result.model_copy(update=_quality(prepared, request, background, data, psf, columns, result))
         return Measurement(frame, result.frame, background, rays, psf.psf, psf.residual, marginal, columns, result)
 
 
@@ -278,6 +281,27 @@ def _result(
         seconds=clock.seconds,
         cpu_seconds=clock.cpu_seconds,
     )
+
+
+def _quality(
+    prepared: PreparedFrame, request: MeasureRequest, background: Background, data: NDArray[np.float32],
+    psf: PsfPhotometry, columns: dict[str, NDArray[Any]], result: MeasureResult,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures that tell whether the measurement can be trusted."""
+    rms = background.rms_median
+    difference = prepared.difference or dark_objects(data, rms, prepared.frame.mask)
+    frame = result.frame
+    if difference is not None:
+        warning = f"taken for a difference of two images ({difference}): it is not calibrated"
+        frame = frame.model_copy(update={"warnings": (*frame.warnings, warning)})
+    fwhm = result.fwhm_psf_px or result.fwhm_marginal_px or float("nan")
+    return {
+        "frame": frame,
+        "difference_image": difference,
+        "chi2_median": _finite(median_chi2(columns)),
+        "core_residual_over_noise": _finite(core_residual(psf.residual, data, rms, columns)),
+        "curve_of_growth": curve_of_growth(columns, np.array(request.aperture.radii_fwhm) * fwhm),
+    }
 
 
 def _point_noise(psf: PsfModel | None, background: Background) -> float | None:

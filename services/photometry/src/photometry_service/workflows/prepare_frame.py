@@ -14,6 +14,7 @@ from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import FrameFacts, frame_facts
 from photometry_service.algorithms.colour_mosaic import blend_mosaic, mosaic_pattern
 from photometry_service.algorithms.frame_checks import check_image
+from photometry_service.algorithms.frame_quality import difference_words
 from photometry_service.domain.frame import Frame, NoiseModel
 
 ASSUMED_GAIN = 1.0
@@ -22,8 +23,11 @@ ASSUMED_READ_NOISE_E = 10.0
 
 @dataclass(frozen=True)
 class PreparedFrame:
+    """``difference`` says why the header makes the frame a difference of two images; None when it does not."""
+
     frame: Frame
     summary: FrameSummary
+    difference: str | None = None
 
 
 def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> PreparedFrame:
@@ -70,7 +74,9 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
         filter_name=settings.filter or facts.filter,
         warnings=tuple(warnings),
     )
-    return PreparedFrame(frame, _summary(frame, raw, facts, settings, frame_name))
+    comments = {card.keyword: card.comment for card in raw.header.cards}
+    difference = difference_words(raw.header, comments)
+    return PreparedFrame(frame, _summary(frame, raw, facts, settings, frame_name), difference)
 
 
 def with_variance(prepared: PreparedFrame, variance_adu2: NDArray[np.float32] | None) -> PreparedFrame:

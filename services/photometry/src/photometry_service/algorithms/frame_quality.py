@@ -1,0 +1,103 @@
+"""Figures that tell whether a measurement can be trusted, and whether a frame is a picture of the sky at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photometry_service.domain.flags import SourceFlag
+
+Array = NDArray[np.float64]
+
+WORDS = re.compile(
+    r"\b(difference image|diff(?:erence)?[ _-]?im(?:age|g)?|sfft|hotpants|zogy|image subtraction)\b", re.I
+)
+CARDS = ("IMAGETYP", "OBSTYPE", "IMGTYPE", "OBJTYPE", "PRODTYPE", "PRODCATG")
+NEGATIVE_SIGMA = 6.0
+NEGATIVE_SHARE, NEGATIVE_PAIRS = 0.2, 20
+"""Dark objects: at least so many pairs of neighbouring pixels below -6 sigma, and this share of the bright pairs."""
+
+GOOD_STARS = (
+    SourceFlag.SATURATED | SourceFlag.TRUNCATED | SourceFlag.BLENDED | SourceFlag.CROWDED
+    | SourceFlag.COSMIC_RAY_IN_APERTURE | SourceFlag.NOT_CONVERGED | SourceFlag.NOT_POINT_LIKE
+)  # fmt: skip
+
+
+def difference_words(header: Mapping[str, Any], comments: Mapping[str, str] | None = None) -> str | None:
+    """What in a header says that the frame is a difference of two images; None when nothing does."""
+    for card in CARDS:
+        text = str(header.get(card, ""))
+        if re.search(r"\bdiff", text, re.I):
+            return f"{card} = {text.strip()[:40]}"
+    for card, value in header.items():
+        if card in ("HISTORY", "COMMENT", ""):
+            continue
+        for text in (str(value), str((comments or {}).get(card, ""))):
+            found = WORDS.search(text)
+            if found:
+                return f"the header speaks of {found.group(0)} ({card})"
+    return None
+
+
+def dark_objects(data: NDArray[np.float32], rms: float, mask: NDArray[np.bool_]) -> str | None:
+    """Sources below the sky, as only a subtraction makes them; None when there are none to speak of.
+
+    Parameters
+    ----------
+    data : (ny, nx), background subtracted
+    rms : one sigma per pixel, same unit
+    mask : (ny, nx), True = bad
+    """
+    low, high = (data < -NEGATIVE_SIGMA * rms) & ~mask, (data > NEGATIVE_SIGMA * rms) & ~mask
+    dark, bright = (int(np.count_nonzero(part[:, 1:] & part[:, :-1])) for part in (low, high))
+    if dark < NEGATIVE_PAIRS or dark < NEGATIVE_SHARE * bright:
+        return None
+    return f"{dark} pairs of pixels lie 6 sigma below the sky, {bright} above"
+
+
+def clean_stars(columns: Mapping[str, NDArray[Any]], min_snr: float) -> NDArray[np.intp]:
+    """Rows of unflagged stars above a S/N, brightest first."""
+    good = ((columns["flags"] & int(GOOD_STARS)) == 0) & (columns["snr"] > min_snr) & (columns["flux_psf"] > 0)
+    rows = np.flatnonzero(good)
+    return rows[np.argsort(-columns["flux_psf"][rows], kind="stable")]
+
+
+def median_chi2(columns: Mapping[str, NDArray[Any]]) -> float:
+    """Median reduced chi-square of clean stars above S/N 10; NaN without any."""
+    values = columns["chi2_red"][clean_stars(columns, 10.0)]
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else float("nan")
+
+
+def core_residual(
+    residual: NDArray[np.float32], data: NDArray[np.float32], rms: float, columns: Mapping[str, NDArray[Any]]
+) -> float:
+    """Rms of the residual over the noise in the 3x3 cores of clean stars above S/N 100; NaN without any.
+
+    Notes
+    -----
+    Noise per pixel is sqrt(rms^2 + max(data, 0)), electrons. 1 is perfect; more says how far the PSF model is off.
+    """
+    rows = clean_stars(columns, 100.0)[:300]
+    ny, nx = residual.shape
+    x, y = (np.rint(columns[name][rows]).astype(np.intp) for name in ("x", "y"))
+    inside = (x >= 1) & (y >= 1) & (x < nx - 1) & (y < ny - 1)
+    if not inside.any():
+        return float("nan")
+    dy, dx = np.mgrid[-1:2, -1:2].reshape(2, 9)
+    place = (y[inside][:, None] + dy, x[inside][:, None] + dx)
+    noise2 = rms**2 + np.maximum(data[place].astype(np.float64), 0.0)
+    return float(np.sqrt(np.median(np.mean(residual[place].astype(np.float64) ** 2 / noise2, axis=1))))
+
+
+def curve_of_growth(columns: Mapping[str, NDArray[Any]], radii_px: Array) -> tuple[tuple[float, float], ...]:
+    """Radius and median ratio of aperture to profile flux of clean stars above S/N 50; empty with fewer than three."""
+    rows = clean_stars(columns, 50.0)[:300]
+    if rows.size < 3:
+        return ()
+    ratios = [np.median(columns[f"flux_aper_{n + 1}"][rows] / columns["flux_psf"][rows]) for n in range(len(radii_px))]
+    return tuple((round(float(r), 4), round(float(q), 5)) for r, q in zip(radii_px, ratios, strict=True))

@@ -1,0 +1,73 @@
+"""Difference images are told from pictures; figures of quality against what was put in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from photometry_service.algorithms.frame_quality import core_residual, curve_of_growth, dark_objects, difference_words
+from photometry_service.domain.flags import SourceFlag
+
+
+def picture(sign: float) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    data = rng.normal(0, 10, (300, 300)).astype(np.float32)
+    y, x = np.mgrid[-4:5, -4:5]
+    star = np.exp(-(x**2 + y**2) / 4.0)
+    for n in range(60):
+        j, i = rng.integers(10, 290, 2)
+        data[j - 4 : j + 5, i - 4 : i + 5] += (sign if n % 2 else 1.0) * 400 * star
+    return data
+
+
+def test_dark_stars_give_a_difference_away_and_bright_ones_do_not() -> None:
+    mask = np.zeros((300, 300), bool)
+    assert dark_objects(picture(1.0), 10.0, mask) is None
+    assert "below the sky" in (dark_objects(picture(-1.0), 10.0, mask) or "")
+
+
+def test_masked_holes_are_no_dark_stars() -> None:
+    data, mask = picture(1.0), np.zeros((300, 300), bool)
+    data[100:120, 100:120] = -5000
+    mask[100:120, 100:120] = True
+    assert dark_objects(data, 10.0, mask) is None
+
+
+@pytest.mark.parametrize(("card", "value", "comment", "is_one"), [
+    ("IMAGETYP", "DIFFERENCE", "", True), ("OBSTYPE", "EXPOSE", "", False), ("CONVD", "REF", "MeLOn: SFFT", True),
+    ("PROGRAM", "hotpants 5.1", "", True), ("OBJECT", "Diffuse nebula", "", False), ("FILTER", "SUBLIME", "", False),
+])  # fmt: skip
+def test_words_of_the_header(card: str, value: str, comment: str, is_one: bool) -> None:
+    header = fits.Header([(card, value, comment)])
+    comments = {c.keyword: c.comment for c in header.cards}
+    assert (difference_words(header, comments) is not None) == is_one
+
+
+def columns(n: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(2)
+    return {
+        "x": rng.uniform(10, 290, n), "y": rng.uniform(10, 290, n), "flags": np.zeros(n, np.int32),
+        "snr": np.full(n, 200.0), "flux_psf": np.full(n, 1e4),
+        **{f"flux_aper_{k}": np.full(n, 1e4 * share) for k, share in enumerate((0.6, 0.8, 0.9, 0.97), 1)},
+    }  # fmt: skip
+
+
+def test_pure_noise_in_the_cores_is_one() -> None:
+    rng = np.random.default_rng(3)
+    data = np.full((300, 300), 300.0, np.float32)
+    residual = rng.normal(0, np.sqrt(100.0 + 300.0), (300, 300)).astype(np.float32)
+    # the median of means of nine chi-square values is 0.93: the root of that
+    assert core_residual(residual, data, 10.0, columns(250)) == pytest.approx(np.sqrt(0.93), abs=0.05)
+
+
+def test_curve_of_growth_is_the_share_in_each_aperture() -> None:
+    points = curve_of_growth(columns(10), np.array([3.0, 4.5, 6.0, 9.0]))
+    assert points == ((3.0, 0.6), (4.5, 0.8), (6.0, 0.9), (9.0, 0.97))
+
+
+def test_flagged_stars_do_not_count() -> None:
+    table = columns(10)
+    table["flags"][:] = int(SourceFlag.SATURATED)
+    assert curve_of_growth(table, np.array([3.0, 4.5, 6.0, 9.0])) == ()
+    assert np.isnan(core_residual(np.zeros((300, 300), np.float32), np.zeros((300, 300), np.float32), 1.0, table))
