@@ -51,7 +51,7 @@ class CatalogsSettings(JobServiceSettings):
     disk_cache_mb: int = Field(default=4096, ge=64, title="Cached tiles and answers on disk, MB")
     answer_age_h: float = Field(default=24.0, gt=0, title="How long an answer of a catalogue is reused, hours")
     tile_age_days: float = Field(default=180.0, gt=0, title="How long a tile of Gaia stars is reused, days")
-    most_list_rows: int = Field(default=20_000_000, ge=1, title="Rows of one reference list")
+    most_list_rows: int = Field(default=10_000_000, ge=1, title="Rows of one reference list")
     sealing_secret: SecretStr | None = Field(
         default=None, title="Key-encryption keys of third-party keys", description="The same as auth's; None: not used"
     )

@@ -16,7 +16,8 @@ def kinds(answers: Mapping[str, Answer] | None = None) -> tuple[JobKind, ...]:
             request_model=ImportReferenceRequest,
             task="catalogs_service.tasks:import_reference",
             answers=answers or {},
-            memory_limit_mb=4096,
+            # 480 bytes a row for Gaia's usual seventeen columns, ten million rows
+            memory_limit_mb=6144,
         ),
         JobKind(
             name="identify",
