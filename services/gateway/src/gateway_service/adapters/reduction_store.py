@@ -38,9 +38,10 @@ class PostgresReductionStore:
             insert(reductions)
             .values(row | {"due_at": func.now()})
             .on_conflict_do_nothing(constraint="uq_reductions_owner_key")
+            .returning(reductions.c.id)
         )
         async with self._engine.begin() as connection:
-            if (await connection.execute(new)).rowcount:
+            if (await connection.execute(new)).first() is not None:
                 await _notify(connection)
                 return reduction
             query = select(reductions).where(

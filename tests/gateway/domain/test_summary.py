@@ -1,0 +1,85 @@
+"""The summary: every field of the contract, and a reason beside what is not known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from astro_shared.contracts.gateway import CollectStage, StageName, StageState
+from gateway_service.domain.reductions import STAGES
+from gateway_service.domain.summary import outcome, summary
+
+MEASURED = {"sources": 12, "fwhm_psf_px": 2.5, "fwhm_marginal_px": 3.0, "frame": {"warnings": ["no gain"]}}
+SOLVED = {"astrometry": {"solved": True, "state": "calibrated", "ra_center_deg": 10.0, "rms_mas": 20.0}}
+CALIBRATED = {
+    "zero_point": {
+        "status": "calibrated", "band": "G", "value": 22.0, "error": 0.01, "n_used": 9, "rms": 0.02,
+        "limiting_mag_5sigma": 19.0, "airmass": 1.2,
+    }
+}  # fmt: skip
+DONE = {
+    StageName.MEASURE: MEASURED,
+    StageName.SOLVE: SOLVED,
+    StageName.CALIBRATE: CALIBRATED,
+    StageName.IDENTIFY: {
+        "catalogues": [
+            {"catalogue": "vsx", "status": "matched", "matches": 2},
+            {"catalogue": "simbad", "status": "failed", "matches": 0, "cause": "unreachable", "message": "no answer"},
+        ]
+    },
+}
+
+
+def stages(**changes: dict[str, Any]) -> dict[StageName, CollectStage]:
+    made = {}
+    for name in STAGES[:-1]:
+        fields: dict[str, Any] = {"name": name, "state": StageState.DONE, "result": DONE[name], "seconds": 1.0}
+        made[name] = CollectStage(**(fields | changes.get(name, {})))
+    return made
+
+
+def test_a_calibrated_frame_has_no_reason() -> None:
+    assert outcome(stages()) == ("calibrated", None)
+    document = summary("a.fits", "h", "alidade 0", stages(), [{"name": "collect"}])
+    assert document["zero_point"]["value"] == 22.0 and document["limiting_mag_5sigma"] == 19.0
+    assert document["airmass"] == 1.2
+    assert document["identification"]["vsx"] == {"status": "matched", "matches": 2}
+    assert document["identification"]["simbad"]["cause"] == "unreachable"
+    assert [stage["name"] for stage in document["stages"]] == [*map(str, STAGES[:-1]), "collect"]
+    assert document["warnings"] == ["no gain"]
+    assert not [name for name in document if name.endswith("_reason")]
+
+
+def test_an_unmeasured_frame_is_failed_with_the_reason_of_that_stage() -> None:
+    nothing = {"state": StageState.SKIPPED, "result": None, "seconds": None}
+    broken = {"state": StageState.FAILED, "result": None, "reason": "No star stands out."}
+    made = stages(measure=broken, solve=nothing, calibrate=nothing, identify=nothing)
+    assert outcome(made) == ("failed", "No star stands out.")
+    document = summary("a.fits", "h", "alidade 0", made, [])
+    assert document["sources"] is None and document["sources_reason"] == "No star stands out."
+    assert document["zero_point"]["value"] is None and document["zero_point"]["value_reason"]
+    assert document["astrometry"]["state"] == "missing" and document["astrometry"]["reason"]
+    assert document["airmass"] is None and document["airmass_reason"]
+    assert document["limiting_mag_5sigma_reason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"solve": {"result": {"astrometry": {"solved": False, "reason": "too few stars"}}}}, "too few stars"),
+        ({"solve": {"state": StageState.FAILED, "result": None, "reason": "it crashed"}}, "it crashed"),
+        ({"calibrate": {"result": {"zero_point": {"status": "uncalibrated", "reason": "two stars"}}}}, "two stars"),
+        ({"calibrate": {"state": StageState.SKIPPED, "result": None, "reason": "no reference"}}, "no reference"),
+    ],
+)
+def test_an_uncalibrated_frame_says_why(changes: dict[str, Any], reason: str) -> None:
+    assert outcome(stages(**changes)) == ("uncalibrated", reason)
+
+
+def test_airmass_falls_back_to_the_header() -> None:
+    measured = {"result": MEASURED | {"frame": {"airmass_header": 1.7}}}
+    document = summary(
+        "a.fits", "h", "alidade 0", stages(measure=measured, calibrate={"result": {"zero_point": {}}}), []
+    )
+    assert document["airmass"] == 1.7
