@@ -106,7 +106,7 @@ def _measure_files(measured: Measurement, request: MeasureRequest, folder: Path)
         depth = 5 * noise * background.mesh_rms / background.rms_median
         step_y, step_x = background.step_px
         cards = {"STEPX": (step_x, "[pix] size of a mesh"), "STEPY": (step_y, "[pix] size of a mesh")}
-        what = "flux of a point source at S/N 5, one value per mesh"
+        what = "point source at S/N 5, per mesh"
         write_map(folder / products.DEPTH, depth, what=what, gain_e_per_adu=measured.frame.gain_e_per_adu, more=cards)
         names.append(products.DEPTH)
     if request.products.maps:
@@ -152,7 +152,7 @@ def _limits(request: CalibrateRequest, fit: ZeroPointFit, context: TaskContext) 
     depth, cards = read_map(context.input(request.depth))
     limits = limiting_magnitudes(request, fit, depth)
     path = context.workspace / products.LIMITS
-    write_map(path, limits, what="magnitude of a point source at S/N 5", gain_e_per_adu=None, unit="mag", more=cards)
+    write_map(path, limits, what="point source at S/N 5, per mesh", gain_e_per_adu=None, unit="mag", more=cards)
     return OutputFile(path, products.FITS)
 
 

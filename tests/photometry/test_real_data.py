@@ -1,0 +1,138 @@
+"""Zero points and frames of real telescopes; skipped with a reason where the data are not here."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.photometry import MeasureRequest, MeasureResult
+from astro_shared.fits import read_frame
+from astro_shared.fits.tables import read_columns
+from astro_shared.jobs.task import LocalLink, TaskContext
+from astro_shared.testing.real_data import MISSING, find_real_data
+from astro_shared.testing.truth import robust_sigma
+from photometry_service import tasks
+from photometry_service.algorithms.zero_point import ZeroPointOptions, fit_zero_point
+
+DATA = find_real_data()
+pytestmark = pytest.mark.skipif(DATA is None, reason=MISSING)
+
+
+def frame(name: str) -> Path:
+    assert DATA is not None
+    return DATA / "frames" / name
+
+
+def catalog(name: str) -> Table:
+    assert DATA is not None
+    return Table.read(DATA / "catalogs" / name)
+
+
+def measure(path: Path, folder: Path, **sections: object) -> tuple[MeasureResult, dict[str, np.ndarray]]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    frame_ref = ObjectRef(key="frame", sha256=digest, size=path.stat().st_size)
+    request = MeasureRequest(
+        frame=frame_ref, frame_name=path.name, products={"plots": False, "maps": False}, **sections
+    )  # type: ignore[arg-type]
+    done = tasks.measure(request, TaskContext(folder, {"frame": path}, LocalLink(None)))
+    return MeasureResult.model_validate(done.result), read_columns(folder / "sources.fits")
+
+
+@pytest.mark.parametrize(("band", "blue", "red", "value", "mad"), [
+    ("rmag", "gmag", "rmag", 29.56, 0.11), ("gmag", "gmag", "rmag", 30.51, 0.25),
+])  # fmt: skip
+def test_zero_points_of_the_lco_table(band: str, blue: str, red: str, value: float, mad: float) -> None:
+    """Published with the table: 29.56 (MAD 0.11) in r, 30.51 (MAD 0.25, colour term) in g, medians without cuts."""
+    t = catalog("lco_cpt1m_refcat_matched.fits")
+    good = (t["fluxaper6"] > 0) & (t[band] > 0)
+    t = t[good]
+    flux, flux_err = np.asarray(t["fluxaper6"], float), np.asarray(t["fluxerr6"], float)
+    options = ZeroPointOptions(mode="classic", color_term=False, spatial_order=0, clip_sigma=10.0)
+    ours = fit_zero_point(
+        np.asarray(t[band], float), np.asarray(t[f"{band}err"], float), -2.5 * np.log10(flux), 1.0857 * flux_err / flux,
+        x=np.zeros(len(t)), y=np.zeros(len(t)), color=np.full(len(t), np.nan), options=options,
+    )  # fmt: skip
+    # the published figure is the median of all stars; its own error is 1.25 MAD / sqrt(2700) = 0.005
+    assert ours.value == pytest.approx(value, abs=0.05)
+    color = np.asarray(t[blue], float) - np.asarray(t[red], float)
+    robust = fit_zero_point(
+        np.asarray(t[band], float), np.asarray(t[f"{band}err"], float), -2.5 * np.log10(flux), 1.0857 * flux_err / flux,
+        x=2 * np.asarray(t["x"], float) / 4096 - 1, y=2 * np.asarray(t["y"], float) / 4096 - 1, color=color,
+    )  # fmt: skip
+    assert robust.has_color
+    # with colour and place the scatter falls below that of the median
+    used = robust.residual[robust.used]
+    assert robust_sigma(used) < mad
+
+
+def test_ey_uma_stars_repeat_within_their_errors() -> None:
+    """41 stars on 94 frames: each frame gets its zero point from the ensemble; constant stars scatter as their errors say."""
+    t = catalog("eyuma_instrumental_94frames.fits")
+    stars, frames = np.unique(np.asarray(t["star_id"])), np.unique(np.asarray(t["date-obs"]))
+    mags, errors = (np.full((len(frames), len(stars)), np.nan) for _ in range(2))
+    row, column = (np.searchsorted(k, np.asarray(t[c])) for k, c in ((frames, "date-obs"), (stars, "star_id")))
+    mags[row, column] = np.asarray(t["mag_inst_R"], float)
+    errors[row, column] = np.asarray(t["mag_error"], float)
+    usable = np.isfinite(mags).sum(axis=0) > 0.8 * len(frames)
+    mags, errors = mags[:, usable], errors[:, usable]
+    mean = np.nanmedian(mags, axis=0)
+    for _ in range(3):
+        zero = np.array([
+            fit_zero_point(
+                mean, np.zeros(len(mean)), m, e, x=np.zeros(len(mean)), y=np.zeros(len(mean)),
+                color=np.full(len(mean), np.nan),
+                options=ZeroPointOptions(color_term=False, spatial_order=0),
+            ).value for m, e in zip(mags, errors, strict=True)
+        ])  # fmt: skip
+        mean = np.nanmedian(mags + zero[:, None], axis=0)
+    calibrated = mags + zero[:, None]
+    pulls = np.array([
+        robust_sigma(((calibrated[:, n] - mean[n]) / errors[:, n])[np.isfinite(calibrated[:, n])])
+        for n in range(mags.shape[1])
+    ])  # fmt: skip
+    assert np.median(pulls) < 1.5
+    assert np.median(pulls) > 0.4
+
+
+def test_crowded_spitzer_frame(tmp_path: Path) -> None:
+    result, columns = measure(frame("spitzer_irac_glon.fits"), tmp_path)
+    assert result.sources > 500
+    assert result.difference_image is None
+    assert np.isfinite(columns["flux_psf"]).mean() > 0.99
+
+
+def test_hst_frame_full_of_cosmic_rays(tmp_path: Path) -> None:
+    """Hits flagged by the pipeline (DQ 8192 or 4096) are to a large part ours too; the flags are no full truth."""
+    path = frame("hst_wfc3_pluto_flc.fits")
+    result, _ = measure(path, tmp_path, cosmic_rays={"enabled": "on"}, input={"hdu": 1})
+    assert (result.cosmic_ray_pixels or 0) > 1000
+    masked, _ = measure(path, tmp_path, input={"hdu": 1, "mask_hdu": 3})
+    assert masked.sources > 10
+
+
+def test_lossy_frame_of_tiny_fluxes_is_measured_relatively(tmp_path: Path) -> None:
+    raw = read_frame(frame("vst_kids_r.fits"))
+    assert np.abs(np.median(raw.data)) < 1e-6
+    result, columns = measure(frame("vst_kids_r.fits"), tmp_path)
+    assert result.sources > 50
+    assert 1.5 < (result.fwhm_psf_px or 0) < 12
+    assert np.all(columns["snr"][:20] > 20)
+
+
+def test_undersampled_series_counts_alike(tmp_path: Path) -> None:
+    counts = []
+    for path in sorted(frame("hatp32").glob("*.FITS"))[:3]:
+        result, _ = measure(path, tmp_path)
+        counts.append(result.sources)
+    assert min(counts) > 20
+    assert max(counts) < 1.5 * min(counts)
+
+
+def test_tess_difference_is_recognised(tmp_path: Path) -> None:
+    result, _ = measure(frame("tess_difference.fits.fz"), tmp_path)
+    assert result.difference_image is not None
