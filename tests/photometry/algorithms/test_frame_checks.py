@@ -122,3 +122,19 @@ def test_mask_of_another_shape_is_an_error():
 def test_tiny_scales_and_negative_skies_pass():
     for data in (sky() * 1e-13, sky() - 1000.0, sky() * 1e6):
         assert check_image(data).not_finite == 0
+
+
+def test_dead_pixels_are_masked_and_dark_stars_are_not() -> None:
+    rng = np.random.default_rng(11)
+    data = rng.normal(300, 10, (200, 200)).astype(np.float32)
+    dead = rng.random(data.shape) < 0.01
+    data[dead] = 0
+    y, x = np.mgrid[-5:6, -5:6]
+    data[95:106, 95:106] -= 250 * np.exp(-(x**2 + y**2) / 2.0).astype(np.float32)
+    dead[92:109, 92:109] = False
+    checked = check_image(data)
+    # two or three dead pixels side by side still have a median of good neighbours
+    assert checked.mask[dead].mean() > 0.99
+    assert not checked.mask[99:102, 99:102].any()
+    assert np.abs(np.median(checked.data[dead]) - 300) < 5
+    assert any("far below the sky" in warning for warning in checked.warnings)

@@ -18,6 +18,11 @@ from photometry_service.errors import ImageUnusableError, ShapeMismatchError
 __all__ = ["CheckedImage", "ImageLimits", "check_image"]
 
 
+DEAD_SIGMA, SKY_SIGMA = 10.0, 3.0
+MOST_DEAD = 0.05
+"""A single pixel so far below the sky, among neighbours of the sky, is dead; more than this share are not defects."""
+
+
 @dataclass(frozen=True)
 class ImageLimits:
     """What an image must satisfy.
@@ -107,7 +112,41 @@ def check_image(
         pixels[absurd] = 0.0
         pixels[absurd] = _local_level(pixels, bad)[absurd]
     saturated = _check_values(pixels, bad, saturation, limits)
-    return CheckedImage(pixels, bad, count, saturated, _warnings(count, bad.size, saturated))
+    dead = dead_pixels(pixels, bad)
+    if dead.size:
+        bad = bad.copy()
+        bad.ravel()[dead] = True
+        pixels.ravel()[dead] = _local_level(pixels, bad).ravel()[dead]
+    return CheckedImage(pixels, bad, count, saturated, _warnings(count, dead.size, bad.size, saturated))
+
+
+def dead_pixels(pixels: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Flat indices of single pixels far below the sky around them.
+
+    Parameters
+    ----------
+    pixels : (ny, nx), finite
+    bad : (ny, nx), True = known to be bad
+
+    Notes
+    -----
+    ``DEAD_SIGMA`` below the median of a sample of the frame, while the median of the eight neighbours is less than
+    ``SKY_SIGMA`` below it: nothing in the sky is dark and sharper than a star, and sources of a difference image have
+    dark neighbours.
+    """
+    sample = pixels[::4, ::4][~bad[::4, ::4]]
+    if sample.size < 100:
+        return np.empty(0, np.intp)
+    level = np.median(sample)
+    sigma = 1.4826 * np.median(np.abs(sample - level))
+    ny, nx = pixels.shape
+    low = np.flatnonzero((pixels < level - DEAD_SIGMA * sigma) & ~bad)
+    if low.size == 0 or low.size > MOST_DEAD * pixels.size:
+        return np.empty(0, np.intp)
+    y, x = np.divmod(low, nx)
+    dy, dx = np.array([(j, i) for j in (-1, 0, 1) for i in (-1, 0, 1) if (j, i) != (0, 0)]).T
+    around = pixels[np.clip(y[:, None] + dy, 0, ny - 1), np.clip(x[:, None] + dx, 0, nx - 1)]
+    return low[np.median(around, axis=1) > level - SKY_SIGMA * sigma]
 
 
 def _check_form(raw: NDArray[np.generic], limits: ImageLimits) -> None:
@@ -154,11 +193,13 @@ def _local_level(pixels: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray
         return np.full(pixels.shape, np.median(pixels[~bad]), np.float32)
 
 
-def _warnings(not_finite: int, size: int, saturated: float) -> tuple[str, ...]:
+def _warnings(not_finite: int, dead: int, size: int, saturated: float) -> tuple[str, ...]:
     """What the reader should know."""
     sentences = []
     if not_finite:
         sentences.append(f"{not_finite} pixels ({100 * not_finite / size:.2g} %) are not finite and were masked")
+    if dead:
+        sentences.append(f"{dead} pixels ({100 * dead / size:.2g} %) far below the sky around them were masked")
     if saturated > 0.05:
         sentences.append(f"{100 * saturated:.0f} % of the pixels are saturated")
     return tuple(sentences)

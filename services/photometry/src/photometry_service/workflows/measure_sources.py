@@ -42,6 +42,7 @@ COSMIC_RAY_MIN_FWHM_PX = 2.0
 BOX_IN_FWHM = 10
 CALIBRATED_APERTURE = 2
 WIDTH_STARS = 1000
+MOST_BAD_PIXELS = 0.002
 MOST_PEAKS_TAKEN, FEW_PEAKS = 0.5, 30
 """A search that takes more than this share of the bright peaks and leaves fewer than this number has taken stars."""
 
@@ -136,7 +137,9 @@ def clean_frame(frame: Frame, settings: CosmicRaySettings) -> tuple[CosmicRays |
             "(cosmic_rays.enabled = on takes them out)"
         )
         return None, left, False
-    return rays, frame.with_pixels(rays.cleaned).with_warning(*rays.warnings), True
+    # hits are not searched for beside bad pixels: where these are many, some are left and only their profile tells
+    searched = int(np.count_nonzero(frame.mask)) <= MOST_BAD_PIXELS * frame.mask.size
+    return rays, frame.with_pixels(rays.cleaned).with_warning(*rays.warnings), searched
 
 
 def takes_stars(frame: Frame, rays: CosmicRays) -> bool:

@@ -1,0 +1,191 @@
+"""Damaged and odd frames: the clean frame's star count within 5 %, or a clear end; never a crash or silent nonsense."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.photometry import MeasureRequest
+from astro_shared.errors import InvalidRequestError
+from astro_shared.fits import FitsError, RawFrame, check_image, mask_and_fill
+from astro_shared.fits.limits import DEFAULT_LIMITS
+from astro_shared.testing.frames import Camera, Exposure, Galaxies, SimulatedFrame, simulate_frame
+from astro_shared.testing.truth import completeness, match_to_truth
+from photometry_service.workflows.measure_sources import Measurement, MeasureSources
+from photometry_service.workflows.prepare_frame import prepare_frame
+
+REF = ObjectRef(key="a", sha256="0" * 64, size=1)
+CLEAR_END = (InvalidRequestError, FitsError)
+
+
+def measured(data: np.ndarray, header: fits.Header, **sections: Any) -> Measurement:
+    """As the reader and the task do it."""
+    pixels = np.array(data, np.float32)
+    mask = mask_and_fill(pixels, limits=DEFAULT_LIMITS)
+    check_image(pixels, mask, limits=DEFAULT_LIMITS)
+    raw = RawFrame(pixels, mask, header, (), 0, pixels.shape)
+    request = MeasureRequest(frame=REF, frame_name="bad.fits", **sections)
+    return MeasureSources()(prepare_frame(raw, request.input, "bad.fits"), request, lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def frame() -> SimulatedFrame:
+    return simulate_frame(61, n_stars=500, camera=Camera(shape=(800, 800)))
+
+
+@pytest.fixture(scope="module")
+def clean(frame: SimulatedFrame) -> int:
+    return measured(frame.data, frame.header).result.sources
+
+
+def spoiled(frame: SimulatedFrame, share: float, value: float) -> np.ndarray:
+    data = frame.data.astype(np.float32)
+    data[np.random.default_rng(7).random(data.shape) < share] = value
+    return data
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.01, np.nan), (0.001, np.inf), (0.001, -np.inf), (0.01, 0.0)])
+def test_star_count_survives_bad_pixels(frame: SimulatedFrame, clean: int, share: float, value: float) -> None:
+    found = measured(spoiled(frame, share, value), frame.header).result.sources
+    assert found == pytest.approx(clean, rel=0.05)
+
+
+def test_hot_pixels_are_not_stars(frame: SimulatedFrame) -> None:
+    """One pixel in a hundred at 20,000 ADU: what stays must be stars."""
+    result = measured(spoiled(frame, 0.01, 20_000.0), frame.header)
+    match = match_to_truth(frame.truth, result.columns["x"], result.columns["y"], shape=frame.data.shape)
+    assert match.false.size < 0.05 * result.result.sources
+    assert completeness(frame.truth, match, 20) > 0.9
+
+
+def test_negative_sky_changes_nothing(frame: SimulatedFrame, clean: int) -> None:
+    found = measured(frame.data.astype(np.float32) - 400, frame.header).result
+    assert found.sources == pytest.approx(clean, rel=0.05)
+    assert found.difference_image is None
+
+
+@pytest.mark.parametrize("factor", [0.2, 8.0])
+def test_wrong_gain_is_noticed_and_stars_stay(frame: SimulatedFrame, clean: int, factor: float) -> None:
+    header = frame.header.copy()
+    header["GAIN"] = frame.camera.gain_e_per_adu * factor
+    result = measured(frame.data, header).result
+    assert result.sources == pytest.approx(clean, rel=0.05)
+    assert any("gain suspect" in warning for warning in result.frame.warnings) == (
+        not 0.5 <= (result.rms_ratio or 1) <= 2
+    )
+    assert result.rms_ratio is not None and not 0.8 < result.rms_ratio < 1.25
+
+
+@pytest.mark.parametrize("value", [0.0, 1000.0, 65535.0])
+def test_constant_frame_ends_clearly(frame: SimulatedFrame, value: float) -> None:
+    with pytest.raises(CLEAR_END) as caught:
+        measured(np.full((300, 300), value), frame.header)
+    assert len(str(caught.value)) > 20
+
+
+def test_saturated_frame_ends_clearly(frame: SimulatedFrame) -> None:
+    data = np.random.default_rng(1).normal(frame.camera.saturation_adu, 3, (300, 300))
+    with pytest.raises(CLEAR_END):
+        measured(np.minimum(data, frame.camera.saturation_adu), frame.header)
+
+
+def test_nan_everywhere_ends_clearly(frame: SimulatedFrame) -> None:
+    with pytest.raises(CLEAR_END):
+        measured(np.full((300, 300), np.nan), frame.header)
+
+
+def test_empty_sky_ends_clearly(frame: SimulatedFrame) -> None:
+    with pytest.raises(CLEAR_END, match=r"[Nn]o star"):
+        measured(np.random.default_rng(4).normal(300, 12, (400, 400)), frame.header)
+
+
+def test_one_star_is_measured_or_refused(frame: SimulatedFrame) -> None:
+    y, x = np.mgrid[:300, :300]
+    light = 40_000 / (1 + ((x - 140.3) ** 2 + (y - 160.7) ** 2) / 6.0) ** 2.5 / 8
+    data = np.random.default_rng(5).poisson(300 + light) / 1.5
+    result = measured(data, frame.header)
+    best = int(np.argmax(result.columns["snr"]))
+    assert np.hypot(result.columns["x"][best] - 140.3, result.columns["y"][best] - 160.7) < 0.3
+    assert result.result.sources <= 3
+
+
+def test_galaxies_do_not_hide_the_stars() -> None:
+    plain = Exposure()
+    with_galaxies = replace(plain, galaxies=Galaxies(number=60))
+    frame = simulate_frame(62, n_stars=400, camera=Camera(shape=(800, 800)), exposure=with_galaxies)
+    result = measured(frame.data, frame.header)
+    match = match_to_truth(frame.truth, result.columns["x"], result.columns["y"], shape=frame.data.shape)
+    assert completeness(frame.truth, match, 10) > 0.93
+    assert result.result.fwhm_psf_px == pytest.approx(3.2, rel=0.1)
+
+
+def test_trailed_stars_are_found_once() -> None:
+    frame = simulate_frame(
+        63, n_stars=200, camera=Camera(shape=(800, 800)), exposure=Exposure(trail_px=12.0, cosmic_rays=None)
+    )
+    try:
+        result = measured(frame.data, frame.header)
+    except CLEAR_END:
+        return
+    match = match_to_truth(frame.truth, result.columns["x"], result.columns["y"], shape=frame.data.shape, radius_px=5.0)
+    assert completeness(frame.truth, match, 40) > 0.85
+    assert result.result.sources < 2.5 * np.count_nonzero(np.asarray(frame.truth["snr"]) > 5)
+
+
+def test_tiny_frame(frame: SimulatedFrame) -> None:
+    """The 32 px around a bright star: that star, or a clear end."""
+    good = np.abs(np.asarray(frame.truth["x"]) - 400) < 350
+    good &= (np.abs(np.asarray(frame.truth["y"]) - 400) < 350) & ~np.asarray(frame.truth["saturated"])
+    star = frame.truth[good][np.argmax(np.asarray(frame.truth["snr"])[good])]
+    x0, y0 = int(star["x"]) - 16, int(star["y"]) - 16
+    try:
+        result = measured(frame.data[y0 : y0 + 32, x0 : x0 + 32], frame.header)
+    except CLEAR_END as error:
+        assert len(str(error)) > 20
+        return
+    distance = np.hypot(result.columns["x"] + x0 - star["x"], result.columns["y"] + y0 - star["y"])
+    assert distance.min() < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_sixty_megapixels_stay_below_memory() -> None:
+    """9576 x 6388 with 20,000 stars in a process of its own: below 2.5 GB."""
+    code = """
+import resource
+import numpy as np
+rng = np.random.default_rng(9)
+ny, nx = 6388, 9576
+data = rng.standard_normal((ny, nx), dtype=np.float32) * np.float32(12.4) + np.float32(213)
+y, x = np.mgrid[-9:10, -9:10]
+for cx, cy, f in zip(rng.uniform(12, nx - 12, 20000), rng.uniform(12, ny - 12, 20000), rng.pareto(1.0, 20000) + 1):
+    i, j = round(cx), round(cy)
+    r2 = (x + i - cx) ** 2 + (y + j - cy) ** 2
+    data[j - 9 : j + 10, i - 9 : i + 10] += min(200 * f, 4e5) * 0.12 / (1 + r2 / 6.0) ** 3
+data = np.minimum(data, 55000)
+from astropy.io import fits
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.photometry import MeasureRequest
+from astro_shared.fits import RawFrame
+from photometry_service.workflows.measure_sources import MeasureSources
+from photometry_service.workflows.prepare_frame import prepare_frame
+header = fits.Header({"GAIN": 1.5, "RDNOISE": 5.0, "EXPTIME": 60.0, "SATURATE": 55000.0})
+raw = RawFrame(data, np.zeros(data.shape, bool), header, (), 0, data.shape)
+request = MeasureRequest(frame=ObjectRef(key="a", sha256="0" * 64, size=1), frame_name="large.fits")
+prepared = prepare_frame(raw, request.input, "large.fits")
+del raw, data
+result = MeasureSources()(prepared, request, lambda *_: None).result
+print(result.sources, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    sources, peak_kb = (int(word) for word in done.stdout.split())
+    assert 10_000 < sources < 30_000
+    assert peak_kb / 1e6 < 2.5
