@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from astro_shared.contracts import products
 from astro_shared.contracts.astrometry import SolveRequest, SolveResult
 from astro_shared.contracts.tables import PAIRS, POSITIONS, TableSchema
-from astro_shared.fits.tables import read_columns, write_columns
+from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from astrometry_service.adapters.asked_catalogue import AskedCatalogue
+from astrometry_service.adapters.debug_files import write_debug_files
 from astrometry_service.adapters.engines import local_engines
+from astrometry_service.adapters.source_input import SourceInput, read_sources
 from astrometry_service.domain.solution import AstrometricSolution
-from astrometry_service.errors import NothingToSolveError
+from astrometry_service.workflows.report_words import report_in_words
 from astrometry_service.workflows.solve_frame import SolveFrame
 from astrometry_service.workflows.solve_options import SolveOptions
 from astrometry_service.workflows.solve_request import Solved, SolveRequestWorkflow, observed_places
@@ -29,17 +31,19 @@ Columns = dict[str, NDArray[Any]]
 
 def solve(request: SolveRequest, context: TaskContext) -> TaskOutput:
     """Sources, header and hints in; WCS, sky positions with errors, pairs, reference stars and plots out."""
-    if request.sources is None:
-        raise NothingToSolveError("This job needs a source table.")
-    sources = read_columns(context.input(request.sources))
+    context.progress(0.02, "sources")
+    given = read_sources(request, context)
+    sources = given.columns
     header = _header(context.input(request.header)) if request.header is not None else None
     context.progress(0.1, "solving")
     catalogue = AskedCatalogue(context, request.reference)
     engines = local_engines(request.solve.index_folders, scratch=context.workspace)
     options = SolveOptions(limit_s=request.solve.limit_s, blind=request.solve.blind)
-    done = SolveRequestWorkflow(SolveFrame(catalogue, engines, options=options))(request, sources, header)
+    done = SolveRequestWorkflow(SolveFrame(catalogue, engines, options=options))(
+        request, sources, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px
+    )
     context.progress(0.8, "files")
-    files = _files(done, request, sources, catalogue, context.workspace)
+    files = _files(done, request, given, catalogue, context.workspace)
     if request.products.plots and done.solution is not None and len(done.solution.pairs.source):
         context.progress(0.9, "plots")
         files |= _plots(done, request, sources, context.workspace)
@@ -51,20 +55,32 @@ def _header(path: Path) -> fits.Header:
 
 
 def _files(
-    done: Solved, request: SolveRequest, sources: Columns, catalogue: AskedCatalogue, folder: Path
+    done: Solved, request: SolveRequest, given: SourceInput, catalogue: AskedCatalogue, folder: Path
 ) -> dict[str, OutputFile]:
     report = folder / products.ASTROMETRY_REPORT
     report.write_text(json.dumps(done.report.model_dump(mode="json"), indent=2, allow_nan=False), encoding="utf-8")
-    files = {products.ASTROMETRY_REPORT: OutputFile(report, products.JSON)}
+    words = folder / products.ASTROMETRY_WORDS
+    words.write_text(report_in_words(done.report), encoding="utf-8")
+    files = {
+        products.ASTROMETRY_REPORT: OutputFile(report, products.JSON),
+        products.ASTROMETRY_WORDS: OutputFile(words, products.TEXT),
+    }
     if done.solution is None or done.outcome is None or done.outcome.reference is None:
         return files
-    write_wcs(folder / products.WCS, done.wcs_cards, request.summary.width_px, request.summary.height_px)
+    sources, shape = given.columns, (request.summary.width_px, request.summary.height_px)
+    names = [products.WCS, products.POSITIONS, products.PAIRS, products.REFERENCE]
+    write_wcs(folder / products.WCS, done.wcs_cards, *shape)
+    if done.sip_cards:
+        write_wcs(folder / products.WCS_SIP, done.sip_cards, *shape)
+        names.append(products.WCS_SIP)
     reference = catalogue.full_rows(done.outcome.reference.source_id)
     reference["ra_obs"], reference["dec_obs"] = observed_places(done.outcome.reference, request.summary.epoch_jyear)
-    write_columns(folder / products.POSITIONS, _positions(done.solution, sources), POSITIONS)
+    write_columns(folder / products.POSITIONS, _positions(done, given), POSITIONS)
     write_columns(folder / products.PAIRS, pair_columns(done.solution, sources), PAIRS)
     write_columns(folder / products.REFERENCE, reference, TableSchema("reference", ()))
-    names = (products.WCS, products.POSITIONS, products.PAIRS, products.REFERENCE)
+    files |= write_debug_files(
+        folder, done.solution.products, done.solution.report, sources["id"], done.outcome.reference.source_id
+    )
     return files | {name: OutputFile(folder / name, products.FITS) for name in names}
 
 
@@ -77,10 +93,15 @@ def write_wcs(path: Path, cards: Mapping[str, Any], nx: int, ny: int) -> None:
     fits.PrimaryHDU(header=header).writeto(path, overwrite=True)
 
 
-def _positions(solution: AstrometricSolution, sources: Columns) -> Columns:
-    places = solution.positions
-    columns = {name: getattr(places, name) for name in places.__dataclass_fields__}
-    return {"id": sources["id"], **columns}
+def _positions(done: Solved, given: SourceInput) -> Columns:
+    """Places of the sources that were given; of SEP's own where there is no table."""
+    if done.wanted is not None and given.wanted is not None:
+        places, identifier = done.wanted, given.wanted["id"]
+    elif done.solution is not None:
+        places, identifier = done.solution.positions, given.columns["id"]
+    else:
+        return {}
+    return {"id": identifier, **{name: getattr(places, name) for name in places.__dataclass_fields__}}
 
 
 def pair_columns(solution: AstrometricSolution, sources: Columns) -> Columns:

@@ -70,6 +70,7 @@ class AstrometryReport(_Model):
     n_matched: int = 0
     n_used: int = 0
     rms_mas: float | None = None
+    rms_bright_mas: float | None = Field(None, description="Rms per axis of the pairs with S/N above 100.")
     degree: int | None = None
     alpha: float | None = None
     alpha_err: float | None = None
@@ -81,6 +82,9 @@ class AstrometryReport(_Model):
         None, description="Rms per axis over the frame, from the covariance of the fit."
     )
     solution_error_corner_mas: float | None = None
+    sip_max_deviation_px: float | None = Field(
+        None, description="Largest difference of the SIP header, forward or inverse, to the solution."
+    )
     log_odds: float | None = None
     epoch_jyear: float | None = None
     reference_name: str | None = None

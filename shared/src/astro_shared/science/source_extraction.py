@@ -166,10 +166,12 @@ def extract_sources(
     saturated = image >= saturation_e
     if bad.all():
         return _empty()
-    image[bad] = np.float32(np.median(image[~bad]))
+    if bad.any():
+        image[bad] = np.float32(np.median(image[~bad]))
     background = sep.Background(image, mask=bad | saturated, bw=options.mesh_px, bh=options.mesh_px)
     background.subfrom(image)
-    rms = np.maximum(background.rms(), np.float32(1e-6 * background.globalrms))
+    rms = background.rms()
+    np.maximum(rms, np.float32(1e-6 * background.globalrms), out=rms)
     if not background.globalrms > 0:
         return _empty()
     found = _extract(image, rms, bad, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,16 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import AstrometryReport, SolveAttempt, SolveRequest
+from astrometry_service.algorithms.error_terms import ErrorModel
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
+from astrometry_service.algorithms.sip_export import SipExport, sip_export
+from astrometry_service.algorithms.tpv import TpvTransform
 from astrometry_service.algorithms.wcs_header import tpv_cards
-from astrometry_service.algorithms.wcs_transform import sky_derivatives
+from astrometry_service.algorithms.wcs_transform import positions_of_transform, sky_derivatives
 from astrometry_service.algorithms.wcs_validation import WcsValidation, validate_header
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferenceStars
-from astrometry_service.domain.solution import AstrometricSolution, SkyTransform
+from astrometry_service.domain.solution import AstrometricSolution, SkyPositions, SkyTransform
 from astrometry_service.domain.solving import SolveHints, SolveOutcome
 from astrometry_service.domain.sources import FrameGeometry, SourceList
 from astrometry_service.domain.wcs_state import WcsState
@@ -29,6 +32,7 @@ from astrometry_service.workflows.solve_frame import SolveFrame
 
 SCALE_KNOWN_TO = 1.02
 HINT_RADIUS_DEG = 1.0
+BRIGHT_SNR = 100.0
 NOT_ON_SKY = frozenset({"flat", "dark", "bias"})
 
 
@@ -41,12 +45,16 @@ class Solved:
     outcome : how the field was found, or not
     solution : None when the field was not found
     wcs_cards : of the solved frame, empty when there is none
+    sip_cards : the same as TAN-SIP, empty where the solution is not our own
+    wanted : places of the sources that were asked for, where these are others than those that were fitted
     """
 
     report: AstrometryReport
     outcome: SolveOutcome | None
     solution: AstrometricSolution | None
     wcs_cards: Mapping[str, Any]
+    sip_cards: Mapping[str, Any] = field(default_factory=dict)
+    wanted: SkyPositions | None = None
 
 
 class SolveRequestWorkflow:
@@ -60,15 +68,32 @@ class SolveRequestWorkflow:
         self._solve = solve
 
     def __call__(
-        self, request: SolveRequest, sources: Mapping[str, NDArray[Any]], header: fits.Header | None
+        self,
+        request: SolveRequest,
+        sources: Mapping[str, NDArray[Any]],
+        header: fits.Header | None,
+        *,
+        bad: NDArray[np.bool_] | None = None,
+        wanted: Mapping[str, NDArray[Any]] | None = None,
+        fwhm_px: float | None = None,
     ) -> Solved:
-        """A frame that cannot be solved gives a report with the reason, not an error."""
+        """A frame that cannot be solved gives a report with the reason, not an error.
+
+        Parameters
+        ----------
+        request : settings and summary of the frame
+        sources : columns of what is matched and fitted
+        header : of the frame
+        bad : (n,), sources that must stay out of the fit
+        wanted : columns of sources whose places are wanted, where these are others
+        fwhm_px : pixel, of the stars, where better known than by the request
+        """
         frame = request.summary
         geometry = FrameGeometry(frame.width_px, frame.height_px, frame.epoch_jyear)
         found = self._header(request, header, geometry)
         if frame.image_type in NOT_ON_SKY:
             return _unsolved(found, None, f"the header says that this is a {frame.image_type} frame", ())
-        stars = SourceList.from_columns(sources)
+        stars = SourceList.from_columns(sources, bad=bad)
         begin = time.perf_counter()
         outcome = self._solve.run(
             stars, geometry, header=found if request.solve.use_header else None, hints=_hints(request)
@@ -80,12 +105,14 @@ class SolveRequestWorkflow:
             reason = "the field was found, but there are no reference stars to refine and to calibrate it"
             return _unsolved(found, outcome, reason, outcome.advice, n_sources=len(stars), seconds=seconds)
         begin = time.perf_counter()
-        refine = RefineSolution(refine_options(request.astrometry, fwhm_px=request.fwhm_px))
+        refine = RefineSolution(refine_options(request.astrometry, fwhm_px=fwhm_px or request.fwhm_px))
         solution = refine.run(stars, outcome.reference, outcome.transform, geometry)
         seconds["refine"] = round(time.perf_counter() - begin, 3)
         cards = _cards(solution, outcome, found, header)
-        report = _report(found, outcome, solution, geometry, len(stars), seconds)
-        return Solved(report, outcome, solution, cards)
+        sip = _sip(solution, geometry)
+        report = _report(found, outcome, solution, geometry, len(stars), seconds, sip)
+        places = _wanted_places(solution, wanted) if wanted is not None else None
+        return Solved(report, outcome, solution, cards, sip.cards if sip else {}, places)
 
     def _header(self, request: SolveRequest, header: fits.Header | None, geometry: FrameGeometry) -> WcsValidation:
         if header is None:
@@ -157,7 +184,7 @@ def _unsolved(
 
 def _report(
     found: WcsValidation, outcome: SolveOutcome, solution: AstrometricSolution, geometry: FrameGeometry, n_sources: int,
-    seconds: dict[str, float],
+    seconds: dict[str, float], sip: SipExport | None,
 ) -> AstrometryReport:  # fmt: skip
     chain: dict[str, Any] = dict(solution.report)
     model, error = chain.get("error_model") or {}, chain.get("solution_error") or {}
@@ -176,6 +203,8 @@ def _report(
         n_matched=chain.get("pairs", 0),
         n_used=chain.get("kept", 0),
         rms_mas=math.sqrt(sum(value**2 for value in rms) / len(rms)) if rms else None,
+        rms_bright_mas=_bright_rms(solution),
+        sip_max_deviation_px=_finite(max(sip.forward_max_px, sip.inverse_max_px)) if sip else None,
         degree=chain.get("degree") if solution.improved else None,
         alpha=_finite(model.get("alpha")),
         alpha_err=_finite(model.get("alpha_err")),
@@ -193,6 +222,33 @@ def _report(
         report=_plain(chain),
         seconds=seconds,
     )
+
+
+def _sip(solution: AstrometricSolution, geometry: FrameGeometry) -> SipExport | None:
+    """Our own solution as TAN-SIP; None where the start was kept, whose header stays as it was."""
+    if not isinstance(solution.transform, TpvTransform) or not solution.wcs_cards:
+        return None
+    return sip_export(solution.transform, geometry.nx, geometry.ny)
+
+
+def _wanted_places(solution: AstrometricSolution, columns: Mapping[str, NDArray[Any]]) -> SkyPositions:
+    """Places of sources that did not take part: their own errors, the map's and the systematic scatter."""
+    model = solution.report.get("error_model") or {}
+    error = (solution.report.get("solution_error") or {}).get("rms_mas") or 0.0
+    sigma = math.hypot(_finite(model.get("sigma_sys_mas")) or 0.0, error)
+    # alpha belongs to the centroids that were fitted, not to these
+    return positions_of_transform(
+        solution.transform, SourceList.from_columns(columns), ErrorModel(alpha=1.0, sigma_sys_mas=sigma)
+    )
+
+
+def _bright_rms(solution: AstrometricSolution) -> float | None:
+    """Rms per axis of kept pairs above `BRIGHT_SNR`, mas; None where there are none."""
+    pairs = solution.pairs
+    bright = pairs.kept & (pairs.snr > BRIGHT_SNR)
+    if not bright.any():
+        return None
+    return float(np.sqrt(np.mean((pairs.dx_mas[bright] ** 2 + pairs.dy_mas[bright] ** 2) / 2)))
 
 
 def _place(transform: SkyTransform, geometry: FrameGeometry) -> dict[str, Any]:

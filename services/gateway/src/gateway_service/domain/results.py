@@ -11,7 +11,7 @@ from gateway_service.domain.reductions import Reduction
 PASSED_ON = frozenset(
     {
         products.HEADER, products.BACKGROUND, products.BACKGROUND_RMS, products.PSF, products.RESIDUAL, products.WCS,
-        products.ASTROMETRY_REPORT,
+        products.ASTROMETRY_REPORT, products.ASTROMETRY_WORDS, products.WCS_SIP,
     }
 )  # fmt: skip
 """Written by a stage and handed to the person as they are, like everything below ``plots/`` and ``debug/``."""

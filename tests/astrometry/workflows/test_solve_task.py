@@ -1,0 +1,178 @@
+"""The task ``solve`` on a small simulated frame: detector, plain lists, products."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from astro_shared.contracts import products
+from astro_shared.contracts.astrometry import AstrometryReport, SolveRequest
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.photometry import FrameSummary
+from astro_shared.contracts.settings import AstrometrySettings, ProductSettings, SolveSettings
+from astro_shared.contracts.tables import TableSchema
+from astro_shared.fits.tables import read_columns, write_columns
+from astro_shared.jobs.task import LocalLink, TaskContext, TaskOutput
+from astro_shared.testing.frames import Camera, Exposure, SimulatedFrame, simulate_frame
+from astro_shared.testing.truth import solution_error
+from astrometry_service.errors import NothingToSolveError, SourceListError
+from astrometry_service.tasks import solve
+from astrometry_service.workflows.report_words import report_in_words
+
+
+@pytest.fixture(scope="module")
+def sim() -> SimulatedFrame:
+    return simulate_frame(41, n_stars=700, camera=Camera(shape=(700, 800)), exposure=Exposure(cosmic_rays=None))
+
+
+def ref(path: Path) -> ObjectRef:
+    content = path.read_bytes()
+    return ObjectRef(key=path.name, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def summary(sim: SimulatedFrame) -> FrameSummary:
+    ny, nx = sim.camera.shape
+    return FrameSummary(
+        frame_name="f.fits", hdu=0, width_px=nx, height_px=ny, epoch_jyear=sim.exposure.epoch,
+        gain_e_per_adu=sim.camera.gain_e_per_adu, read_noise_e=sim.camera.read_noise_e, noise_model="header",
+        saturation_e=0.98 * sim.camera.saturation_adu * sim.camera.gain_e_per_adu,
+        ra_pointing_deg=sim.sky.ra_deg, dec_pointing_deg=sim.sky.dec_deg, pixel_scale_arcsec=sim.camera.scale_arcsec,
+    )  # fmt: skip
+
+
+def run(sim: SimulatedFrame, folder: Path, *, plots: bool = False, debug: bool = False, **inputs: Path) -> TaskOutput:
+    def reference_stars(payload: dict) -> dict:
+        path = folder / "reference_in.fits"
+        sim.write_reference(path)
+        return {"path": str(path), "layer": "list"}
+
+    detector = "sep" if "frame" in inputs else "photometry"
+    request = SolveRequest(
+        summary=summary(sim), solve=SolveSettings(blind=False), products=ProductSettings(plots=plots),
+        astrometry=AstrometrySettings(detector=detector, debug=debug), **{name: ref(path) for name, path in inputs.items()},
+    )  # fmt: skip
+    context = TaskContext(
+        folder, {path.name: path for path in inputs.values()}, LocalLink({"reference_stars": reference_stars})
+    )
+    return solve(request, context)
+
+
+def bright(sim: SimulatedFrame):
+    """Stars that a person would write into a list."""
+    return sim.truth[(np.asarray(sim.truth["snr"]) > 20) & ~np.asarray(sim.truth["saturated"])]
+
+
+@pytest.fixture(scope="module")
+def by_sep(sim: SimulatedFrame, tmp_path_factory: pytest.TempPathFactory) -> TaskOutput:
+    folder = tmp_path_factory.mktemp("sep")
+    stars = bright(sim)
+    columns = {
+        "id": np.arange(500, 500 + len(stars)), "x": np.asarray(stars["x"]), "y": np.asarray(stars["y"]),
+        "flux": np.asarray(stars["flux_e"]), "x_var": np.full(len(stars), 1e-4), "y_var": np.full(len(stars), 1e-4),
+    }  # fmt: skip
+    write_columns(folder / "table.fits", columns, TableSchema("sources", ()))
+    return run(sim, folder, plots=True, debug=True, frame=sim.write(folder / "f.fits"), sources=folder / "table.fits")
+
+
+def report_of(output: TaskOutput) -> AstrometryReport:
+    return AstrometryReport.model_validate(output.result["astrometry"])
+
+
+def test_sep_works_on_the_frame_and_gives_places_for_the_ids_of_the_table(sim, by_sep):
+    report = report_of(by_sep)
+    assert report.state == "calibrated"
+    positions = read_columns(by_sep.files[products.POSITIONS].path)
+    stars = bright(sim)
+    assert positions["id"].tolist() == list(range(500, 500 + len(stars)))
+    # SEP's own list is longer than the table that was given
+    assert report.n_sources > len(stars)
+    east = (positions["ra"] - stars["ra"]) * np.cos(np.radians(stars["dec"])) * 3.6e6
+    assert np.median(np.abs(east)) < 15.0
+    assert np.all(positions["ra_err_mas"] >= 9.9)
+
+
+def test_pairs_of_sep_carry_the_ids_of_the_table(by_sep):
+    identifiers = read_columns(by_sep.files[products.PAIRS].path)["id"]
+    assert np.count_nonzero(identifiers >= 500) > 50
+    assert set(np.unique(identifiers[identifiers < 500])) <= {0}
+
+
+def test_sip_header_is_the_same_sky_within_what_the_report_says(sim, by_sep):
+    tpv, sip = (
+        WCS(fits.getheader(by_sep.files[name].path)) for name in (products.WCS, products.WCS_SIP)
+    )  # fmt: skip
+    apart_mas = solution_error(sip, tpv, sim.camera.shape).max_mas
+    assert sip.sip is not None
+    stated = report_of(by_sep).sip_max_deviation_px
+    assert apart_mas <= 1000 * sim.camera.scale_arcsec * stated + 0.01
+    assert stated < 0.01
+
+
+def test_solution_is_right(sim, by_sep):
+    wcs = WCS(fits.getheader(by_sep.files[products.WCS].path))
+    report = report_of(by_sep)
+    assert solution_error(wcs, sim.wcs, sim.camera.shape).rms_axis_mas < 3 * report.solution_error_mas
+    assert 0 < report.rms_bright_mas < report.rms_mas
+
+
+def test_debug_keeps_regions_rounds_and_matches(by_sep):
+    names = {name for name in by_sep.files if name.startswith("debug/")}
+    assert names == {"debug/regions.json", "debug/clipping.json", "debug/depth_match.fits"}
+    regions = json.loads(by_sep.files["debug/regions.json"].path.read_text())
+    assert regions["regions"] and regions["mean_affine"] is not None
+    rounds = json.loads(by_sep.files["debug/clipping.json"].path.read_text())
+    assert "error_clipping" in rounds
+    matches = read_columns(by_sep.files["debug/depth_match.fits"].path)
+    assert matches["kept"].sum() == report_of(by_sep).n_used or matches["kept"].sum() > 50
+
+
+def test_words_say_where_and_how_well(by_sep):
+    text = by_sep.files[products.ASTROMETRY_WORDS].path.read_text()
+    report = report_of(by_sep)
+    assert f"{report.ra_center_deg:.6f}" in text and "calibrated" in text and "mas rms per axis" in text
+
+
+def test_words_of_a_failure_say_why_and_what_to_try():
+    report = AstrometryReport(
+        state="missing", solved=False, reason="3 stars, need 5", advice=("expose longer",), header_wcs="missing"
+    )
+    text = report_in_words(report)
+    assert "3 stars, need 5" in text and "expose longer" in text
+
+
+@pytest.mark.parametrize("kind", ["csv", "fits"])
+def test_a_plain_list_of_x_y_flux_is_enough(sim, tmp_path, kind):
+    stars = bright(sim)
+    path = tmp_path / f"list.{kind}"
+    if kind == "csv":
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["x", "y", "flux"])
+            writer.writerows(zip(stars["x"], stars["y"], stars["flux_e"], strict=True))
+    else:
+        columns = {"x": np.asarray(stars["x"]), "y": np.asarray(stars["y"]), "flux": np.asarray(stars["flux_e"])}
+        write_columns(path, columns, TableSchema("list", ()))
+    output = run(sim, tmp_path, sources=path)
+    assert report_of(output).solved and report_of(output).n_used > 50
+    assert read_columns(output.files[products.POSITIONS].path)["id"].tolist() == list(range(1, len(stars) + 1))
+
+
+def test_sep_without_a_frame_is_refused_not_ignored(sim, tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("x,y,flux\n1,2,3\n")
+    request = SolveRequest(summary=summary(sim), sources=ref(path), astrometry=AstrometrySettings(detector="sep"))
+    with pytest.raises(NothingToSolveError, match="needs the frame"):
+        solve(request, TaskContext(tmp_path, {path.name: path}, LocalLink()))
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "x,y,flux\n1,2\n", ""])
+def test_a_list_that_is_none_is_refused_by_name(sim, tmp_path, text):
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    with pytest.raises(SourceListError):
+        run(sim, tmp_path, sources=path)
