@@ -93,6 +93,9 @@ http://{{ include "alidade.fullname" .root }}-{{ .service }}:8000
 {{- $_ := set $settings "AUTH_URL" (include "alidade.url" (dict "root" .root "service" "auth")) -}}
 {{- $_ := set $settings "WORKER_CONCURRENCY" ($own.worker.concurrency | toString) -}}
 {{- end -}}
+{{- if eq .service "auth" -}}
+{{- $_ := set $settings "TRUSTED_PROXIES" ($values.platform.podNetworks | toJson) -}}
+{{- end -}}
 {{- if eq .service "gateway" -}}
 {{- $root := .root -}}
 {{- range list "gateway" "photometry" "astrometry" "catalogs" -}}

@@ -94,7 +94,10 @@ class ForkLoop:
 
     def _obey(self) -> bool:
         """Carry out one order; False at the end of orders."""
-        body, descriptors, _, _ = socket.recv_fds(self._control, ORDER_BYTES, 1)
+        try:
+            body, descriptors, _, _ = socket.recv_fds(self._control, ORDER_BYTES, 1)
+        except ConnectionError:
+            return False  # the worker was killed with orders or messages under way
         if not body:
             return False
         order = json.loads(body)
