@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
+from time import monotonic, sleep
+from typing import Any
 
 from alidade.client import AlidadeClient, AlidadeClientError
 from alidade.credentials import stored_login
 from alidade.local.errors import LocalPlatformError
-from alidade.local.platform import LocalPlatform
+from alidade.local.platform import READY_LIMIT_S, LocalPlatform
 from alidade.local.state import StateFolder, default_folder
 
 
@@ -46,7 +48,7 @@ def client_session(
 def local_platform(*, say: Callable[[str], None] = lambda text: None) -> Iterator[tuple[str, str]]:
     """Address and token of the platform of this machine, started and stopped here if none is running."""
     state = StateFolder(default_folder())
-    running = state.read_running()
+    running = state.read_running() or _starting(state)
     if running is not None:
         yield running["url"], state.user_token.read_text().strip()
         return
@@ -71,3 +73,14 @@ def local_platform(*, say: Callable[[str], None] = lambda text: None) -> Iterato
     finally:
         done.set()
         keeper.join()
+
+
+def _starting(state: StateFolder) -> dict[str, Any] | None:
+    """A platform that another command is starting or stopping just now: what it says when it is ready, None when it is gone."""
+    end = monotonic() + READY_LIMIT_S
+    while state.is_locked() and monotonic() < end:
+        running = state.read_running()
+        if running is not None:
+            return running
+        sleep(0.1)
+    return None

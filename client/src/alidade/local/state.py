@@ -98,6 +98,17 @@ class StateFolder:
             ) from None
         return file
 
+    def is_locked(self) -> bool:
+        """Whether a platform holds the folder now, running or not yet or no longer ready."""
+        try:
+            with (self.root / "lock").open("r+", encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def secrets(self) -> dict[str, str]:
         """Secrets of this installation, made at the first start."""
         path = self.root / "secrets.json"

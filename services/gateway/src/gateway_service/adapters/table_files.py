@@ -55,25 +55,18 @@ def _is_number(text: str) -> bool:
 
 
 def write_parquet(path: Path, columns: Mapping[str, np.ndarray], schema: TableSchema) -> None:
-    """Parquet with unit, UCD and description of each column as field metadata; NaN and empty text become null."""
+    """Parquet with unit, UCD and description of each column as field metadata; NaN becomes null."""
     fields, arrays = [], []
     for column in schema.columns:
         values = columns[column.name]
         # text that is not known stays empty: astropy's reader stumbles over null strings
-        array = _arrow(values)
+        # text that is not known stays empty: astropy's reader stumbles over null strings
+        missing = np.isnan(values) if values.dtype.kind == "f" else None
+        array = pa.array(values, mask=missing) if missing is not None else pa.array(values)
         facts = {"unit": column.unit, "ucd": column.ucd, "description": column.description}
         fields.append(pa.field(column.name, array.type, metadata={k: v for k, v in facts.items() if v}))
         arrays.append(array)
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path, compression="zstd")
-
-
-def _arrow(values: np.ndarray) -> pa.Array:
-    """An array in which NaN and empty text are null."""
-    if values.dtype.kind == "f":
-        return pa.array(values, mask=np.isnan(values))
-    if values.dtype.kind in "biu":
-        return pa.array(values)
-    return pa.array([str(text) or None for text in values.tolist()], pa.string())
 
 
 def to_table(columns: Mapping[str, np.ndarray], schema: TableSchema, meta: Mapping[str, Any]) -> Table:
