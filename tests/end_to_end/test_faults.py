@@ -57,7 +57,7 @@ class Bench:
             rows = self.platform.query(STAGES[stage], EXECUTING, pattern)
             return bool(rows) and rows[0]["attempt"] >= attempt
 
-        until(begun, 60, f"{stage} to begin")
+        until(begun, 180, f"{stage} to begin")
 
     def finish(self, reduction: str, since: float, *, limit_s: float = LIMIT_S) -> ReductionView:
         """Wait without helping; the end must come in time and must be as if nothing had happened."""
