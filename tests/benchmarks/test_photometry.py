@@ -52,7 +52,7 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-page = _load("validation_page")
+page = _load("photometry_page")
 
 
 @dataclass
