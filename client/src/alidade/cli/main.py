@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from alidade.cli import account, jobs, reference
+from alidade.cli import account, indexes, jobs, reference
 from alidade.cli.demo import demo
+from alidade.cli.doctor import doctor
 from alidade.cli.process import process
 from alidade.cli.up import up
 
@@ -15,11 +16,13 @@ app = typer.Typer(
 app.command()(process)
 app.command()(up)
 app.command()(demo)
+app.command()(doctor)
 app.command()(account.login)
 app.command()(account.logout)
 app.command()(account.register)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(reference.app, name="reference")
+app.add_typer(indexes.app, name="indexes")
 
 if __name__ == "__main__":
     app()

@@ -6,10 +6,12 @@ settings may be given as variables of the command that starts the platform: ``CA
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alidade.local.index_folders import added_folders
 from alidade.local.postgres import PrivatePostgres
 from alidade.local.state import SERVICES, StateFolder
 
@@ -63,6 +65,9 @@ def service_environment(
         }
         own |= {f"{name.upper()}_URL": addresses.url(name) for name in SERVICES}
         variables |= {f"{service.upper()}_{name}": value for name, value in own.items()}
+    folders = added_folders(state.root)
+    if folders and "ASTROMETRY_INDEX_FOLDERS" not in variables:
+        variables["ASTROMETRY_INDEX_FOLDERS"] = json.dumps(folders)
     variables["CATALOGS_DATA_FOLDER"] = str(state.reference)
     variables["AUTH_SIGNING_SECRET"] = f"1:{secrets['auth_signing']}"
     for service in ("auth", "catalogs", "astrometry"):

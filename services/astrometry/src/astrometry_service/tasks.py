@@ -18,6 +18,7 @@ from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from astrometry_service.adapters.asked_catalogue import AskedCatalogue
 from astrometry_service.adapters.debug_files import write_debug_files
+from astrometry_service.adapters.engine_settings import index_folders
 from astrometry_service.adapters.engines import local_engines
 from astrometry_service.adapters.source_input import SourceInput, read_sources
 from astrometry_service.domain.solution import AstrometricSolution
@@ -37,7 +38,7 @@ def solve(request: SolveRequest, context: TaskContext) -> TaskOutput:
     header = _header(context.input(request.header)) if request.header is not None else None
     context.progress(0.1, "solving")
     catalogue = AskedCatalogue(context, request.reference)
-    engines = local_engines(request.solve.index_folders, scratch=context.workspace)
+    engines = local_engines(request.solve.index_folders or index_folders(context), scratch=context.workspace)
     options = SolveOptions(limit_s=request.solve.limit_s, blind=request.solve.blind)
     done = SolveRequestWorkflow(SolveFrame(catalogue, engines, options=options))(
         request, sources, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px

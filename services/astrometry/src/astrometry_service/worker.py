@@ -7,6 +7,7 @@ from astro_shared.jobs.service import JobServiceParts
 from astro_shared.jobs.worker import ServiceWorker
 from astro_shared.settings import settings_or_exit
 from astrometry_service.adapters.catalogs import CatalogsClient
+from astrometry_service.adapters.engine_settings import ENGINE_SETTINGS, engine_settings
 from astrometry_service.config import AstrometrySettings
 from astrometry_service.kinds import kinds
 
@@ -18,7 +19,7 @@ def build() -> ServiceWorker:
     catalogs = CatalogsClient(settings.catalogs_url, tokens=parts.tokens, http=parts.http)
     return ServiceWorker(
         service="astrometry",
-        kinds=kinds({"reference_stars": catalogs.answer}),
+        kinds=kinds({"reference_stars": catalogs.answer, ENGINE_SETTINGS: engine_settings(settings.index_folders)}),
         engine=parts.engine,
         store=parts.store,
         concurrency=settings.worker_concurrency,

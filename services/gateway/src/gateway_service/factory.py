@@ -15,6 +15,7 @@ from astro_shared.errors import AlidadeError, NotFoundError
 from astro_shared.jobs.ledger import JobLedger
 from astro_shared.storage.factory import make_store
 from astro_shared.web import Authenticator
+from gateway_service.adapters.astrometry import AstrometryClient
 from gateway_service.adapters.catalogs import CatalogsClient
 from gateway_service.adapters.reduction_store import PostgresReductionStore
 from gateway_service.adapters.stage_runner import HttpStageRunner
@@ -46,6 +47,7 @@ class GatewayFactory:
         self.uploads = PostgresUploadStore(self.engine)
         self.reductions = PostgresReductionStore(self.engine)
         self.ledger = JobLedger(self.engine, "gateway")
+        self.astrometry = AstrometryClient(settings.astrometry_url, tokens=self.tokens, http=self.http)
         self.catalogs = CatalogsClient(settings.catalogs_url, tokens=self.tokens, http=self.http)
         urls = {name: settings.service_url(name) for name in SERVICES} | {"gateway": settings.gateway_url}
         callback_url = f"{settings.gateway_url}/v1/callbacks/jobs"

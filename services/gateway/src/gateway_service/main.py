@@ -19,6 +19,7 @@ from astro_shared.web import BodyLimits, require_service
 from astro_shared.web import create_app as create_web_app
 from gateway_service.api import (
     accounts,
+    astrometry,
     callbacks,
     reductions,
     references,
@@ -67,7 +68,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         openapi_path="/internal/openapi.json",
     )
     app.state.factory = factory
-    for routes in (uploads, reductions, references, settings_routes, storage, callbacks, accounts):
+    for routes in (uploads, reductions, references, astrometry, settings_routes, storage, callbacks, accounts):
         app.include_router(routes.router)
     internal = jobs_router(factory.ledger, KINDS, require_service(Scope.JOBS_WRITE))
     app.include_router(internal, include_in_schema=False)

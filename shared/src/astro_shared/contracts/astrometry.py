@@ -96,3 +96,59 @@ class AstrometryReport(_Model):
 
 class SolveResult(_Model):
     astrometry: AstrometryReport
+
+
+class EngineView(_Model):
+    """One solving engine: whether it can be used, why not, and what would make it usable."""
+
+    name: str
+    usable: bool
+    reason: str
+    how_to_install: str = ""
+    details: dict[str, str] = Field(default_factory=dict)
+
+
+class EnginesView(_Model):
+    """Engines in the order in which they are tried, and the index files that they may use."""
+
+    engines: tuple[EngineView, ...]
+    index_folders: tuple[str, ...] = Field((), description="Folders that were looked through.")
+    index_files: int = 0
+    index_problems: tuple[str, ...] = ()
+
+
+Position = tuple[float, float]
+Covariance = tuple[float, float, float]
+MAX_POSITIONS = 100_000
+
+
+class TransformRequest(_Model):
+    """Positions through the WCS of a header: pixels to the sky, or the sky to pixels."""
+
+    header: str = Field(max_length=400_000, description="Cards of the header, 80 characters each or one a line.")
+    width_px: int = Field(ge=1, le=1_000_000)
+    height_px: int = Field(ge=1, le=1_000_000)
+    pixels: tuple[Position, ...] | None = Field(None, max_length=MAX_POSITIONS, description="x, y; 0-based.")
+    sky: tuple[Position, ...] | None = Field(None, max_length=MAX_POSITIONS, description="ra, dec; degrees, ICRS.")
+    covariances: tuple[Covariance, ...] | None = Field(
+        None, max_length=MAX_POSITIONS, description="xx, yy, xy: pixel^2 with pixels, mas^2 (east, north) with sky."
+    )
+
+    @model_validator(mode="after")
+    def _one_list(self) -> TransformRequest:
+        if (self.pixels is None) == (self.sky is None):
+            raise ValueError("give either pixels or sky")
+        rows = self.pixels if self.pixels is not None else self.sky
+        if self.covariances is not None and len(self.covariances) != len(rows or ()):
+            raise ValueError("covariances and positions are of different lengths")
+        return self
+
+
+class TransformResult(_Model):
+    """``positions`` are null where there is no sky or no image; covariances are null where none were given."""
+
+    positions: tuple[Position | None, ...]
+    covariances: tuple[Covariance | None, ...] | None = None
+    unit: Literal["deg", "px"]
+    covariance_unit: Literal["mas2", "px2"]
+    frame: Literal["ICRS"] = "ICRS"

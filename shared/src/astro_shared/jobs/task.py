@@ -136,4 +136,7 @@ class LocalLink:
             self._on_progress(message["fraction"], message["step"], message["message"])
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        return {"answer": self._answers[message["question"]](message["payload"])}
+        question = message["question"]
+        if question not in self._answers:
+            return {"error": {"code": "internal_error", "message": f"nobody answers {question!r} here"}}
+        return {"answer": self._answers[question](message["payload"])}

@@ -1,0 +1,37 @@
+"""Solving engines of this machine, asked of the astrometry service's own command; works without a running platform."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from alidade.local.errors import LocalPlatformError
+from astro_shared.contracts.astrometry import EnginesView
+
+__all__ = ["local_engines", "run_astrometry_command"]
+
+LIMIT_S = 60.0
+
+
+def local_engines(folders: Sequence[str]) -> EnginesView:
+    """Engines and index files, with folders that were added."""
+    try:
+        return EnginesView.model_validate_json(run_astrometry_command("engines", *folders))
+    except ValidationError:
+        raise LocalPlatformError("The astrometry service answered something unexpected.") from None
+
+
+def run_astrometry_command(*arguments: str, limit_s: float = LIMIT_S) -> str:
+    """Standard output of ``python -m astrometry_service.cli``; raises LocalPlatformError with its last word."""
+    command = [sys.executable, "-m", "astrometry_service.cli", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        raise LocalPlatformError(f"The astrometry service did not answer in {limit_s:.0f} s.") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or ["no word"]
+        raise LocalPlatformError(f"The astrometry service cannot be asked: {said[0][:300]}")
+    return done.stdout
