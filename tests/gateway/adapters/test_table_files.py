@@ -110,3 +110,14 @@ def test_equal_files_give_an_equal_archive(tmp_path: Path) -> None:
         assert archive.getinfo("b.png").compress_type == zipfile.ZIP_STORED
         assert archive.getinfo("a.txt").compress_size < 200
         assert archive.read("a.txt") == b"a" * 5000
+
+
+def test_astropy_reads_the_parquet_file_back(tmp_path: Path) -> None:
+    from astropy.table import Table
+
+    from astro_shared.contracts.tables import catalog_schema
+
+    schema = catalog_schema(("gaia",))
+    rows = table_files.conform({"id": np.arange(2), "gaia_id": np.array(["a", ""])}, schema, 2)
+    table_files.write_parquet(tmp_path / "catalog.parquet", rows, schema)
+    assert Table.read(tmp_path / "catalog.parquet")["gaia_id"].tolist() == ["a", ""]

@@ -60,7 +60,6 @@ def write_parquet(path: Path, columns: Mapping[str, np.ndarray], schema: TableSc
     for column in schema.columns:
         values = columns[column.name]
         # text that is not known stays empty: astropy's reader stumbles over null strings
-        # text that is not known stays empty: astropy's reader stumbles over null strings
         missing = np.isnan(values) if values.dtype.kind == "f" else None
         array = pa.array(values, mask=missing) if missing is not None else pa.array(values)
         facts = {"unit": column.unit, "ucd": column.ucd, "description": column.description}
