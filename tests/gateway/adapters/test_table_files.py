@@ -113,10 +113,6 @@ def test_equal_files_give_an_equal_archive(tmp_path: Path) -> None:
 
 
 def test_astropy_reads_the_parquet_file_back(tmp_path: Path) -> None:
-    from astropy.table import Table
-
-    from astro_shared.contracts.tables import catalog_schema
-
     schema = catalog_schema(("gaia",))
     rows = table_files.conform({"id": np.arange(2), "gaia_id": np.array(["a", ""])}, schema, 2)
     table_files.write_parquet(tmp_path / "catalog.parquet", rows, schema)

@@ -85,7 +85,9 @@ class MeasureResult(_Model):
     cosmic_ray_pixels: int | None = None
     difference_image: str | None = Field(None, description="Why the frame is taken for a difference of two images.")
     chi2_median: float | None = Field(None, description="Reduced chi-square of clean stars above S/N 10.")
-    core_residual_over_noise: float | None = Field(None, description="Residual rms over noise in cores of bright stars.")
+    core_residual_over_noise: float | None = Field(
+        None, description="Residual rms over noise in cores of bright stars."
+    )
     curve_of_growth: tuple[tuple[float, float], ...] = Field(
         (), description="Radius [px], aperture over profile flux: median of bright clean stars."
     )
