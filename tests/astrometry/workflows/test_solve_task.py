@@ -20,6 +20,8 @@ from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import LocalLink, TaskContext, TaskOutput
 from astro_shared.testing.frames import Camera, Exposure, SimulatedFrame, simulate_frame
 from astro_shared.testing.truth import solution_error
+from astrometry_service.adapters.distortion_plot import distortion_px
+from astrometry_service.algorithms.fits_transform import FitsTransform
 from astrometry_service.errors import NothingToSolveError, SourceListError
 from astrometry_service.tasks import solve
 from astrometry_service.workflows.report_words import report_in_words
@@ -176,3 +178,14 @@ def test_a_list_that_is_none_is_refused_by_name(sim, tmp_path, text):
     path.write_text(text)
     with pytest.raises(SourceListError):
         run(sim, tmp_path, sources=path)
+
+
+def test_distortion_map_is_that_of_the_camera(sim, by_sep):
+    x, y, dx, dy = (np.array(json.loads(by_sep.files["plots/distortion.json"].path.read_text())[k])
+                    for k in ("x", "y", "dx_px", "dy_px"))  # fmt: skip
+    true = distortion_px(FitsTransform(dict(sim.wcs_header)), sim.camera.shape)
+    np.testing.assert_allclose([dx, dy], [true[2].ravel(), true[3].ravel()], atol=0.05)
+    assert 1.0 < np.hypot(dx, dy).max() < 12.0
+    # what is left of a linear map has no linear part
+    design = np.stack([np.ones(x.size), x, y], axis=1)
+    assert np.abs(np.linalg.lstsq(design, np.stack([dx, dy], axis=1), rcond=None)[0]).max() < 1e-3

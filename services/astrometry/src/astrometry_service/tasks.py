@@ -131,6 +131,7 @@ def pair_columns(solution: AstrometricSolution, sources: Columns) -> Columns:
 
 def _plots(done: Solved, request: SolveRequest, sources: Columns, folder: Path) -> dict[str, OutputFile]:
     # matplotlib is loaded only where something is drawn, so that the fork server stays small
+    from astrometry_service.adapters.distortion_plot import draw_distortion
     from astrometry_service.adapters.plots import draw_astrometry
 
     if done.solution is None:
@@ -138,5 +139,6 @@ def _plots(done: Solved, request: SolveRequest, sources: Columns, folder: Path) 
     shape = (request.summary.height_px, request.summary.width_px)
     columns = pair_columns(done.solution, sources)
     drawn = draw_astrometry(folder / "plots", columns, done.report.model_dump(mode="json"), shape)
+    drawn |= draw_distortion(folder / "plots", done.solution.transform, shape)
     media = {".png": products.PNG, ".json": products.JSON}
     return {f"{products.PLOTS}{name}": OutputFile(path, media[path.suffix]) for name, path in drawn.items()}

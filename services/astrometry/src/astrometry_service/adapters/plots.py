@@ -16,6 +16,7 @@ Array = NDArray[Any]
 BLUE, ORANGE, RED, GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"
 GRID = 14
 FEW_PAIRS = 200
+SIGNIFICANT = 11.83
 
 
 def draw_astrometry(
@@ -29,11 +30,13 @@ def draw_astrometry(
     field, cloud, magnitude = figure.subplots(1, 3)
     x, y, dx, dy = (pairs[name] for name in ("x", "y", "dxi_mas", "deta_mas"))
     weight = 1 / (pairs["xi_err_mas"] ** 2 + pairs["eta_err_mas"] ** 2)
-    gx, gy, mx, my, count = _means(x[used], y[used], dx[used], dy[used], weight[used], shape)
-    arrows = field.quiver(gx, gy, mx, my, color=BLUE, angles="xy", width=0.004)
+    gx, gy, mx, my, count, total = _means(x[used], y[used], dx[used], dy[used], weight[used], shape)
+    # two axes: one noise cell in 370 is drawn as if it were significant
+    real = 2.0 * total * (mx**2 + my**2) > SIGNIFICANT
+    arrows = field.quiver(gx, gy, mx, my, color=np.where(real, RED, "#c8d4dc"), angles="xy", width=0.004)
     length = _round_number(float(np.percentile(np.hypot(mx, my), 90)) if len(mx) else 1.0)
     field.quiverkey(arrows, 0.8, 1.035, length, f"{length:g} mas", labelpos="E")
-    field.set_title("Weighted mean residuals", loc="left")
+    field.set_title(f"Mean residuals: {int(real.sum())} of {len(gx)} cells\nabove 3 sigma", loc="left", fontsize=10)
     field.set(xlabel="x (px)", ylabel="y (px)", aspect="equal",
               xlim=(0, shape[1]), ylim=(0, shape[0]))  # fmt: skip
     width = max(5 * float(report.get("rms_mas") or 10.0), 1e-3)
@@ -91,7 +94,7 @@ def _against_magnitude(axes: Any, pairs: Mapping[str, Array], used: NDArray[np.b
 
 def _means(
     x: Array, y: Array, dx: Array, dy: Array, weight: Array, shape: tuple[int, int]
-) -> tuple[Array, Array, Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Weighted mean residual in cells of a grid with at least two pairs; with one where pairs are few."""
     ny, nx = shape
     side = max(nx, ny) / GRID
@@ -103,7 +106,7 @@ def _means(
     total = np.bincount(cell, weight, rows * columns)[good]
     mean_x, mean_y = (np.bincount(cell, weight * values, rows * columns)[good] / total for values in (dx, dy))
     gx, gy = (good % columns + 0.5) * nx / columns, (good // columns + 0.5) * ny / rows
-    return gx, gy, mean_x, mean_y, count[good]
+    return gx, gy, mean_x, mean_y, count[good], total
 
 
 def _plain(values: Array) -> list[Any]:
