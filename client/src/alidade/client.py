@@ -18,6 +18,7 @@ CHUNK_BYTES = 1 << 20
 FINAL = frozenset({ReductionPhase.COMPLETED, ReductionPhase.ERROR, ReductionPhase.ABORTED})
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _TRIES = 4
+PATIENCE_S = 120.0
 _RENEW_BEFORE_S = 60.0
 
 
@@ -139,12 +140,24 @@ class AlidadeClient:
         return ReductionView.model_validate(self._json("POST", f"/api/v1/reductions/{reduction_id}:abort", repeat=True))
 
     def watch(self, reduction_id: str, *, every_s: float = 0.4) -> Iterator[ReductionView]:
-        """Yield the reduction whenever it was looked at, the last time when it has ended."""
+        """Yield the reduction whenever it was looked at, the last time when it has ended.
+
+        A server that is away is asked again for two minutes: reductions survive its restart.
+        """
+        gone_since_s: float | None = None
         while True:
-            view = self.reduction(reduction_id)
-            yield view
-            if view.phase in FINAL:
-                return
+            try:
+                view = self.reduction(reduction_id)
+            except AlidadeClientError as error:
+                now_s = time.monotonic()
+                gone_since_s = now_s if gone_since_s is None else gone_since_s
+                if error.code != "unreachable" or now_s - gone_since_s > PATIENCE_S:
+                    raise
+            else:
+                gone_since_s = None
+                yield view
+                if view.phase in FINAL:
+                    return
             time.sleep(every_s)
 
     def download(self, reduction_id: str, name: str, path: Path) -> None:
