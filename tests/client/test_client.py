@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from alidade import AlidadeClient, AlidadeClientError, client as client_module
+from alidade import AlidadeClient, AlidadeClientError
+from alidade import client as client_module
 from astro_shared.contracts.gateway import ReductionPhase
 
 VIEW = {
