@@ -84,6 +84,7 @@ def test_one_shot_tasks_measure_and_solve(tmp_path):
     ],
 )
 def test_a_bad_task_gets_one_line(tmp_path, task, options, word):
+    tmp_path.chmod(0o755)
     status, answer, said = oneshot("photometry", tmp_path, task, *options)
     assert status == 64 and word in answer["message"]
     assert word in said
@@ -94,6 +95,13 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path):
     tmp_path.chmod(0o755)
     status, answer, _ = oneshot("photometry", tmp_path, {"task": "photometer", "filename": "a.fits"})
     assert status == 64 and "user 10001 may not write to /data" in answer["message"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path):
+    (tmp_path / "a.fits").write_bytes(b"x")
+    tmp_path.chmod(0o700)
+    status, answer, _ = oneshot("photometry", tmp_path, {"task": "photometer", "filename": "a.fits"})
+    assert status == 64 and "user 10001 may not look into /data" in answer["message"]
 
 
 def test_a_missing_setting_is_one_line():

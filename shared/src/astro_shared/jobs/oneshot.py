@@ -84,6 +84,8 @@ class DataFolder:
         path = (self.root / name).resolve()
         if not path.is_relative_to(self.root):
             raise BadTaskError(f"{name} is not in the data folder {self.root}")
+        if path.parent.exists() and not os.access(path.parent, os.X_OK):
+            raise BadTaskError(f"user {os.getuid()} may not look into {path.parent}; see --user of the container")
         if not path.is_file():
             raise BadTaskError(f"there is no file {name} in {self.root}")
         if not os.access(path, os.R_OK):
