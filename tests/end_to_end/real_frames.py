@@ -120,7 +120,7 @@ HEAD = (
 
 def short(text: object) -> str:
     """The first part of a reason, for a table."""
-    first = str(text or "").split("; tried:")[0]
+    first = str(text or "")
     return first if len(first) <= 140 else first[:137] + "..."
 
 

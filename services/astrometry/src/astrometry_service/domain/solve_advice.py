@@ -15,12 +15,11 @@ def summary(attempts: Sequence[SolveAttempt], stars: int) -> str:
     """One sentence: how many stars, what was tried, how near it came."""
     if not attempts:
         return f"{stars} stars were detected and nothing could be tried"
-    tried = ", ".join(
-        f"{attempt.engine} {attempt.seconds:.1f} s ({attempt.outcome.replace('_', ' ')})" for attempt in attempts
-    )
+    engines = ", ".join(dict.fromkeys(attempt.engine.partition(" (")[0] for attempt in attempts))
+    seconds = sum(attempt.seconds for attempt in attempts)
     best = max((attempt for attempt in attempts if attempt.log_odds is not None), key=_log_odds, default=None)
-    near = f"; the best hypothesis, of {best.engine}, was refused: {best.detail}" if best is not None else ""
-    return f"no verified solution with {stars} stars; tried: {tried}{near}"
+    near = f"; the nearest, by {best.engine}, was refused: {best.detail}" if best is not None else ""
+    return f"no verified solution with {stars} stars in {seconds:.0f} s ({engines}){near}"
 
 
 def _log_odds(attempt: SolveAttempt) -> float:
