@@ -65,3 +65,10 @@ def test_color_and_errors_come_from_the_list() -> None:
 def test_missing_band_says_what_there_is() -> None:
     with pytest.raises(TooFewCalibratorsError, match="no band J; it has G, BP, RP, vt"):
         choose_magnitudes(reference(), band="J", color=None, filter_name=None)
+
+
+def test_filter_rp_of_a_header_is_r_prime_while_the_band_rp_is_gaias() -> None:
+    assert choose_magnitudes(reference(), band=None, color=None, filter_name="rp").band == "r"
+    assert choose_magnitudes(reference(), band="rp", color=None, filter_name=None).band == "RP"
+    assert choose_magnitudes(reference(), band="g", color=None, filter_name=None).band == "g"
+    assert choose_magnitudes(reference(), band="G", color=None, filter_name=None).band == "G"

@@ -91,7 +91,11 @@ def _relation(bands: Mapping[str, str], band: str | None, filter_name: str | Non
     if wanted in bands or not set(GAIA_BANDS) <= set(bands):
         return None
     relation = relation_of(wanted)
-    return None if relation is None or relation.band in bands else relation
+    if relation is None or relation.band in bands:
+        return None
+    # a band that is asked for as "rp" is Gaia's RP; the filter "rp" of a header is r'
+    asked_of_the_list = band is not None and wanted != relation.band and wanted.lower() in map(str.lower, bands)
+    return None if asked_of_the_list else relation
 
 
 def _transformed(reference: Columns, relation: ColorRelation) -> ReferenceMagnitudes:
