@@ -161,6 +161,7 @@ def test_a_plain_list_of_x_y_flux_is_enough(sim, tmp_path, kind):
         write_columns(path, columns, TableSchema("list", ()))
     output = run(sim, tmp_path, sources=path)
     assert report_of(output).solved and report_of(output).n_used > 50
+    assert report_of(output).chi2_dof is not None
     assert read_columns(output.files[products.POSITIONS].path)["id"].tolist() == list(range(1, len(stars) + 1))
 
 

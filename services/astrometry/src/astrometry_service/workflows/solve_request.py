@@ -211,7 +211,7 @@ def _report(
         sigma_sys_mas=_finite(model.get("sigma_sys_mas")),
         sigma_sys_err_mas=_finite(model.get("sigma_sys_err_mas")),
         sigma_sys_upper_mas=_finite(model.get("sigma_sys_upper_mas")),
-        chi2_dof=_finite((chi.get("kept") or {}).get("chi2_dof")),
+        chi2_dof=_finite((chi.get("kept") or {}).get("reduced")),
         solution_error_mas=_finite(error.get("rms_mas")),
         solution_error_corner_mas=_finite(error.get("corner_max_mas")),
         log_odds=_finite(outcome.start.log_odds) if outcome.start else None,
