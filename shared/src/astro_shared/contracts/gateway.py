@@ -85,7 +85,6 @@ class ReductionCreate(_Model):
     flat_upload_id: str | None = Field(None, description="A completed upload: master flat.")
     settings: dict[str, Any] = Field(default_factory=dict, description="Partial overrides, section by section.")
     preset: str | None = Field(None, description="Name of a preset, applied between saved settings and the request.")
-    callback: None = None
 
 
 class StageView(_Model):

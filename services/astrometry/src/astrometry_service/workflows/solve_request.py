@@ -17,7 +17,6 @@ from astrometry_service.algorithms.error_terms import ErrorModel
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
 from astrometry_service.algorithms.sip_export import SipExport, sip_export
 from astrometry_service.algorithms.tpv import TpvTransform
-from astrometry_service.algorithms.wcs_header import tpv_cards
 from astrometry_service.algorithms.wcs_transform import positions_of_transform, sky_derivatives
 from astrometry_service.algorithms.wcs_validation import WcsValidation, validate_header
 from astrometry_service.domain.plane_affine import PlaneAffine
@@ -314,4 +313,4 @@ def _plain(value: Any) -> Any:
     return value
 
 
-__all__ = ["SolveRequestWorkflow", "Solved", "observed_places", "plane_cards", "tpv_cards"]
+__all__ = ["SolveRequestWorkflow", "Solved", "observed_places", "plane_cards"]
