@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,13 +22,13 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from alidade.client import AlidadeClient, AlidadeClientError
-from astro_shared.testing.embedded import EmbeddedPlatform, environment, free_port, public_folder
+from astro_shared.testing.embedded import EmbeddedPlatform, free_port, public_folder
+from astro_shared.testing.embedded import run_alidade as run
 from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
 from astro_shared.testing.truth import solution_error
 
 pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(300)]
 
-ALIDADE = str(Path(sys.executable).with_name("alidade"))
 TABLES = {"catalog.csv", "catalog.parquet", "catalog.ecsv", "catalog.vot"}
 LISTS = {"calibrators.csv", "matches.csv", "astrometry_pairs.csv"}
 PRODUCTS = {
@@ -72,11 +71,6 @@ class Processed:
 
     def summaries(self) -> dict[str, dict[str, Any]]:
         return {item["frame"]: item for item in map(json.loads, self.ended.stdout.strip().splitlines())}
-
-
-def run(data: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [ALIDADE, *map(str, arguments)]
-    return subprocess.run(command, env=environment(data) | variables, capture_output=True, text=True, timeout=200)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from astropy.io import fits
 from pydantic import ValidationError
 
 from astro_shared.contracts.objects import ObjectRef
-from astro_shared.contracts.photometry import ForcedPosition, ForcedRequest, ForcedResult, MeasureRequest
+from astro_shared.contracts.photometry import ForcedPosition, ForcedRequest, ForcedTable, MeasureRequest
 from astro_shared.jobs.task import LocalLink, TaskContext
 from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
 from astro_shared.testing.truth import robust_sigma
@@ -41,21 +42,24 @@ def folder(frame: SimulatedFrame, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def forced(folder: Path, positions: list[ForcedPosition], *, wcs: bool = False, **more: object) -> ForcedResult:
+def forced(folder: Path, positions: list[ForcedPosition], *, wcs: bool = False, **more: object) -> ForcedTable:
     names = {"frame": "raw.fits", "psf": "psf.fits", "sources": "sources.fits"} | ({"wcs": "wcs.fits"} if wcs else {})
     request = ForcedRequest(
         frame_name="raw.fits", positions=tuple(positions), **more,
         **{field: reference(folder / name) for field, name in names.items()},
     )  # type: ignore[arg-type]  # fmt: skip
     context = TaskContext(folder, {name: folder / name for name in names.values()}, LocalLink(None))
-    return ForcedResult.model_validate(tasks.forced(request, context).result)
+    done = tasks.forced(request, context)
+    table = ForcedTable.model_validate_json(done.files["forced.json"].path.read_text())
+    assert done.result["positions"] == len(table.fluxes) == len(positions)
+    return table
 
 
 def test_known_stars_have_their_fluxes_by_sky_position(frame: SimulatedFrame, folder: Path) -> None:
     truth = frame.truth[np.asarray(frame.truth["isolated"]) & ~np.asarray(frame.truth["saturated"])]
     truth = truth[(np.asarray(truth["snr"]) > 15) & (np.abs(np.asarray(truth["x"]) - 310) < 280)]
     places = [ForcedPosition(ra_deg=row["ra"], dec_deg=row["dec"], name=str(n)) for n, row in enumerate(truth)]
-    rows = forced(folder, places, wcs=True, zero_point_mag=25.0).fluxes
+    rows = forced(folder, places, wcs=True, zero_point_mag=25.0, zero_point_err_mag=0.03).fluxes
     pulls = np.array([(row.flux_e - t) / row.flux_err_e for row, t in zip(rows, truth["flux_e"], strict=True)])
     assert len(pulls) > 15
     assert abs(np.median(pulls)) < 3 * 1.25 / np.sqrt(len(pulls))
@@ -63,6 +67,16 @@ def test_known_stars_have_their_fluxes_by_sky_position(frame: SimulatedFrame, fo
     first = rows[0]
     assert first.mag == pytest.approx(25 - 2.5 * np.log10(first.flux_e / 60.0))
     assert first.upper_limit_e is None
+    assert first.mag_err_total == pytest.approx(np.hypot(first.mag_err_stat, 0.03))
+
+
+def test_the_table_has_the_same_rows_as_csv(folder: Path) -> None:
+    table = forced(folder, [ForcedPosition(x=100.0, y=100.0, name="=1+1"), ForcedPosition(x=-50.0, y=3.0, name="off")])
+    with (folder / "forced.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["'=1+1", "off"]
+    assert float(rows[0]["flux_e"]) == table.fluxes[0].flux_e
+    assert rows[1]["flux_e"] == "" and table.fluxes[1].flux_e is None
 
 
 def test_empty_sky_scatters_around_zero_with_its_error(frame: SimulatedFrame, folder: Path) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from astro_shared.contracts.gateway import ReductionPhase, ReductionView, UploadView
+from astro_shared.contracts.jobs import FINAL_PHASES, JobPhase
+from astro_shared.contracts.work import WorkView
+
+View = TypeVar("View")
 
 CHUNK_BYTES = 1 << 20
 FINAL = frozenset({ReductionPhase.COMPLETED, ReductionPhase.ERROR, ReductionPhase.ABORTED})
@@ -144,10 +148,14 @@ class AlidadeClient:
 
         A server that is away is asked again for two minutes: reductions survive its restart.
         """
+        return self._followed(lambda: self.reduction(reduction_id), lambda view: view.phase in FINAL, every_s)
+
+    @staticmethod
+    def _followed(look: Callable[[], View], ended: Callable[[View], bool], every_s: float) -> Iterator[View]:
         gone_since_s: float | None = None
         while True:
             try:
-                view = self.reduction(reduction_id)
+                view = look()
             except AlidadeClientError as error:
                 now_s = time.monotonic()
                 gone_since_s = now_s if gone_since_s is None else gone_since_s
@@ -156,13 +164,53 @@ class AlidadeClient:
             else:
                 gone_since_s = None
                 yield view
-                if view.phase in FINAL:
+                if ended(view):
                     return
             time.sleep(every_s)
 
     def download(self, reduction_id: str, name: str, path: Path) -> None:
         """Fetch one file of a result; nothing half-written is left behind."""
-        answer = self._call("GET", f"/api/v1/reductions/{reduction_id}/results/{name}")
+        self._fetch(f"/api/v1/reductions/{reduction_id}/results/{name}", path)
+
+    def forced(self, reduction_id: str, positions: Iterable[Mapping[str, Any]], *, key: str | None = None) -> WorkView:
+        """Begin to measure fluxes at given positions of the frame of a finished reduction.
+
+        Parameters
+        ----------
+        positions : at most 10,000, each with ``x`` and ``y`` (zero-based pixels) or ``ra_deg`` and ``dec_deg`` (ICRS), and a
+            ``name`` if wanted
+        key : safe to repeat with the same one
+        """
+        return self._begin(f"/api/v1/reductions/{reduction_id}/forced", {"positions": list(positions)}, key)
+
+    def work(self, work_id: str) -> WorkView:
+        """A piece of work as it stands."""
+        return WorkView.model_validate(self._json("GET", f"/api/v1/work/{work_id}"))
+
+    def finished(self, work: WorkView, *, every_s: float = 0.4) -> WorkView:
+        """Wait until a piece of work has ended; a server that is away is asked again for two minutes.
+
+        Raises
+        ------
+        AlidadeClientError
+            It ended without a result, with the code and the sentence that say why.
+        """
+        *_, done = self._followed(lambda: self.work(work.id), lambda view: view.phase in FINAL_PHASES, every_s)
+        if done.phase is JobPhase.COMPLETED:
+            return done
+        reason, code = (done.error.message, done.error.code) if done.error else ("It was stopped.", "aborted")
+        raise AlidadeClientError(reason, code=code)
+
+    def fetch(self, work: WorkView, name: str, path: Path) -> None:
+        """Fetch one file that a piece of work made; nothing half-written is left behind."""
+        self._fetch(f"/api/v1/work/{work.id}/files/{name}", path)
+
+    def _begin(self, path: str, body: Mapping[str, Any], key: str | None) -> WorkView:
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return WorkView.model_validate(self._json("POST", path, json=body, headers=headers, repeat=True))
+
+    def _fetch(self, address: str, path: Path) -> None:
+        answer = self._call("GET", address)
         part = path.with_name(path.name + ".part")
         try:
             with self._http.stream("GET", answer.headers["location"]) as response:

@@ -7,6 +7,7 @@ import typer
 from alidade.cli import account, indexes, jobs, reference
 from alidade.cli.demo import demo
 from alidade.cli.doctor import doctor
+from alidade.cli.forced import forced
 from alidade.cli.process import process
 from alidade.cli.up import up
 
@@ -14,6 +15,7 @@ app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Telescope frames in, calibrated catalogues out."
 )
 app.command()(process)
+app.command()(forced)
 app.command()(up)
 app.command()(demo)
 app.command()(doctor)

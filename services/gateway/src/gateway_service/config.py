@@ -11,6 +11,7 @@ VERSION = "0.1.0"
 SERVICES = ("photometry", "astrometry", "catalogs")
 MAX_UPLOAD_BYTES = 2 << 30
 MAX_FORM_BYTES = 64 << 20
+MAX_JSON_BYTES = 4 << 20  # ten thousand named positions
 
 
 class GatewaySettings(ServiceSettings):

@@ -5,9 +5,12 @@
     NotFoundError
     |-- UploadNotFoundError
     |-- ReductionNotFoundError
-    `-- ResultNotFoundError
+    |-- ResultNotFoundError
+    `-- WorkNotFoundError
     ConflictError
     |-- UploadIncompleteError
+    |-- ReductionNotFinishedError
+    |-- ReductionUnfitError
     `-- IdempotencyConflictError
     InvalidRequestError
     |-- UploadMismatchError
@@ -30,6 +33,22 @@ class ReductionNotFoundError(NotFoundError):
 
 class ResultNotFoundError(NotFoundError):
     code = "result_not_found"
+
+
+class WorkNotFoundError(NotFoundError):
+    code = "work_not_found"
+
+
+class ReductionNotFinishedError(ConflictError):
+    """It can be used when it has ended."""
+
+    code = "reduction_not_finished"
+
+
+class ReductionUnfitError(ConflictError):
+    """It lacks what is needed: says what."""
+
+    code = "reduction_unfit"
 
 
 class UploadIncompleteError(ConflictError):

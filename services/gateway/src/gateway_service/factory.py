@@ -27,6 +27,7 @@ from gateway_service.workflows.advance_reduction import AdvanceReduction
 from gateway_service.workflows.create_reduction import CreateReduction
 from gateway_service.workflows.receive_upload import ReceiveUpload
 from gateway_service.workflows.remove_reduction import RemoveReduction
+from gateway_service.workflows.start_work import StartWork
 
 SCOPES = (Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.USER_SETTINGS_READ, Scope.CATALOGS_READ, Scope.JOBS_CALLBACK)
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -76,6 +77,9 @@ class GatewayFactory:
 
     def remove_reduction(self) -> RemoveReduction:
         return RemoveReduction(self.reductions, self.store)
+
+    def start_work(self, owner: str) -> StartWork:
+        return StartWork(owner, self.reductions, self.stages.client("photometry", owner))
 
     async def live_job(self, reduction: Reduction) -> JobView | None:
         """The job of the stage that runs, at most 0.3 s old; None where there is none or its service is away."""

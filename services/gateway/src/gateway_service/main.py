@@ -25,11 +25,12 @@ from gateway_service.api import (
     references,
     storage,
     uploads,
+    work,
 )
 from gateway_service.api import (
     settings as settings_routes,
 )
-from gateway_service.config import VERSION, GatewaySettings
+from gateway_service.config import MAX_JSON_BYTES, VERSION, GatewaySettings
 from gateway_service.factory import GatewayFactory
 from gateway_service.kinds import KINDS
 
@@ -60,7 +61,8 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         lifespan=lifespan,
         readiness={"database": lambda: check_connection(factory.engine)},
         limits=BodyLimits(
-            path_bytes={"/storage/": settings.max_upload_bytes, "/v1/jobs": 64 << 20, "/v1/callbacks": 64 << 20}
+            json_bytes=MAX_JSON_BYTES,
+            path_bytes={"/storage/": settings.max_upload_bytes, "/v1/jobs": 64 << 20, "/v1/callbacks": 64 << 20},
         ),
         cors_origins=settings.cors_origins,
         trust_request_id=False,
@@ -68,7 +70,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         openapi_path="/internal/openapi.json",
     )
     app.state.factory = factory
-    for routes in (uploads, reductions, references, astrometry, settings_routes, storage, callbacks, accounts):
+    for routes in (uploads, reductions, work, references, astrometry, settings_routes, storage, callbacks, accounts):
         app.include_router(routes.router)
     internal = jobs_router(factory.ledger, KINDS, require_service(Scope.JOBS_WRITE))
     app.include_router(internal, include_in_schema=False)

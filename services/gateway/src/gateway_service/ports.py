@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from astro_shared.contracts.gateway import StageName
-from astro_shared.contracts.jobs import JobView
+from astro_shared.contracts.jobs import JobCreate, JobView
 from gateway_service.domain.reductions import Reduction
 from gateway_service.domain.uploads import Upload
 
@@ -68,6 +68,16 @@ class StageRunner(Protocol):
     async def look(self, stage: StageName, *, job_id: str, owner: str) -> JobView: ...
 
     async def abort(self, stage: StageName, *, job_id: str, owner: str) -> JobView: ...
+
+
+class ServiceJobs(Protocol):
+    """Jobs of another service, on behalf of one user."""
+
+    async def create(self, job: JobCreate) -> JobView: ...
+
+    async def get(self, job_id: str) -> JobView: ...
+
+    async def abort(self, job_id: str) -> JobView: ...
 
 
 class UserSettings(Protocol):

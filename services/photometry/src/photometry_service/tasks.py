@@ -14,7 +14,7 @@ from astro_shared.fits import RawFrame, header_text
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from photometry_service.adapters.exposure_reader import read_exposure
-from photometry_service.adapters.product_files import read_map, read_psf, read_wcs, write_map, write_psf
+from photometry_service.adapters.product_files import read_map, read_psf, read_wcs, write_map, write_psf, write_rows
 from photometry_service.algorithms.master_frames import MasterKind
 from photometry_service.algorithms.psf_model import psf_stamp
 from photometry_service.algorithms.zero_point import ZeroPointFit
@@ -53,8 +53,13 @@ def forced(request: ForcedRequest, context: TaskContext) -> TaskOutput:
         known = Sources(*(np.asarray(columns[name], np.float64) for name in ("x", "y", "flux_psf", "snr")))
     wcs = read_wcs(context.input(request.wcs)) if request.wcs is not None else None
     psf = read_psf(context.input(request.psf))
-    result = MeasurePositions()(prepared, request, psf, known, wcs, context.progress)
-    return TaskOutput(result=result.model_dump(mode="json"), files={})
+    result, table = MeasurePositions()(prepared, request, psf, known, wcs, context.progress)
+    paths = {suffix: context.workspace / f"{products.FORCED}.{suffix}" for suffix in ("json", "csv")}
+    paths["json"].write_text(table.model_dump_json(), encoding="utf-8")
+    write_rows(paths["csv"], table.fluxes)
+    media = {"json": products.JSON, "csv": products.CSV}
+    files = {path.name: OutputFile(path, media[suffix]) for suffix, path in paths.items()}
+    return TaskOutput(result=result.model_dump(mode="json"), files=files)
 
 
 def _prepared(request: MeasureRequest | ForcedRequest, context: TaskContext) -> tuple[RawFrame, PreparedFrame]:

@@ -149,6 +149,9 @@ class CalibrateResult(_Model):
     seconds: dict[str, float] = Field(default_factory=dict)
 
 
+MAX_POSITIONS = 10_000
+
+
 class ForcedPosition(_Model):
     """Where to measure: pixels (zero-based), or the sky (ICRS at the epoch of the exposure) with a WCS."""
 
@@ -177,8 +180,9 @@ class ForcedRequest(_Model):
     psf: ObjectRef = Field(description="psf.fits of `measure`.")
     sources: ObjectRef | None = Field(None, description="sources.fits of `measure`: neighbours are fitted along.")
     wcs: ObjectRef | None = Field(None, description="wcs.fits of `solve`; needed for positions on the sky.")
-    positions: tuple[ForcedPosition, ...] = Field(min_length=1, max_length=10_000)
+    positions: tuple[ForcedPosition, ...] = Field(min_length=1, max_length=MAX_POSITIONS)
     zero_point_mag: float | None = Field(None, description="Magnitude of one electron per second.")
+    zero_point_err_mag: Annotated[float, Field(ge=0)] | None = Field(None, description="Its error.")
     input: InputSettings = InputSettings()
     cosmic_rays: CosmicRaySettings = CosmicRaySettings()
     background: BackgroundSettings = BackgroundSettings()
@@ -196,11 +200,25 @@ class ForcedFlux(_Model):
     snr: float | None
     upper_limit_e: float | None = Field(None, description="Three sigma above max(flux, 0), where S/N is below 3.")
     mag: float | None = None
-    mag_err: float | None = None
+    mag_err_stat: float | None = Field(None, description="From the counts; null where S/N is below 3.")
+    mag_err_total: float | None = Field(None, description="With the error of the zero point.")
     upper_limit_mag: float | None = None
     flags: int
 
 
-class ForcedResult(_Model):
-    frame: FrameSummary
+class ForcedTable(_Model):
+    """``forced.json``: one row per position, in the order in which they were given; ``forced.csv`` has the same rows."""
+
+    frame_name: str
     fluxes: tuple[ForcedFlux, ...]
+
+
+class ForcedResult(_Model):
+    """Figures of ``forced``; the fluxes are in ``forced.json`` and ``forced.csv``."""
+
+    frame: FrameSummary
+    positions: int
+    measured: int = Field(description="Positions with a usable pixel.")
+    detected: int = Field(description="Positions with a signal to noise of 3 or more.")
+    zero_point_mag: float | None = None
+    zero_point_err_mag: float | None = None

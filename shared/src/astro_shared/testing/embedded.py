@@ -174,6 +174,12 @@ def up_command(port: int) -> Sequence[str]:
     return [str(Path(sys.executable).with_name("alidade")), "up", "--port", str(port)]
 
 
+def run_alidade(folder: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command of this environment with these arguments, on the platform in ``folder``."""
+    command = [str(Path(sys.executable).with_name("alidade")), *map(str, arguments)]
+    return subprocess.run(command, env=environment(folder) | variables, capture_output=True, text=True, timeout=200)
+
+
 def environment(folder: Path) -> dict[str, str]:
     """Variables for commands that use the platform in ``folder``; catalogues of the world are not asked."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALIDADE_", "XDG_"))}

@@ -18,11 +18,10 @@ from astropy.io.votable import from_table, writeto
 from astropy.table import Column, Table
 
 from astro_shared.contracts.tables import TableSchema
+from astro_shared.csv_text import csv_text
 from astro_shared.fits.tables import conform, read_columns
 
 __all__ = ["conform", "read_columns", "to_table", "write_csv", "write_ecsv", "write_parquet", "write_votable"]
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(path: Path, columns: Mapping[str, np.ndarray]) -> None:
@@ -42,16 +41,8 @@ def _cells(values: np.ndarray) -> Sequence[str]:
     if kind == "b":
         return ["true" if value else "false" for value in values.tolist()]
     if kind in "SU":
-        return [f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text for text in values.tolist()]
+        return [csv_text(text) for text in values.tolist()]
     return [str(value) for value in values.tolist()]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def write_parquet(path: Path, columns: Mapping[str, np.ndarray], schema: TableSchema) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
+from astro_shared.csv_text import csv_text
 from astro_shared.errors import InvalidRequestError
 from photometry_service.algorithms.psf_model import psf_from_arrays, psf_to_arrays
 from photometry_service.domain.psf import PsfModel
@@ -71,3 +74,11 @@ def read_psf(path: Path) -> PsfModel:
 def read_wcs(path: Path) -> WCS:
     """The solution that `solve` wrote."""
     return WCS(fits.getheader(path))
+
+
+def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:
+    """Models of one class (at least one) as CSV: a header line of their fields, an empty cell where a value is null."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(type(rows[0]).model_fields), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: csv_text(v) if isinstance(v, str) else v for name, v in row} for row in rows)

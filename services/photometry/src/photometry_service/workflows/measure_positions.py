@@ -10,7 +10,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from astro_shared.contracts.photometry import ForcedFlux, ForcedRequest, ForcedResult
+from astro_shared.contracts.photometry import ForcedFlux, ForcedRequest, ForcedResult, ForcedTable
 from astro_shared.errors import InvalidRequestError
 from photometry_service.algorithms.forced_photometry import ForcedOptions, ForcedPhotometry, measure_forced
 from photometry_service.domain.psf import PsfModel, Sources
@@ -37,8 +37,12 @@ class MeasurePositions:
         known: Sources | None,
         wcs: WCS | None,
         progress: Callable[[float, str], None],
-    ) -> ForcedResult:
+    ) -> tuple[ForcedResult, ForcedTable]:
         """
+        Returns
+        -------
+        Figures, and the fluxes in the order of the positions.
+
         Raises
         ------
         PositionsError
@@ -61,7 +65,15 @@ class MeasurePositions:
             mask=frame.mask, saturated=frame.data >= np.float32(frame.saturation_e), known=known, options=options,
         )  # fmt: skip
         rows = tuple(_row(request, done, n, frame.exposure_s or 1.0) for n in range(len(done)))
-        return ForcedResult(frame=prepared.summary.model_copy(update={"warnings": frame.warnings}), fluxes=rows)
+        result = ForcedResult(
+            frame=prepared.summary.model_copy(update={"warnings": frame.warnings}),
+            positions=len(rows),
+            measured=sum(row.flux_e is not None for row in rows),
+            detected=sum(row.snr is not None and row.snr >= MIN_SNR for row in rows),
+            zero_point_mag=request.zero_point_mag,
+            zero_point_err_mag=request.zero_point_err_mag,
+        )
+        return result, ForcedTable(frame_name=request.frame_name, fluxes=rows)
 
 
 def pixels(request: ForcedRequest, wcs: WCS | None) -> tuple[Array, Array]:
@@ -83,6 +95,8 @@ def _row(request: ForcedRequest, done: ForcedPhotometry, n: int, exposure_s: flo
     flux, error, limit = float(done.flux[n]), float(done.flux_err[n]), float(done.upper_limit[n])
     zero = request.zero_point_mag
 
+    error_mag = MAG_PER_RELATIVE_FLUX * error / flux if zero is not None and flux >= MIN_SNR * error else None
+
     def magnitude(electrons: float) -> float | None:
         return zero - 2.5 * math.log10(electrons / exposure_s) if zero is not None and electrons > 0 else None
 
@@ -95,7 +109,8 @@ def _row(request: ForcedRequest, done: ForcedPhotometry, n: int, exposure_s: flo
         snr=_finite(done.snr[n]),
         upper_limit_e=_finite(limit),
         mag=magnitude(flux),
-        mag_err=MAG_PER_RELATIVE_FLUX * error / flux if zero is not None and flux >= MIN_SNR * error else None,
+        mag_err_stat=error_mag,
+        mag_err_total=None if error_mag is None else math.hypot(error_mag, request.zero_point_err_mag or 0.0),
         upper_limit_mag=magnitude(limit),
         flags=int(done.flags[n]),
     )

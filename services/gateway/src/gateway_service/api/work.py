@@ -1,0 +1,83 @@
+"""Work besides reductions: start it, look at it, fetch what it made."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import RedirectResponse
+
+from astro_shared.contracts.gateway import ResultFile
+from astro_shared.contracts.jobs import JobView
+from astro_shared.contracts.work import ForcedCreate, WorkView
+from astro_shared.web import optional_idempotency_key, problem_responses
+from gateway_service.api.dependencies import Factory, ReductionReader, ReductionWriter
+from gateway_service.api.reductions import DOWNLOAD_LIFE_S
+from gateway_service.errors import ResultNotFoundError
+
+router = APIRouter(prefix="/api/v1", tags=["work"])
+Key = Annotated[str | None, Depends(optional_idempotency_key)]
+
+
+@router.post(
+    "/reductions/{reduction_id}/forced",
+    status_code=202,
+    summary="Fluxes at given positions of a reduced frame, with upper limits",
+    responses=problem_responses(404, 409, 422),
+)
+async def forced(
+    reduction_id: str, body: ForcedCreate, user: ReductionWriter, factory: Factory, response: Response, key: Key
+) -> WorkView:
+    """Signed PSF fluxes, whether something was detected there or not; the result is `forced.json` and `forced.csv`.
+
+    The reduction must have ended and have a PSF. Positions on the sky need its astrometric solution; magnitudes need its
+    zero point and hold for stars of the reference colour. The same Idempotency-Key gives the same work again.
+    """
+    return _started(await factory.start_work(user.user_id).forced(reduction_id, body.positions, key), response)
+
+
+@router.get("/work/{work_id}", summary="A piece of work and how far it is", responses=problem_responses(404))
+async def get(work_id: UUID, user: ReductionReader, factory: Factory) -> WorkView:
+    return _view(await factory.start_work(user.user_id).look(str(work_id)))
+
+
+@router.post("/work/{work_id}:abort", summary="Stop a piece of work", responses=problem_responses(404))
+async def abort(work_id: UUID, user: ReductionWriter, factory: Factory) -> WorkView:
+    """Finished work stays as it is."""
+    return _view(await factory.start_work(user.user_id).abort(str(work_id)))
+
+
+@router.get(
+    "/work/{work_id}/files/{name:path}",
+    status_code=307,
+    summary="One file that it made",
+    response_class=RedirectResponse,
+    responses=problem_responses(404),
+)
+async def file(work_id: UUID, name: str, user: ReductionReader, factory: Factory) -> RedirectResponse:
+    """Redirects to an address that is valid for five minutes and needs no token."""
+    ref = (await factory.start_work(user.user_id).look(str(work_id))).files.get(name)
+    if ref is None:
+        raise ResultNotFoundError(f"The work {work_id} has no file {name}.")
+    url = await factory.store.signed_url(
+        ref.key, expires_s=DOWNLOAD_LIFE_S, filename=name.rsplit("/", 1)[-1], media_type=ref.media_type
+    )
+    return RedirectResponse(url, status_code=307)
+
+
+def _started(job: JobView, response: Response) -> WorkView:
+    response.headers["Location"] = f"/api/v1/work/{job.id}"
+    return _view(job)
+
+
+def _view(job: JobView) -> WorkView:
+    files = tuple(
+        ResultFile(
+            name=name, size=ref.size, media_type=ref.media_type, sha256=ref.sha256,
+            url=f"/api/v1/work/{job.id}/files/{name}",
+        )
+        for name, ref in sorted(job.files.items())
+    )  # fmt: skip
+    shared = job.model_dump(include={"id", "kind", "phase", "created_at", "started_at", "ended_at", "result"})
+    return WorkView(**shared, progress=job.progress, files=files, error=job.error)

@@ -1,0 +1,79 @@
+"""What the photometry service is asked besides the stages of a reduction, made from finished reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from astro_shared.contracts import products
+from astro_shared.contracts.gateway import StageName, StageState
+from astro_shared.contracts.photometry import ForcedPosition
+from gateway_service.domain.reductions import Reduction, Stage
+from gateway_service.errors import ReductionNotFinishedError, ReductionUnfitError
+
+_FORCED_SECTIONS = ("input", "cosmic_rays", "background", "psf_photometry")
+
+
+def forced_request(reduction: Reduction, positions: Sequence[ForcedPosition]) -> dict[str, Any]:
+    """JSON of a `ForcedRequest`: the same pixels, prepared with the same settings, and the PSF that was found.
+
+    Raises
+    ------
+    ReductionNotFinishedError
+    ReductionUnfitError
+        There is no PSF, or no solution for positions on the sky.
+    """
+    measured = measured_stage(reduction)
+    if products.PSF not in measured.files:
+        raise ReductionUnfitError(
+            f"The reduction {reduction.id} has no PSF (too few stars): fluxes at given positions need one."
+        )
+    solved = reduction.stage(StageName.SOLVE)
+    wcs = solved.files.get(products.WCS) if solved.state is StageState.DONE else None
+    on_sky = sum(position.ra_deg is not None for position in positions)
+    if on_sky and wcs is None:
+        raise ReductionUnfitError(
+            f"{on_sky} positions are on the sky, and the reduction {reduction.id} has no astrometric solution: "
+            "give x and y in pixels."
+        )
+    zero, zero_err = zero_point_of_frame(reduction)
+    return {
+        "frame": reduction.frame_reference,
+        **reduction.masters,
+        "frame_name": reduction.frame_name,
+        "psf": measured.files[products.PSF],
+        "sources": measured.files.get(products.SOURCES),
+        "wcs": wcs,
+        "positions": [position.model_dump(mode="json") for position in positions],
+        "zero_point_mag": zero,
+        "zero_point_err_mag": zero_err,
+        **{name: reduction.settings[name] for name in _FORCED_SECTIONS},
+    }
+
+
+def measured_stage(reduction: Reduction) -> Stage:
+    """The stage ``measure`` of a finished reduction.
+
+    Raises
+    ------
+    ReductionNotFinishedError, ReductionUnfitError
+    """
+    if not reduction.final:
+        raise ReductionNotFinishedError(f"The reduction {reduction.id} is {reduction.phase}: wait until it has ended.")
+    measured = reduction.stage(StageName.MEASURE)
+    if measured.state is not StageState.DONE:
+        raise ReductionUnfitError(
+            f"The frame of the reduction {reduction.id} could not be measured: {measured.reason or 'it was stopped'}."
+        )
+    return measured
+
+
+def zero_point_of_frame(reduction: Reduction) -> tuple[float | None, float | None]:
+    """Magnitude of one electron per second at this frame's airmass and its error, for stars of the reference colour."""
+    report: Mapping[str, Any] = (reduction.stage(StageName.CALIBRATE).result or {}).get("zero_point", {})
+    if report.get("value") is None:
+        return None, None
+    settings, airmass = reduction.settings["zero_point"], report.get("airmass")
+    above = settings["extinction"] == "fixed" or settings["mode"] == "classic"
+    extinction = settings["extinction_mag"] * airmass if above and airmass is not None else 0.0
+    return report["value"] - extinction, report.get("error")

@@ -1,0 +1,42 @@
+"""Work besides reductions that a person starts at the gateway: forced photometry, master frames, extinction of a night."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from astro_shared.contracts.gateway import ResultFile
+from astro_shared.contracts.jobs import JobFailure, JobPhase, JobProgress
+from astro_shared.contracts.photometry import MAX_POSITIONS, ForcedPosition
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class WorkView(_Model):
+    """A piece of work and how far it is. It survives the restart of any process; look again until the phase is final."""
+
+    id: str
+    kind: str = Field(description="forced, master or extinction.")
+    phase: JobPhase
+    progress: JobProgress = JobProgress()
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    result: dict[str, Any] | None = Field(None, description="Figures; tables, images and plots are files.")
+    files: tuple[ResultFile, ...] = Field((), description="What was made, each with the address that gives it.")
+    error: JobFailure | None = Field(None, description="Why it ended in ERROR: a stable code and one sentence.")
+
+
+class ForcedCreate(_Model):
+    """Where to measure on the frame of a finished reduction."""
+
+    positions: tuple[ForcedPosition, ...] = Field(
+        min_length=1,
+        max_length=MAX_POSITIONS,
+        description="Pixels (x, y; zero-based) or sky (ra_deg, dec_deg; ICRS at the epoch of the exposure).",
+        examples=[[{"name": "SN 2026a", "ra_deg": 150.1163, "dec_deg": 2.2058}, {"x": 812.4, "y": 77.0}]],
+    )

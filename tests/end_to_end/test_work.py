@@ -1,0 +1,112 @@
+"""Work that builds on reductions, through the embedded platform, by the client and by the commands."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alidade.client import AlidadeClient, AlidadeClientError
+from alidade.processing import use_reference
+from astro_shared.contracts.gateway import ReductionView
+from astro_shared.testing.embedded import EmbeddedPlatform, free_port, public_folder, run_alidade
+from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
+
+pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(300)]
+
+
+@dataclass(frozen=True)
+class Reduced:
+    frame: SimulatedFrame
+    view: ReductionView
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[EmbeddedPlatform]:
+    with public_folder() as folder:
+        made = EmbeddedPlatform(folder / "data", free_port())
+        (folder / "data").mkdir(mode=0o755)
+        made.start()
+        yield made
+        made.stop()
+
+
+@pytest.fixture
+def client(platform: EmbeddedPlatform) -> Iterator[AlidadeClient]:
+    with AlidadeClient(platform.url, personal_token=platform.token) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def reduced(platform: EmbeddedPlatform, tmp_path_factory: pytest.TempPathFactory) -> Reduced:
+    folder = tmp_path_factory.mktemp("frames")
+    frame = simulate_frame(8, n_stars=250, camera=Camera(shape=(512, 512)))
+    frame.write(folder / "sky.fits")
+    frame.write_reference(folder / "stars.fits")
+    with AlidadeClient(platform.url, personal_token=platform.token) as client:
+        name = use_reference(client, str(folder / "stars.fits"), say=lambda text: None)
+        upload = client.upload(folder / "sky.fits")
+        begun = client.reduce(upload.id, settings={"reference": {"name": name}})
+        *_, done = client.watch(begun.id)
+    assert done.status == "calibrated", done.reason
+    return Reduced(frame, done)
+
+
+def test_forced_fluxes_of_known_stars_are_the_truth(client: AlidadeClient, reduced: Reduced, tmp_path: Path) -> None:
+    truth = reduced.frame.truth
+    good = np.asarray(truth["isolated"]) & ~np.asarray(truth["saturated"]) & (np.asarray(truth["snr"]) > 30)
+    stars = truth[good & (np.abs(np.asarray(truth["x"]) - 256) < 230) & (np.abs(np.asarray(truth["y"]) - 256) < 230)]
+    places = [
+        {"ra_deg": float(row["ra"]), "dec_deg": float(row["dec"]), "name": f"star {n}"} for n, row in enumerate(stars)
+    ]
+    work = client.finished(client.forced(reduced.view.id, [*places, {"x": -40.0, "y": 5.0}]))
+    assert work.result is not None
+    assert work.result["positions"] == len(stars) + 1 and work.result["measured"] == len(stars)
+    client.fetch(work, "forced.json", tmp_path / "forced.json")
+    rows = json.loads((tmp_path / "forced.json").read_text())["fluxes"]
+    ratio = np.array([row["flux_e"] for row in rows[:-1]]) / np.asarray(stars["flux_e"])
+    assert len(ratio) > 10 and abs(np.median(ratio) - 1) < 0.02
+    assert rows[0]["name"] == "star 0" and rows[0]["mag"] is not None
+    assert rows[-1]["flux_e"] is None
+
+
+def test_the_command_writes_the_same_rows(client: AlidadeClient, reduced: Reduced, platform: EmbeddedPlatform) -> None:
+    ended = run_alidade(platform.folder, "forced", reduced.view.id, "--at", "100.5,200", "--at", "300,301", "--pixels")
+    assert ended.returncode == 0, ended.stderr
+    rows = list(csv.DictReader(io.StringIO(ended.stdout)))
+    assert [(float(row["x"]), float(row["y"])) for row in rows] == [(100.5, 200), (300, 301)]
+    assert "2 positions, 2 measured" in ended.stderr
+
+
+def test_positions_that_make_no_sense_are_refused_in_one_sentence(client: AlidadeClient, reduced: Reduced) -> None:
+    for places, code in (([], "validation_failed"), ([{"x": 1.0}], "validation_failed")):
+        with pytest.raises(AlidadeClientError) as refused:
+            client.forced(reduced.view.id, places)
+        assert refused.value.status == 422 and "positions" in str(refused.value), code
+    with pytest.raises(AlidadeClientError) as refused:
+        client.forced("0" * 36, [{"x": 1.0, "y": 2.0}])
+    assert refused.value.code == "reduction_not_found"
+
+
+def test_the_work_of_one_user_is_not_seen_by_another(
+    client: AlidadeClient, reduced: Reduced, platform: EmbeddedPlatform, tmp_path: Path
+) -> None:
+    work = client.finished(client.forced(reduced.view.id, [{"x": 50.0, "y": 60.0}]))
+    with AlidadeClient(platform.url) as other:
+        other.register("somebody-else", "a-long-enough-passphrase-9")
+        other.login("somebody-else", "a-long-enough-passphrase-9")
+        for ask in (
+            lambda: other.work(work.id),
+            lambda: other.fetch(work, "forced.csv", tmp_path / "stolen.csv"),
+            lambda: other.forced(reduced.view.id, [{"x": 1.0, "y": 2.0}]),
+        ):
+            with pytest.raises(AlidadeClientError) as refused:
+                ask()
+            assert refused.value.status == 404
+    assert not (tmp_path / "stolen.csv").exists()

@@ -1,0 +1,128 @@
+"""What a finished reduction gives to the work that builds on it, and what it must have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from astro_shared.contracts.gateway import ReductionPhase, StageName, StageState
+from astro_shared.contracts.jobs import JobCreate, JobPhase, JobView
+from astro_shared.contracts.photometry import ForcedPosition, ForcedRequest
+from astro_shared.errors import RelayedError
+from gateway_service.domain.reductions import Reduction, Stage
+from gateway_service.errors import ReductionNotFinishedError, ReductionUnfitError, WorkNotFoundError
+from gateway_service.workflows.start_work import StartWork
+from gateway_service.workflows.work_requests import forced_request, zero_point_of_frame
+
+PIXEL, SKY = ForcedPosition(x=10.0, y=20.0), ForcedPosition(ra_deg=150.0, dec_deg=2.0)
+
+
+def reference(name: str) -> dict[str, Any]:
+    return {"key": f"jobs/{name}", "sha256": "0" * 64, "size": 3, "media_type": "application/fits"}
+
+
+def finished(
+    plain: Reduction, *, solved: bool = True, files: tuple[str, ...] = ("psf.fits", "sources.fits")
+) -> Reduction:
+    def ended(stage: Stage) -> Stage:
+        if stage.name is StageName.MEASURE:
+            return replace(stage, state=StageState.DONE, files={name: reference(name) for name in files})
+        if stage.name is StageName.SOLVE:
+            files_of = {"wcs.fits": reference("wcs.fits")} if solved else {}
+            return replace(stage, state=StageState.DONE, files=files_of)
+        if stage.name is StageName.CALIBRATE:
+            return replace(
+                stage, state=StageState.DONE, result={"zero_point": {"value": 25.0, "error": 0.01, "airmass": 2.0}}
+            )
+        return replace(stage, state=StageState.DONE)
+
+    return replace(plain, phase=ReductionPhase.COMPLETED, stages=tuple(map(ended, plain.stages)))
+
+
+class Reductions:
+    def __init__(self, held: Reduction) -> None:
+        self.held = held
+
+    async def get(self, reduction_id: str, owner: str | None = None) -> Reduction:
+        return self.held
+
+
+class Jobs:
+    """Keeps what was created; answers for one job."""
+
+    def __init__(self, kind: str = "forced") -> None:
+        self.created: list[JobCreate] = []
+        self.kind = kind
+
+    async def create(self, job: JobCreate) -> JobView:
+        self.created.append(job)
+        return await self.get("1")
+
+    async def get(self, job_id: str) -> JobView:
+        if job_id != "1":
+            raise RelayedError("There is no job.", code="job_not_found", status=404)
+        return JobView(
+            id="1", service="photometry", kind=self.kind, owner="ann", phase=JobPhase.QUEUED, attempt=0,
+            created_at=datetime.now(UTC),
+        )  # fmt: skip
+
+    async def abort(self, job_id: str) -> JobView:
+        raise AssertionError("nothing is to be aborted")
+
+
+def work(reduction: Reduction, jobs: Jobs) -> StartWork:
+    return StartWork("ann", Reductions(reduction), jobs)  # type: ignore[arg-type]
+
+
+def test_the_request_holds_what_the_reduction_used(make_reduction: Any) -> None:
+    plain = finished(make_reduction(frame={**reference("sky"), "masters": {"flat": reference("flat")}}))
+    settings = {**plain.settings, "cosmic_rays": {**plain.settings["cosmic_rays"], "enabled": "off"}}
+    request = ForcedRequest.model_validate(forced_request(replace(plain, settings=settings), [SKY, PIXEL]))
+    assert request.flat is not None and request.flat.key == "jobs/flat"
+    assert request.cosmic_rays.enabled == "off"
+    assert request.wcs is not None and request.sources is not None
+    assert (request.zero_point_mag, request.zero_point_err_mag) == (25.0, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "zero"),
+    [
+        ({}, 25.0),
+        ({"extinction": "fixed", "extinction_mag": 0.3}, 24.4),
+        ({"mode": "classic", "extinction_mag": 0.1}, 24.8),
+    ],
+)
+def test_a_zero_point_above_the_atmosphere_is_brought_below_it(make_reduction: Any, changes: dict, zero: float) -> None:
+    plain = finished(make_reduction())
+    settings = {**plain.settings, "zero_point": {**plain.settings["zero_point"], **changes}}
+    assert zero_point_of_frame(replace(plain, settings=settings))[0] == pytest.approx(zero)
+
+
+def test_what_is_missing_is_named(make_reduction: Any) -> None:
+    with pytest.raises(ReductionNotFinishedError, match="QUEUED: wait"):
+        forced_request(make_reduction(), [PIXEL])
+    with pytest.raises(ReductionUnfitError, match="no PSF"):
+        forced_request(finished(make_reduction(), files=()), [PIXEL])
+    unsolved = finished(make_reduction(), solved=False)
+    with pytest.raises(ReductionUnfitError, match="1 positions are on the sky"):
+        forced_request(unsolved, [SKY, PIXEL])
+    assert forced_request(unsolved, [PIXEL])["wcs"] is None
+
+
+async def test_one_idempotency_key_is_one_job_and_none_is_a_new_one_each_time(make_reduction: Any) -> None:
+    jobs, reduction = Jobs(), finished(make_reduction())
+    for key in ("key-of-mine", "key-of-mine", None, None):
+        await work(reduction, jobs).forced(reduction.id, [PIXEL], key)
+    keys = [job.idempotency_key for job in jobs.created]
+    assert keys[0] == keys[1] and len(set(keys)) == 3
+
+
+async def test_other_jobs_are_no_work(make_reduction: Any) -> None:
+    reduction = finished(make_reduction())
+    for jobs, work_id in ((Jobs(kind="measure"), "1"), (Jobs(), "2")):
+        for call in (work(reduction, jobs).look, work(reduction, jobs).abort):
+            with pytest.raises(WorkNotFoundError, match=f"no work {work_id}"):
+                await call(work_id)
