@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from alidade.credentials import Login
 from astro_shared.testing.containers import container_platform, image, podman, what_is_missing
 from astro_shared.testing.embedded import environment, public_folder
 from astro_shared.testing.frames import simulate_frame
+from astro_shared.testing.real_data import MISSING, find_real_data
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -29,20 +31,37 @@ def platform(ceph):
         yield running
 
 
+@dataclass(frozen=True)
+class Case:
+    """A frame, its reference stars and what `alidade process` is told of them."""
+
+    frame: Path
+    reference: Path
+    options: tuple[str, ...] = ()
+
+
 @pytest.fixture(scope="module")
-def frame(tmp_path_factory):
+def simulated(tmp_path_factory) -> Case:
     folder = tmp_path_factory.mktemp("sky")
     sky = simulate_frame(11, n_stars=1200)
-    sky.write(folder / "sky.fits")
-    sky.write_reference(folder / "stars.fits")
-    return folder
+    return Case(sky.write(folder / "sky.fits"), sky.write_reference(folder / "stars.fits"))
 
 
-def process(frame: Path, out: Path, variables: dict[str, str], *options: str) -> str:
-    command = [ALIDADE, "process", str(frame / "sky.fits"), "--reference", str(frame / "stars.fits"), "--out", str(out)]
-    done = subprocess.run([*command, *options], env=variables, capture_output=True, text=True, timeout=600, check=False)
+@pytest.fixture(scope="module")
+def real() -> Case:
+    if (data := find_real_data()) is None:
+        pytest.skip(MISSING)
+    frame = data / "frames" / "hatp32" / "HATP-32171220013343.FITS"
+    return Case(frame, data / "catalogs" / "tycho2_hatp32.csv", ("--set", "zero_point.band=vt"))
+
+
+def process(case: Case, out: Path, variables: dict[str, str], *options: str) -> Path:
+    command = [ALIDADE, "process", str(case.frame), "--reference", str(case.reference), "--out", str(out)]
+    command += [*case.options, *options]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert "uncalibrated" not in done.stdout
+    return out / case.frame.stem
 
 
 def logged_in(platform, home: Path) -> dict[str, str]:
@@ -54,15 +73,16 @@ def logged_in(platform, home: Path) -> dict[str, str]:
     return variables
 
 
-def test_the_same_frame_gives_the_same_catalog(platform, frame, tmp_path):
-    said = process(frame, tmp_path / "cluster", logged_in(platform, tmp_path), "--server", platform.url)
-    assert "calibrated" in said
+@pytest.mark.parametrize("name", ["simulated", "real"])
+def test_the_same_frame_gives_the_same_catalog(platform, name, request, tmp_path):
+    case = request.getfixturevalue(name)
+    cluster = process(case, tmp_path / "cluster", logged_in(platform, tmp_path), "--server", platform.url)
     with public_folder() as folder:
-        process(frame, tmp_path / "embedded", environment(folder) | {"XDG_CONFIG_HOME": str(tmp_path / "none")})
-    cluster, embedded = tmp_path / "cluster" / "sky", tmp_path / "embedded" / "sky"
+        variables = environment(folder) | {"XDG_CONFIG_HOME": str(tmp_path / "none")}
+        embedded = process(case, tmp_path / "embedded", variables)
     assert sorted(path.name for path in cluster.iterdir()) == sorted(path.name for path in embedded.iterdir())
-    assert (cluster / "catalog.csv").read_bytes() == (embedded / "catalog.csv").read_bytes()
-    assert (cluster / "wcs.fits").read_bytes() == (embedded / "wcs.fits").read_bytes()
+    for file in ("catalog.csv", "wcs.fits"):
+        assert (cluster / file).read_bytes() == (embedded / file).read_bytes()
 
 
 def test_an_upload_takes_what_was_announced_and_nothing_else(platform, tmp_path):
