@@ -43,8 +43,8 @@ test-integration: install ## Debian packages, images and real components: S3, co
 	.ci/integration-packages
 	deploy/testing/tools.sh
 	$(MAKE) images
-	CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/deploy/docker/containers.conf} \
-		$(BIN)/python -m pytest -m "integration or fault" --timeout 1200
+	ALIDADE_ALL_COMPONENTS=1 CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/deploy/docker/containers.conf} \
+		$(BIN)/python -m pytest -m "integration or fault" --timeout 1200 --durations 15
 
 images: base-images ## Build the five images with podman
 	deploy/docker/build.sh $(SERVICES)

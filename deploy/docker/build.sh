@@ -1,6 +1,6 @@
 #!/bin/sh
 # Build the images of services: build.sh SERVICE... -> localhost/alidade-SERVICE:dev
-# BASE_IMAGE and BUILD_IMAGE name other bases; PODMAN another program (docker works as well).
+# BASE_IMAGE and BUILD_IMAGE name other bases; PODMAN another podman.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -10,11 +10,15 @@ base=${BASE_IMAGE:-localhost/alidade-base}
 build=${BUILD_IMAGE:-${BASE_IMAGE:-localhost/alidade-build}}
 
 # while building, pip trusts and asks whom this machine trusts and asks; nothing of it stays in the image
-set -- "$@"
 mounts=
 for file in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf; do
     [ -e "$file" ] && mounts="$mounts -v $file:$file:ro"
 done
+
+# packages that several services need are fetched once; the stages that build are not part of an image
+cache=$(mktemp -d)
+trap 'rm -rf "$cache"' EXIT
+mounts="$mounts -v $cache:/root/.cache/pip"
 
 revision=$(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
 for service in "$@"; do

@@ -6,7 +6,7 @@ ARG BUILD_IMAGE=${BASE_IMAGE}
 FROM ${BUILD_IMAGE} AS tools
 RUN command -v gcc >/dev/null || (apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev)
 COPY deploy/docker/locks/build.lock /locks/
-RUN python3 -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --require-hashes -r /locks/build.lock
+RUN python3 -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r /locks/build.lock
 
 # the same for all services: built once
 FROM tools AS library
@@ -17,7 +17,7 @@ FROM tools AS build
 ARG SERVICE
 COPY deploy/docker/locks/${SERVICE}.lock /locks/
 RUN python3 -m venv --without-pip /opt/venv \
-    && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --require-hashes -r /locks/${SERVICE}.lock
+    && /opt/build/bin/pip --python /opt/venv/bin/python install --require-hashes -r /locks/${SERVICE}.lock
 COPY services/${SERVICE} /src/service
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w /wheels /src/service
 COPY --from=library /wheels /wheels

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from astro_shared.testing.components import leave_out
+
 ROOT = Path(__file__).parents[2]
 os.environ.setdefault("CONTAINERS_CONF", str(ROOT / "deploy" / "docker" / "containers.conf"))
 
@@ -23,7 +25,7 @@ def tools() -> Path:
 
 def _need(program: Path) -> Path:
     if not program.exists():
-        pytest.skip(f"{program.name} is not installed: deploy/testing/tools.sh")
+        leave_out(f"{program.name} is not installed: deploy/testing/tools.sh")
     return program
 
 
@@ -38,7 +40,7 @@ def helm4(tools: Path) -> Path:
     """A Python with Helm 4 in it."""
     python = _need(tools / "venv" / "bin" / "python")
     if not list((tools / "venv" / "lib").glob("python3*/site-packages/helm_python")):
-        pytest.skip("helm-python-sdk is not installed: deploy/testing/tools.sh")
+        leave_out("helm-python-sdk is not installed: deploy/testing/tools.sh")
     return python
 
 

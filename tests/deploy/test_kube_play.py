@@ -25,6 +25,7 @@ import yaml
 from alidade.client import AlidadeClient
 from alidade.processing import use_reference
 from astro_shared.testing.ceph import CephGateway
+from astro_shared.testing.components import leave_out
 from astro_shared.testing.containers import SERVICES, WITH_WORKERS, Postgres, free_port, podman, what_is_missing
 from astro_shared.testing.embedded import public_folder, until
 from astro_shared.testing.frames import Camera, simulate_frame
@@ -146,7 +147,7 @@ class PlayedChart:
 @pytest.fixture(scope="module")
 def network() -> Iterator[str]:
     if missing := what_is_missing():
-        pytest.skip(missing)
+        leave_out(missing)
     name = f"alidade-kube-{secrets.token_hex(3)}"
     podman("network", "create", name)
     yield name
@@ -156,7 +157,7 @@ def network() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
-        pytest.skip("postgresql is not installed (.ci/integration-packages)")
+        leave_out("postgresql is not installed (.ci/integration-packages)")
     with public_folder("alidade-kube-") as folder:
         server = Postgres(folder / "postgres", free_port())
         server.start()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from astro_shared.testing.components import needs
 from astro_shared.testing.real_data import MISSING, find_real_data
 
 SCRIPT = Path(__file__).with_name("real_frames.py")
@@ -25,7 +26,7 @@ FRAMES = (
 @pytest.mark.integration
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(find_real_data() is None, reason=MISSING)
-@pytest.mark.skipif(not INDEX.exists(), reason="apt-get install astrometry-data-tycho2")
+@needs(INDEX.exists(), "apt-get install astrometry-data-tycho2")
 def test_real_frames_end_as_they_should() -> None:
     ended = subprocess.run([sys.executable, str(SCRIPT), *FRAMES], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

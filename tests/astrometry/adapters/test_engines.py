@@ -16,6 +16,7 @@ import pytest
 from astropy.io import fits
 
 from astro_shared.science.tangent_plane import project
+from astro_shared.testing.components import leave_out, needs
 from astrometry_service.adapters.engine_answers import plane_from_cards, scale_limits_arcsec
 from astrometry_service.adapters.engines import local_engines, local_sky, usable_engines
 from astrometry_service.adapters.index_builder import build_index_files, index_scales
@@ -47,7 +48,7 @@ CARDS = {
 def indexes():
     files = find_indexes().files
     if not files:
-        pytest.skip("no index files of astrometry.net on this machine (apt-get install astrometry-data-tycho2)")
+        leave_out("no index files of astrometry.net on this machine (apt-get install astrometry-data-tycho2)")
     return files
 
 
@@ -99,7 +100,7 @@ def test_the_index_engine_finds_a_real_field_to_a_fraction_of_a_pixel(indexes, r
     assert_same_mapping(answer.plane, truth, 0.5)
 
 
-@pytest.mark.skipif(shutil.which("solve-field") is None, reason="solve-field is not installed")
+@needs(shutil.which("solve-field") is not None, "solve-field is not installed")
 def test_solve_field_finds_a_real_field_to_a_fraction_of_a_pixel(indexes, real_field):
     stars, truth = real_field
     answer = SolveFieldEngine(indexes).solve(stars, SHAPE, HINTS, limit_s=60)
@@ -165,7 +166,7 @@ def test_a_broken_index_ends_with_an_error_not_with_us(some_index):
 def test_three_stars_are_not_sent_to_an_engine(engine, some_index, tmp_path):
     solver = engine(some_index)
     if not solver.status().usable:
-        pytest.skip(solver.status().reason)
+        leave_out(solver.status().reason)
     answer = solver.solve(STARS.brightest(3), SHAPE, HINTS, limit_s=5)
     assert (answer.outcome, answer.detail) == ("no_solution", "3 stars, need 4")
 
@@ -507,7 +508,7 @@ def test_scales_of_an_index_fit_the_fields():
     assert min(sizes) <= 6.0 and max(sizes) <= 60.0 < max(sizes) * 2**0.5
 
 
-@pytest.mark.skipif(shutil.which("build-astrometry-index") is None, reason="astrometry.net is not installed")
+@needs(shutil.which("build-astrometry-index") is not None, "astrometry.net is not installed")
 def test_an_index_made_of_a_list_solves_a_field_of_it(tmp_path):
     pytest.importorskip("astrometry", reason="the package astrometry is not installed")
     rng = np.random.default_rng(12)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from astro_shared.testing.components import needs
 from catalogs_service.adapters.tables.catalogue_file import open_catalogue
 from catalogs_service.adapters.tables.tycho2_index import IndexFile
 from catalogs_service.algorithms.sphere import separation_deg, unit_vectors
@@ -56,7 +57,7 @@ def test_a_fits_file_without_star_tree_is_refused(tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(not DEBIAN.exists(), reason="Debian's astrometry-data-tycho2 is not installed")
+@needs(DEBIAN.exists(), "Debian's astrometry-data-tycho2 is not installed")
 def test_debian_index_holds_the_sky():
     columns = IndexFile(DEBIAN).read(("ra", "dec", "vt_mag"))
     assert len(columns["ra"]) == 362_950

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from astro_shared.testing.components import leave_out
+
 if TYPE_CHECKING:
     from astro_shared.storage.s3 import S3Store
 
@@ -113,7 +115,7 @@ def start_ceph(folder: Path, *, listen: str = "127.0.0.1", certificate: Path | N
 def ceph() -> Iterator[CephGateway]:
     """One gateway for the whole test run, on all addresses for containers, with TLS by ``folder / "ca.pem"``."""
     if missing := missing_programs():
-        pytest.skip(f"no Ceph: {', '.join(missing)} not installed (.ci/integration-packages)")
+        leave_out(f"no Ceph: {', '.join(missing)} not installed (.ci/integration-packages)")
     import trustme
 
     folder = Path(tempfile.mkdtemp(prefix="ceph-", dir="/tmp"))
