@@ -6,11 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from alidade.client import AlidadeClient, AlidadeClientError
 from alidade.processing import use_reference
@@ -110,3 +111,42 @@ def test_the_work_of_one_user_is_not_seen_by_another(
                 ask()
             assert refused.value.status == 404
     assert not (tmp_path / "stolen.csv").exists()
+
+
+def test_masters_are_built_and_used_by_the_next_frame(
+    client: AlidadeClient, platform: EmbeddedPlatform, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(9)
+    for number in range(5):
+        fits.writeto(tmp_path / f"bias{number}.fits", rng.normal(400, 5, (256, 256)).astype(np.float32))
+        light = rng.normal(20_400, 140, (256, 256)).astype(np.float32)
+        fits.writeto(tmp_path / f"flat{number}.fits", light)
+    sky = simulate_frame(9, n_stars=100, camera=Camera(shape=(256, 256)))
+    replace(sky, data=(sky.data + 400).astype(np.float32)).write(tmp_path / "raw.fits")
+    bias, flat = tmp_path / "master_bias.fits", tmp_path / "master_flat.fits"
+    for kind, master, more in (("bias", bias, ()), ("flat", flat, ("--bias", bias))):
+        ended = run_alidade(platform.folder, "masters", kind, tmp_path / f"{kind}?.fits", "--out", master, *more)
+        assert ended.returncode == 0, ended.stderr
+        assert "5 frames" in ended.stdout
+    assert np.median(fits.getdata(bias)) == pytest.approx(400, abs=0.2)
+    ended = run_alidade(
+        platform.folder, "process", tmp_path / "raw.fits", "--bias", bias, "--flat", flat, "--out", tmp_path / "out",
+        "--set", "solve.blind=false", "--set", "identification.catalogues=[]",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "calibrated with the master bias, flat" in (tmp_path / "out" / "raw" / "processing.log").read_text()
+    uploads = [client.upload(tmp_path / f"bias{number}.fits").id for number in range(5)]
+    work = client.finished(client.master("bias", uploads))
+    begun = client.reduce(client.upload(tmp_path / "raw.fits").id, masters={"bias": work.id}, preset="fast")
+    *_, done = client.watch(begun.id)
+    assert any("master bias" in text for text in (done.summary or {})["warnings"])
+
+
+def test_a_broken_raw_frame_ends_the_work_with_its_name(client: AlidadeClient, tmp_path: Path) -> None:
+    uploads = []
+    for number, side in enumerate((64, 65)):
+        fits.writeto(tmp_path / f"b{number}.fits", np.full((side, 64), 3.0, np.float32))
+        uploads.append(client.upload(tmp_path / f"b{number}.fits").id)
+    with pytest.raises(AlidadeClientError, match=r"b1\.fits has 64 x 65 px") as refused:
+        client.finished(client.master("bias", uploads))
+    assert refused.value.code == "calibration_mismatch"

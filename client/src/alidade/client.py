@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -123,9 +123,14 @@ class AlidadeClient:
         settings: Mapping[str, Any] | None = None,
         preset: str | None = None,
         key: str | None = None,
+        masters: Mapping[str, str] | None = None,
     ) -> ReductionView:
-        """Begin a reduction; safe to repeat with the same ``key``."""
+        """Begin a reduction; safe to repeat with the same ``key``.
+
+        ``masters`` names the master ``bias``, ``dark`` and ``flat`` by their uploads, or by the work that made them.
+        """
         body = {"upload_id": upload_id, "settings": dict(settings or {}), "preset": preset}
+        body |= {f"{kind}_upload_id": file_id for kind, file_id in (masters or {}).items()}
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         answer = self._json("POST", "/api/v1/reductions", json=body, headers=headers, repeat=True)
         return ReductionView.model_validate(answer)
@@ -182,6 +187,27 @@ class AlidadeClient:
         key : safe to repeat with the same one
         """
         return self._begin(f"/api/v1/reductions/{reduction_id}/forced", {"positions": list(positions)}, key)
+
+    def master(
+        self,
+        kind: str,
+        upload_ids: Sequence[str],
+        *,
+        bias: str | None = None,
+        dark: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> WorkView:
+        """Begin to build a master from uploads of raw frames.
+
+        Parameters
+        ----------
+        kind : ``bias``, ``dark`` or ``flat``
+        bias, dark : masters to take off, by their uploads or the work that made them
+        settings : of the section ``input``
+        """
+        body = {"kind": kind, "upload_ids": list(upload_ids), "input": dict(settings or {})}
+        return self._begin("/api/v1/masters", body | {"bias_id": bias, "dark_id": dark}, key)
 
     def work(self, work_id: str) -> WorkView:
         """A piece of work as it stands."""

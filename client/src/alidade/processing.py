@@ -34,7 +34,14 @@ class FrameOutcome:
 
 
 def process_frame(
-    client: AlidadeClient, frame: Frame, out: Path, *, settings: Mapping[str, Any], preset: str | None, watch: Watcher
+    client: AlidadeClient,
+    frame: Frame,
+    out: Path,
+    *,
+    settings: Mapping[str, Any],
+    preset: str | None,
+    watch: Watcher,
+    masters: Mapping[str, str] | None = None,
 ) -> FrameOutcome:
     """Upload, reduce, download, unpack. A frame that fails gives an outcome with the reason, not an exception.
 
@@ -48,7 +55,7 @@ def process_frame(
     try:
         watch(frame, None, "upload")
         upload = client.upload(frame.path)
-        reduction = client.reduce(upload.id, settings=settings, preset=preset, key=uuid.uuid4().hex)
+        reduction = client.reduce(upload.id, settings=settings, preset=preset, key=uuid.uuid4().hex, masters=masters)
         for view in client.watch(reduction.id):
             reduction = view
             watch(frame, reduction, "")
@@ -81,6 +88,11 @@ def fetch_results(client: AlidadeClient, reduction: ReductionView, folder: Path)
     part.rename(folder)
     summary: Mapping[str, Any] = json.loads((folder / products.SUMMARY).read_text(encoding="utf-8"))
     return summary
+
+
+def use_masters(client: AlidadeClient, given: Mapping[str, str | None]) -> dict[str, str]:
+    """Ids of masters: a file is uploaded, anything else is taken as the id of an upload or of the work that made it."""
+    return {kind: client.upload(Path(text)).id if Path(text).exists() else text for kind, text in given.items() if text}
 
 
 def use_reference(client: AlidadeClient, reference: str, *, say: Callable[[str], None]) -> str:

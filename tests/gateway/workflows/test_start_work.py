@@ -74,7 +74,7 @@ class Jobs:
 
 
 def work(reduction: Reduction, jobs: Jobs) -> StartWork:
-    return StartWork("ann", Reductions(reduction), jobs)  # type: ignore[arg-type]
+    return StartWork("ann", None, Reductions(reduction), jobs)  # type: ignore[arg-type]
 
 
 def test_the_request_holds_what_the_reduction_used(make_reduction: Any) -> None:

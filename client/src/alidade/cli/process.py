@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from alidade.cli.console import err, out, plain_errors, say
 from alidade.client import AlidadeClient, AlidadeClientError
 from alidade.frames import Frame, find_frames
-from alidade.processing import FrameOutcome, process_frame, use_reference
+from alidade.processing import FrameOutcome, process_frame, use_masters, use_reference
 from alidade.session import client_session
 from astro_shared.contracts.gateway import ReductionView, StageState
 
@@ -38,6 +38,9 @@ def process(
         str | None, typer.Option(metavar="RA,DEC[,RADIUS]", help="Where the frame points: degrees, ICRS.")
     ] = None,
     scale: Annotated[str | None, typer.Option(metavar="LOW,HIGH", help="Arcseconds per pixel.")] = None,
+    bias: Annotated[str | None, typer.Option(metavar="FILE|ID", help="Master bias, ADU.")] = None,
+    dark: Annotated[str | None, typer.Option(metavar="FILE|ID", help="Master dark, ADU.")] = None,
+    flat: Annotated[str | None, typer.Option(metavar="FILE|ID", help="Master flat.")] = None,
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="A server; default: the login, or this machine.")
     ] = None,
@@ -51,7 +54,8 @@ def process(
         with client_session(server, say=say) as client:
             if reference is not None:
                 settings.setdefault("reference", {})["name"] = use_reference(client, reference, say=say)
-            outcomes = _process_all(client, found, to, settings, preset)
+            masters = use_masters(client, {"bias": bias, "dark": dark, "flat": flat})
+            outcomes = _process_all(client, found, to, settings, preset, masters)
     if as_json:
         for outcome in outcomes:
             out.print(json.dumps({**outcome.summary, "folder": str(outcome.folder)}, ensure_ascii=False), markup=False)
@@ -109,7 +113,12 @@ def check_writable(folder: Path) -> None:
 
 
 def _process_all(
-    client: AlidadeClient, frames: list[Frame], to: Path, settings: dict[str, Any], preset: str | None
+    client: AlidadeClient,
+    frames: list[Frame],
+    to: Path,
+    settings: dict[str, Any],
+    preset: str | None,
+    masters: dict[str, str],
 ) -> list[FrameOutcome]:
     columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[stage]}"), TimeElapsedColumn())
     outcomes: dict[Frame, FrameOutcome] = {}
@@ -123,7 +132,9 @@ def _process_all(
             show(progress, lines[frame], view, word)
 
         tasks = {
-            pool.submit(process_frame, client, frame, to, settings=settings, preset=preset, watch=watch): frame
+            pool.submit(
+                process_frame, client, frame, to, settings=settings, preset=preset, watch=watch, masters=masters
+            ): frame
             for frame in frames
         }
         try:

@@ -11,6 +11,7 @@
     |-- UploadIncompleteError
     |-- ReductionNotFinishedError
     |-- ReductionUnfitError
+    |-- MasterNotFinishedError
     `-- IdempotencyConflictError
     InvalidRequestError
     |-- UploadMismatchError
@@ -49,6 +50,12 @@ class ReductionUnfitError(ConflictError):
     """It lacks what is needed: says what."""
 
     code = "reduction_unfit"
+
+
+class MasterNotFinishedError(ConflictError):
+    """It can be used when it has been made."""
+
+    code = "master_not_finished"
 
 
 class UploadIncompleteError(ConflictError):

@@ -25,6 +25,7 @@ from gateway_service.config import SERVICES, GatewaySettings
 from gateway_service.domain.reductions import Reduction
 from gateway_service.workflows.advance_reduction import AdvanceReduction
 from gateway_service.workflows.create_reduction import CreateReduction
+from gateway_service.workflows.find_file import FindFile
 from gateway_service.workflows.receive_upload import ReceiveUpload
 from gateway_service.workflows.remove_reduction import RemoveReduction
 from gateway_service.workflows.start_work import StartWork
@@ -70,7 +71,7 @@ class GatewayFactory:
 
     def create_reduction(self) -> CreateReduction:
         saved = AuthUserSettings(AuthClient(self.settings.auth_url, tokens=self.tokens, http=self.http))
-        return CreateReduction(self.uploads, self.reductions, saved)
+        return CreateReduction(self.find_file(), self.reductions, saved)
 
     def advance_reduction(self) -> AdvanceReduction:
         return AdvanceReduction(self.reductions, self.stages)
@@ -79,7 +80,10 @@ class GatewayFactory:
         return RemoveReduction(self.reductions, self.store)
 
     def start_work(self, owner: str) -> StartWork:
-        return StartWork(owner, self.reductions, self.stages.client("photometry", owner))
+        return StartWork(owner, self.find_file(), self.reductions, self.stages.client("photometry", owner))
+
+    def find_file(self) -> FindFile:
+        return FindFile(self.uploads, lambda owner: self.stages.client("photometry", owner))
 
     async def live_job(self, reduction: Reduction) -> JobView | None:
         """The job of the stage that runs, at most 0.3 s old; None where there is none or its service is away."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from astro_shared.contracts.photometry import CalibrateRequest, ForcedRequest, MeasureRequest
+from astro_shared.contracts.photometry import CalibrateRequest, ForcedRequest, MasterRequest, MeasureRequest
 from astro_shared.jobs.kinds import JobKind
 
 KINDS = (
@@ -11,4 +11,5 @@ KINDS = (
         name="calibrate", request_model=CalibrateRequest, task="photometry_service.tasks:calibrate", wall_limit_s=600.0
     ),
     JobKind(name="forced", request_model=ForcedRequest, task="photometry_service.tasks:forced", wall_limit_s=600.0),
+    JobKind(name="master", request_model=MasterRequest, task="photometry_service.tasks:master"),
 )

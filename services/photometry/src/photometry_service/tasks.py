@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from astro_shared.contracts import products
-from astro_shared.contracts.photometry import CalibrateRequest, CalibrateResult, ForcedRequest, MeasureRequest
+from astro_shared.contracts.photometry import (
+    CalibrateRequest,
+    CalibrateResult,
+    ForcedRequest,
+    MasterRequest,
+    MeasureRequest,
+)
 from astro_shared.contracts.tables import CALIBRATED, CALIBRATORS, SOURCES
 from astro_shared.fits import RawFrame, header_text
+from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
-from photometry_service.adapters.exposure_reader import read_exposure
+from photometry_service.adapters.exposure_reader import read_calibration_frames, read_exposure
+from photometry_service.adapters.held_planes import PlaneFolder
+from photometry_service.adapters.master_files import read_master, write_master
 from photometry_service.adapters.product_files import read_map, read_psf, read_wcs, write_map, write_psf, write_rows
-from photometry_service.algorithms.master_frames import MasterKind
+from photometry_service.algorithms.master_frames import CalibrationError, MasterFrame, MasterKind
 from photometry_service.algorithms.psf_model import psf_stamp
 from photometry_service.algorithms.zero_point import ZeroPointFit
 from photometry_service.domain.psf import Sources
+from photometry_service.workflows.build_master import BuildMaster, describe
 from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration, limiting_magnitudes
 from photometry_service.workflows.measure_positions import MeasurePositions
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
@@ -60,6 +72,47 @@ def forced(request: ForcedRequest, context: TaskContext) -> TaskOutput:
     media = {"json": products.JSON, "csv": products.CSV}
     files = {path.name: OutputFile(path, media[suffix]) for suffix, path in paths.items()}
     return TaskOutput(result=result.model_dump(mode="json"), files=files)
+
+
+def master(request: MasterRequest, context: TaskContext) -> TaskOutput:
+    """Raw bias, dark or flat frames in, one master with its variance out."""
+    indexes, filter_name = _first_frame(request, context)
+    made: dict[int, MasterFrame] = {}
+    warnings: list[str] = []
+    for index in indexes:
+        bias, dark = (
+            None
+            if ref is None
+            else read_master(context.input(ref), kind, hdu=index, with_bias=request.bias is not None)
+            for kind, ref in ((MasterKind.BIAS, request.bias), (MasterKind.DARK, request.dark))
+        )
+        with TemporaryDirectory(dir=context.workspace) as scratch:
+            build = BuildMaster(PlaneFolder(Path(scratch)).hold)
+            made[index] = build(request, _raw_frames(request, context, index, warnings), bias, dark, context.progress)
+    path = context.workspace / products.MASTER
+    write_master(path, made, filter_name=filter_name if request.kind == "flat" else None)
+    result = describe(made, warnings)
+    return TaskOutput(result=result.model_dump(mode="json"), files={products.MASTER: OutputFile(path, products.FITS)})
+
+
+def _first_frame(request: MasterRequest, context: TaskContext) -> tuple[list[int], str | None]:
+    """Which HDUs are combined, and the filter."""
+    with context.crash_means("fits_unreadable", f"{request.frame_names[0]} crashes the FITS reader: it is damaged."):
+        images = read_calibration_frames(context.input(request.frames[0]), request.input)
+    return list(images), frame_facts(next(iter(images.values())).header).filter
+
+
+def _raw_frames(
+    request: MasterRequest, context: TaskContext, index: int, warnings: list[str]
+) -> Iterator[tuple[str, RawFrame]]:
+    """Name and image of every frame, one at a time."""
+    for name, ref in zip(request.frame_names, request.frames, strict=True):
+        with context.crash_means("fits_unreadable", f"{name} crashes the FITS reader: it is damaged."):
+            images = read_calibration_frames(context.input(ref), request.input)
+        if index not in images:
+            raise CalibrationError(f"{name} has no amplifier in HDU {index}, which {request.frame_names[0]} has")
+        warnings.extend(images[index].warnings)
+        yield name, images[index]
 
 
 def _prepared(request: MeasureRequest | ForcedRequest, context: TaskContext) -> tuple[RawFrame, PreparedFrame]:

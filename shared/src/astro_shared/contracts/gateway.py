@@ -80,9 +80,13 @@ class UploadView(_Model):
 
 class ReductionCreate(_Model):
     upload_id: str = Field(description="A completed upload with purpose frame.")
-    bias_upload_id: str | None = Field(None, description="A completed upload: master bias, ADU.")
-    dark_upload_id: str | None = Field(None, description="A completed upload: master dark, ADU.")
-    flat_upload_id: str | None = Field(None, description="A completed upload: master flat.")
+    bias_upload_id: str | None = Field(
+        None, description="Master bias, ADU: a completed upload, or finished master work."
+    )
+    dark_upload_id: str | None = Field(
+        None, description="Master dark, ADU: a completed upload, or finished master work."
+    )
+    flat_upload_id: str | None = Field(None, description="Master flat: a completed upload, or finished master work.")
     settings: dict[str, Any] = Field(default_factory=dict, description="Partial overrides, section by section.")
     preset: str | None = Field(None, description="Name of a preset, applied between saved settings and the request.")
 

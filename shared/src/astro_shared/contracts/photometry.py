@@ -1,4 +1,4 @@
-"""Requests and results of the photometry service's jobs: ``measure``, ``calibrate``, ``forced``."""
+"""Requests and results of the photometry service's jobs: ``measure``, ``calibrate``, ``forced``, ``master``."""
 
 from __future__ import annotations
 
@@ -222,3 +222,34 @@ class ForcedResult(_Model):
     detected: int = Field(description="Positions with a signal to noise of 3 or more.")
     zero_point_mag: float | None = None
     zero_point_err_mag: float | None = None
+
+
+MasterName = Literal["bias", "dark", "flat"]
+MAX_RAW_FRAMES = 200
+
+
+class MasterRequest(_Model):
+    """Raw calibration frames in, one master with its variance out."""
+
+    kind: MasterName
+    frames: tuple[ObjectRef, ...] = Field(min_length=2, max_length=MAX_RAW_FRAMES)
+    frame_names: tuple[str, ...]
+    bias: ObjectRef | None = Field(None, description="Master bias, taken off darks and flats.")
+    dark: ObjectRef | None = Field(None, description="Master dark, taken off flats.")
+    clip_sigma: Annotated[float, Field(gt=0)] = 3.0
+    input: InputSettings = InputSettings()
+
+
+class MasterResult(_Model):
+    """Figures of ``master.fits``."""
+
+    kind: MasterName
+    n_frames: int
+    width_px: int
+    height_px: int
+    exposure_s: float | None = Field(None, description="Of a dark.")
+    median: float = Field(description="ADU; 1 for a flat.")
+    error: float = Field(description="Root mean square error of a pixel, one sigma, same unit.")
+    masked_pixels: int
+    bias_subtracted: bool
+    warnings: tuple[str, ...] = ()

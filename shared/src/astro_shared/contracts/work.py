@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from astro_shared.contracts.gateway import ResultFile
 from astro_shared.contracts.jobs import JobFailure, JobPhase, JobProgress
-from astro_shared.contracts.photometry import MAX_POSITIONS, ForcedPosition
+from astro_shared.contracts.photometry import MAX_POSITIONS, MAX_RAW_FRAMES, ForcedPosition, MasterName
+from astro_shared.contracts.settings import InputSettings
 
 
 class _Model(BaseModel):
@@ -39,4 +40,21 @@ class ForcedCreate(_Model):
         max_length=MAX_POSITIONS,
         description="Pixels (x, y; zero-based) or sky (ra_deg, dec_deg; ICRS at the epoch of the exposure).",
         examples=[[{"name": "SN 2026a", "ra_deg": 150.1163, "dec_deg": 2.2058}, {"x": 812.4, "y": 77.0}]],
+    )
+
+
+class MasterCreate(_Model):
+    """Raw calibration frames that become one master."""
+
+    kind: MasterName
+    upload_ids: tuple[str, ...] = Field(
+        min_length=2, max_length=MAX_RAW_FRAMES, description="Completed uploads of raw frames, in any order."
+    )
+    bias_id: str | None = Field(
+        None, description="Master bias for darks and flats: an upload, or finished master work."
+    )
+    dark_id: str | None = Field(None, description="Master dark for flats: an upload, or finished master work.")
+    clip_sigma: float = Field(3.0, gt=0, description="Values further from the median of their pixel are left out.")
+    input: InputSettings = Field(
+        InputSettings(), description="As of the reductions that will use it: hdu, overscan, exposure."
     )

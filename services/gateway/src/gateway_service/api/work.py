@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from astro_shared.contracts.gateway import ResultFile
 from astro_shared.contracts.jobs import JobView
-from astro_shared.contracts.work import ForcedCreate, WorkView
+from astro_shared.contracts.work import ForcedCreate, MasterCreate, WorkView
 from astro_shared.web import optional_idempotency_key, problem_responses
 from gateway_service.api.dependencies import Factory, ReductionReader, ReductionWriter
 from gateway_service.api.reductions import DOWNLOAD_LIFE_S
@@ -35,6 +35,21 @@ async def forced(
     zero point and hold for stars of the reference colour. The same Idempotency-Key gives the same work again.
     """
     return _started(await factory.start_work(user.user_id).forced(reduction_id, body.positions, key), response)
+
+
+@router.post(
+    "/masters",
+    status_code=202,
+    summary="A master bias, dark or flat from raw frames",
+    responses=problem_responses(404, 409, 422),
+)
+async def master(body: MasterCreate, user: ReductionWriter, factory: Factory, response: Response, key: Key) -> WorkView:
+    """Clipped mean with the variance of every pixel, as `master.fits`.
+
+    The id of the work can be given as `bias_upload_id`, `dark_upload_id` or `flat_upload_id` of a reduction, and as
+    `bias_id` or `dark_id` of further masters. The same Idempotency-Key gives the same work again.
+    """
+    return _started(await factory.start_work(user.user_id).master(body, key), response)
 
 
 @router.get("/work/{work_id}", summary="A piece of work and how far it is", responses=problem_responses(404))

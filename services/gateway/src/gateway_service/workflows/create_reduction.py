@@ -10,12 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from astro_shared.contracts.gateway import ReductionPhase
-from astro_shared.contracts.objects import ObjectRef
 from astro_shared.contracts.settings import ProcessingSettings, resolve
 from gateway_service.domain.reductions import MASTERS, STAGES, Reduction, Stage
-from gateway_service.domain.uploads import Upload
-from gateway_service.errors import SettingsInvalidError, UnknownPresetError, UploadIncompleteError
-from gateway_service.ports import ReductionStore, UploadStore, UserSettings
+from gateway_service.errors import SettingsInvalidError, UnknownPresetError
+from gateway_service.ports import ReductionStore, UserSettings
+from gateway_service.workflows.find_file import FindFile, reference
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {
@@ -35,8 +34,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 class CreateReduction:
-    def __init__(self, uploads: UploadStore, reductions: ReductionStore, user_settings: UserSettings) -> None:
-        self._uploads = uploads
+    def __init__(self, files: FindFile, reductions: ReductionStore, user_settings: UserSettings) -> None:
+        self._files = files
         self._reductions = reductions
         self._user_settings = user_settings
 
@@ -52,20 +51,20 @@ class CreateReduction:
     ) -> Reduction:
         """Resolve the settings once, keep them with the reduction, and wake a worker.
 
-        ``masters`` names completed uploads with the master ``bias``, ``dark`` and ``flat``.
+        ``masters`` names the master ``bias``, ``dark`` and ``flat``: completed uploads, or finished master work.
 
         Raises
         ------
-        UploadNotFoundError, UploadIncompleteError
-            There is no such frame, or its bytes are not all there.
+        UploadNotFoundError, UploadIncompleteError, MasterNotFinishedError
+            There is no such frame or master, or it is not all there.
         SettingsInvalidError, UnknownPresetError
             A setting is unknown or out of range.
         IdempotencyConflictError
             The key was used for another request.
         """
-        upload = await self._complete(upload_id, owner)
-        frame = _reference(upload)
-        held = {kind: _reference(await self._complete(key, owner)) for kind, key in (masters or {}).items() if key}
+        upload = await self._files.upload(upload_id, owner)
+        frame = reference(upload)
+        held = {kind: await self._files.master(key, owner) for kind, key in (masters or {}).items() if key}
         if held:
             frame[MASTERS] = held
         if preset is not None and preset not in PRESETS:
@@ -85,12 +84,6 @@ class CreateReduction:
         )
         return await self._reductions.add(reduction, idempotency_key)
 
-    async def _complete(self, upload_id: str, owner: str) -> Upload:
-        upload = await self._uploads.get(upload_id, owner)
-        if not upload.complete:
-            raise UploadIncompleteError(f"The upload {upload_id} is not complete: send its bytes, then complete it.")
-        return upload
-
 
 def _resolved(*layers: Mapping[str, Any]) -> ProcessingSettings:
     try:
@@ -98,8 +91,3 @@ def _resolved(*layers: Mapping[str, Any]) -> ProcessingSettings:
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()]
         raise SettingsInvalidError("Settings are not valid: " + "; ".join(problems) + ".") from None
-
-
-def _reference(upload: Upload) -> dict[str, Any]:
-    reference = ObjectRef(key=upload.key, sha256=upload.sha256 or "", size=upload.size, media_type="application/fits")
-    return reference.model_dump()

@@ -9,12 +9,14 @@ from typing import Any
 
 from astro_shared.contracts.jobs import JobCreate, JobView
 from astro_shared.contracts.photometry import ForcedPosition
+from astro_shared.contracts.work import MasterCreate
 from astro_shared.errors import AlidadeError, NotFoundError
 from gateway_service.errors import WorkNotFoundError
 from gateway_service.ports import ReductionStore, ServiceJobs
+from gateway_service.workflows.find_file import FindFile, reference
 from gateway_service.workflows.work_requests import forced_request
 
-KINDS = frozenset({"forced"})
+KINDS = frozenset({"forced", "master"})
 """The kinds of jobs that a person may start and see; stages are seen through their reduction."""
 
 
@@ -26,8 +28,9 @@ class StartWork:
     jobs : of the photometry service, on behalf of the owner
     """
 
-    def __init__(self, owner: str, reductions: ReductionStore, jobs: ServiceJobs) -> None:
+    def __init__(self, owner: str, files: FindFile, reductions: ReductionStore, jobs: ServiceJobs) -> None:
         self._owner = owner
+        self._files = files
         self._reductions = reductions
         self._jobs = jobs
 
@@ -42,6 +45,24 @@ class StartWork:
         """
         reduction = await self._reductions.get(reduction_id, self._owner)
         return await self._start("forced", forced_request(reduction, positions), idempotency_key)
+
+    async def master(self, asked: MasterCreate, idempotency_key: str | None = None) -> JobView:
+        """A master bias, dark or flat from raw frames.
+
+        Raises
+        ------
+        UploadNotFoundError, UploadIncompleteError, MasterNotFinishedError
+        """
+        uploads = [await self._files.upload(upload_id, self._owner) for upload_id in asked.upload_ids]
+        request: dict[str, Any] = {
+            "frames": [reference(upload) for upload in uploads],
+            "frame_names": [upload.filename for upload in uploads],
+            **asked.model_dump(mode="json", include={"kind", "clip_sigma", "input"}),
+        }
+        for kind, file_id in (("bias", asked.bias_id), ("dark", asked.dark_id)):
+            if file_id is not None:
+                request[kind] = await self._files.master(file_id, self._owner)
+        return await self._start("master", request, idempotency_key)
 
     async def look(self, work_id: str) -> JobView:
         """Raises WorkNotFoundError for what is no such work, also for somebody else's."""

@@ -19,6 +19,7 @@ from astro_shared.contracts.settings import InputSettings
 from astro_shared.errors import InvalidRequestError
 from astro_shared.fits import FitsFile, RawFrame, check_image, open_fits
 from astro_shared.fits.keywords import frame_facts
+from photometry_service.adapters.master_files import read_master
 from photometry_service.algorithms.calibration_frames import apply_calibration
 from photometry_service.algorithms.detector_sections import (
     Amplifier,
@@ -30,11 +31,12 @@ from photometry_service.algorithms.detector_sections import (
 )
 from photometry_service.algorithms.master_frames import MasterFrame, MasterKind
 
-__all__ = ["Exposure", "read_exposure"]
+__all__ = ["Exposure", "read_calibration_frames", "read_exposure"]
 
 SECTIONS = ("BIASSEC", "TRIMSEC", "DATASEC", "DETSEC", "CCDSEC", "AMPSEC")
 SKY = ("CTYPE", "CRVAL", "CRPIX", "CUNIT", "CDELT", "CROTA", "CD1_", "CD2_", "PC1_", "PC2_", "PV1_", "PV2_")
 ASSUMED_READ_NOISE_E = 10.0
+NO_DETSEC = "hdu = all joins amplifiers by their DETSEC, which no image of this file has: name one HDU instead."
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,29 @@ def read_exposure(path: Path, settings: InputSettings, masters: Mapping[MasterKi
     return _calibrated(raw, settings, _read_masters(masters, raw, section))
 
 
+def read_calibration_frames(path: Path, settings: InputSettings) -> dict[int, RawFrame]:
+    """The raw images of a calibration frame, prepared as those of an exposure are before masters are applied.
+
+    Returns
+    -------
+    By HDU; one image under 0 unless ``settings.hdu`` is ``all``.
+
+    Raises
+    ------
+    FitsError, SectionError, MosaicError
+    """
+    with open_fits(path) as file:
+        if settings.hdu == "all" and len(file.report.images) > 1:
+            raws = {image.index: file.read(image.index, check=False) for image in file.report.images}
+            places = {index: parse_section(raw.header.get("DETSEC")) for index, raw in raws.items()}
+            if not any(places.values()):
+                raise MosaicError(NO_DETSEC, images=len(raws))
+            return {index: _without_overscan(raws[index], place)[0] for index, place in places.items() if place}
+        hdu = settings.hdu if isinstance(settings.hdu, int) else None
+        raw = file.read(hdu, mask_hdu=settings.mask_hdu, mask_bits=settings.mask_bits, check=False)
+    return {0: _without_overscan(raw)[0] if settings.overscan else raw}
+
+
 def _without_overscan(raw: RawFrame, place: DetectorSection | None = None) -> tuple[RawFrame, DetectorSection | None]:
     """The image minus the level of its overscan, cut to its data; and the cut."""
     data = raw.data
@@ -128,28 +153,22 @@ def _read_masters(
 ) -> dict[MasterKind, MasterFrame]:
     masters = {}
     for kind, path in paths.items():
-        with open_fits(path) as file:
-            held = {image.index for image in file.report.images}
-            image = file.read(hdu if hdu in held else None, check=False)
-        data, mask = image.data, image.mask
-        if section is not None and data.shape != raw.shape and section.inside(data.shape):
-            data, mask = (np.asarray(trim(plane, section)) for plane in (data, mask))
-        level = 1.0
-        if kind is MasterKind.FLAT and not mask.all():
-            level = float(np.median(data[~mask]))
-            if not level > 0:
-                raise MosaicError(f"the flat has a median of {level:.3g}: it cannot be divided by")
-        masters[kind] = MasterFrame(
-            kind=kind,
-            data=np.ascontiguousarray(data / np.float32(level), np.float32),
-            variance=np.zeros(data.shape, np.float32),
-            mask=mask.astype(np.bool_),
-            n_frames=int(image.header.get("NCOMBINE", 1) or 1),
-            exposure_s=frame_facts(image.header).exposure_s if kind is MasterKind.DARK else None,
-            # a dark is taken to hold its bias unless a bias comes with it
-            bias_subtracted=MasterKind.BIAS in paths,
-        )
+        master = read_master(path, kind, hdu=hdu, with_bias=MasterKind.BIAS in paths)
+        if section is not None and master.data.shape != raw.shape and section.inside(master.data.shape):
+            data, variance, mask = (np.asarray(trim(p, section)) for p in (master.data, master.variance, master.mask))
+            master = replace(master, data=data, variance=variance, mask=mask)
+        masters[kind] = _normalised(master) if kind is MasterKind.FLAT else master
     return masters
+
+
+def _normalised(flat: MasterFrame) -> MasterFrame:
+    """A flat whose median is 1."""
+    if flat.mask.all():
+        return flat
+    level = float(np.median(flat.data[~flat.mask]))
+    if not level > 0:
+        raise MosaicError(f"the flat has a median of {level:.3g}: it cannot be divided by")
+    return replace(flat, data=flat.data / np.float32(level), variance=flat.variance / np.float32(level**2))
 
 
 def _calibrated(raw: RawFrame, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame]) -> Exposure:
@@ -188,10 +207,7 @@ def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind
         levels.append(done[3])
         raws.append(trimmed)
     if not parts:
-        raise MosaicError(
-            "hdu = all joins amplifiers by their DETSEC, which no image of this file has: name one HDU instead.",
-            images=len(file.report.images),
-        )
+        raise MosaicError(NO_DETSEC, images=len(file.report.images))
     joined = join_amplifiers(parts)
     header, facts = _mosaic_header(raws[0], parts[0], joined), [frame_facts(raw.header) for raw in raws]
     gains = [fact.gain_e_per_adu for fact in facts]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ __all__ = [
     "CalibrationError",
     "MasterFrame",
     "MasterKind",
+    "Rows",
     "build_bias",
     "build_dark",
     "build_flat",
@@ -77,9 +79,25 @@ class MasterFrame:
     bias_subtracted: bool = True
 
 
+class Rows(Protocol):
+    """A plane that is read by rows: an array, or one that waits on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]: ...
+
+
+Hold: TypeAlias = Callable[[NDArray[Any]], Rows]
+
+
+def _in_memory(plane: NDArray[Any]) -> Rows:
+    return plane
+
+
 def combine(
-    frames: Sequence[NDArray[np.float32]],
-    masks: Sequence[NDArray[np.bool_]] | None = None,
+    frames: Sequence[Rows],
+    masks: Sequence[Rows] | None = None,
     *,
     clip_sigma: float = CLIP_SIGMA,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
@@ -118,17 +136,21 @@ def combine(
     return mean, variance, mask
 
 
-def build_bias(frames: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bool_]] | None = None) -> MasterFrame:
+def build_bias(
+    frames: Sequence[Rows], masks: Sequence[Rows] | None = None, *, clip_sigma: float = CLIP_SIGMA
+) -> MasterFrame:
     """Master bias from raw bias frames (ny, nx), ADU."""
-    return MasterFrame(MasterKind.BIAS, *combine(frames, masks), n_frames=len(frames))
+    return MasterFrame(MasterKind.BIAS, *combine(frames, masks, clip_sigma=clip_sigma), n_frames=len(frames))
 
 
 def build_dark(
-    frames: Sequence[NDArray[np.float32]],
+    frames: Sequence[Rows],
     exposures_s: Sequence[float],
     *,
     bias: MasterFrame | None,
-    masks: Sequence[NDArray[np.bool_]] | None = None,
+    masks: Sequence[Rows] | None = None,
+    clip_sigma: float = CLIP_SIGMA,
+    hold: Hold = _in_memory,
 ) -> MasterFrame:
     """Master dark from raw darks.
 
@@ -138,6 +160,7 @@ def build_dark(
     exposures_s : (n,), s
         With a bias they may differ: every dark is scaled to the longest. Without, they must agree to 1 %.
     bias : None leaves the bias in the dark, which then fits frames of the same exposure only
+    hold : keeps an intermediate plane somewhere, where memory is short
 
     Raises
     ------
@@ -150,25 +173,28 @@ def build_dark(
     if bias is None:
         if min(exposures_s) < (1 - SAME_EXPOSURE) * longest:
             raise CalibrationError(f"darks of {min(exposures_s):g} to {longest:g} s can not be combined without a bias")
-        plain = combine(frames, masks)
+        plain = combine(frames, masks, clip_sigma=clip_sigma)
         return MasterFrame(MasterKind.DARK, *plain, n_frames=len(frames), exposure_s=longest, bias_subtracted=False)
     check_shape(frames[0].shape, bias)
     scaled = [
-        ((f - bias.data) * np.float32(longest / t)).astype(np.float32) for f, t in zip(frames, exposures_s, strict=True)
+        hold(((f[:] - bias.data) * np.float32(longest / t)).astype(np.float32))
+        for f, t in zip(frames, exposures_s, strict=True)
     ]
-    data, variance, mask = combine(scaled, masks)
+    data, variance, mask = combine(scaled, masks, clip_sigma=clip_sigma)
     return MasterFrame(
         MasterKind.DARK, data, variance + bias.variance, mask | bias.mask, n_frames=len(frames), exposure_s=longest
     )
 
 
 def build_flat(
-    frames: Sequence[NDArray[np.float32]],
+    frames: Sequence[Rows],
     *,
     bias: MasterFrame | None = None,
     dark: MasterFrame | None = None,
     exposures_s: Sequence[float] | None = None,
-    masks: Sequence[NDArray[np.bool_]] | None = None,
+    masks: Sequence[Rows] | None = None,
+    clip_sigma: float = CLIP_SIGMA,
+    hold: Hold = _in_memory,
 ) -> MasterFrame:
     """Master flat from raw flats: bias and dark off, each divided by its median, combined, normalised to 1.
 
@@ -176,6 +202,7 @@ def build_flat(
     ----------
     frames : n arrays (ny, nx), ADU
     exposures_s : (n,), s, needed with a dark
+    hold : keeps an intermediate plane somewhere, where memory is short
 
     Raises
     ------
@@ -187,12 +214,14 @@ def build_flat(
         raise CalibrationError(f"{len(frames)} flats and {len(times)} exposures")
     normalised = []
     for k, (frame, exposure) in enumerate(zip(frames, times, strict=True)):
-        light = frame - pedestal(frame.shape, exposure, bias, dark)[0]
-        level = _typical(light, None if masks is None else masks[k])
+        for master in (bias, dark):
+            check_shape(frame.shape, master)
+        light = frame[:] - pedestal(frame.shape, exposure, bias, dark)[0]
+        level = _typical(light, None if masks is None else masks[k][:])
         if not level > 0:
             raise CalibrationError(f"flat {k + 1} of {len(frames)} has no light: its median is {level:g} ADU")
-        normalised.append((light / np.float32(level)).astype(np.float32))
-    data, variance, mask = combine(normalised, masks)
+        normalised.append(hold((light / np.float32(level)).astype(np.float32)))
+    data, variance, mask = combine(normalised, masks, clip_sigma=clip_sigma)
     level = _typical(data, mask)
     return MasterFrame(
         MasterKind.FLAT,
@@ -221,8 +250,10 @@ def pedestal(
             )
         return dark.data, dark.variance, bias_data, ()
     warnings: tuple[str, ...] = ()
+    if bias is None:
+        warnings = ("the dark has its bias taken off, and no bias was given: the bias level stays in the frame",)
     if scale > MAX_DARK_SCALE:
-        warnings = (f"the dark of {dark.exposure_s:g} s is scaled up {scale:.1f} times; its noise is multiplied",)
+        warnings += (f"the dark of {dark.exposure_s:g} s is scaled up {scale:.1f} times; its noise is multiplied",)
     s = np.float32(scale)
     return bias_data + s * dark.data, bias_variance + s**2 * dark.variance, bias_data, warnings
 
