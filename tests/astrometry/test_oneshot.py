@@ -9,9 +9,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from astro_shared.fits.tables import read_columns
-from astro_shared.testing.frames import simulate_frame
+from astro_shared.testing.frames import Camera, simulate_frame
 from astro_shared.testing.truth import solution_error
-from astrometry_service.adapters.reference_file import ReferenceFile
+from astrometry_service.adapters.reference_file import ReferenceFile, read_reference_file
 from astrometry_service.errors import ReferenceListError
 from astrometry_service.oneshot import run
 
@@ -40,12 +40,36 @@ def test_reference_stars_of_a_disc_come_brightest_first(tmp_path):
     (tmp_path / "stars.csv").write_text(
         "RA,Dec,phot_g_mean_mag\n10.0,5.0,14\n10.001,5.0,12\n10.0,5.001,\n359.9,5.0,9\n10.002,5.0,13\n"
     )
-    stars = ReferenceFile(tmp_path / "stars.csv", tmp_path)
+    stars = ReferenceFile(read_reference_file(tmp_path / "stars.csv"), tmp_path)
     cone = {"ra_deg": 10.0, "dec_deg": 5.0, "radius_deg": 1.0, "mag_limit": None, "max_rows": 3}
     answer = stars.answer(cone)
     assert read_columns(tmp_path / answer["path"])["phot_g_mean_mag"].tolist() == [12.0, 13.0, 14.0]
     faint = read_columns(tmp_path / stars.answer(cone | {"mag_limit": 12.5})["path"])["phot_g_mean_mag"]
     assert faint[0] == 12.0 and np.isnan(faint[1]) and len(faint) == 2
+
+
+def test_names_of_other_catalogues_are_understood(tmp_path):
+    (tmp_path / "stars.csv").write_text("RAJ2000,DEJ2000,VTmag\n10.0,5.0,9\n10.1,5.0,8\n")
+    answer = ReferenceFile(read_reference_file(tmp_path / "stars.csv"), tmp_path).answer(
+        {"ra_deg": 10.0, "dec_deg": 5.0, "radius_deg": 1.0, "mag_limit": None, "max_rows": 1}
+    )
+    columns = read_columns(tmp_path / answer["path"])
+    assert columns["ra"].tolist() == [10.1] and columns["VT_mag"].tolist() == [8.0]
+
+
+def test_words_for_yes_and_no_are_read_as_such(tmp_path):
+    """A text is true whatever it says: every star was a duplicate."""
+    (tmp_path / "stars.csv").write_text("ra,dec,duplicated_source\n10.0,5.0,False\n10.1,5.0,True\n")
+    assert read_reference_file(tmp_path / "stars.csv")["duplicated_source"].tolist() == [False, True]
+
+
+def test_a_task_without_any_reference_says_how_to_give_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ALIDADE_DATA", str(tmp_path))
+    monkeypatch.setattr("astrometry_service.adapters.index_folders.STANDARD_FOLDERS", ())
+    simulate_frame(7, n_stars=100, camera=Camera(shape=(256, 256))).write(tmp_path / "sky.fits")
+    assert run(json.dumps({"task": "astrometer", "filename": "sky.fits"})) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert "There are no reference stars" in answer["message"] and '"reference"' in answer["message"]
 
 
 @pytest.mark.parametrize(
@@ -59,5 +83,5 @@ def test_reference_stars_of_a_disc_come_brightest_first(tmp_path):
 def test_a_list_that_can_not_be_used_is_one_line(tmp_path, name, text, word):
     (tmp_path / name).write_text(text)
     with pytest.raises(ReferenceListError, match=word) as raised:
-        ReferenceFile(tmp_path / name, tmp_path)
+        read_reference_file(tmp_path / name)
     assert "\n" not in str(raised.value)

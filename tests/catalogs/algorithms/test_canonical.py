@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from astro_shared.science.column_names import epoch_of_description, find_bands
 from catalogs_service.algorithms.canonical import canonical_stars, choose_columns
-from catalogs_service.domain.aliases import epoch_of_description, find_bands
 from catalogs_service.domain.raw_table import TableHeader
 from catalogs_service.errors import BadValuesError, EmptyCatalogueError, MissingColumnsError
 

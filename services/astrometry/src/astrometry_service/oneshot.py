@@ -2,8 +2,8 @@
 
 ``python -m astrometry_service.oneshot '{...}'``, or the argument of the image. Sources are those of a table made by
 ``photometer`` (``"sources": "X_sources.fits"``) or are found here. Reference stars come from the file that the task
-names; index files are used where they are installed or mounted. Makes ``X_wcs.fits``, ``X_positions.fits``,
-``X_astrometry.json`` and more.
+names, else from inside the index files that are installed or mounted (bright stars at J2000). Makes ``X_wcs.fits``,
+``X_positions.fits``, ``X_astrometry.json`` and more.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -32,7 +32,12 @@ from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.oneshot import DataFolder, OneShotTask, Outcome, run_oneshot
 from astro_shared.science.source_extraction import extract_sources
 from astrometry_service.adapters.asked_catalogue import QUESTION
-from astrometry_service.adapters.reference_file import ReferenceFile
+from astrometry_service.adapters.reference_file import (
+    Columns,
+    ReferenceFile,
+    read_index_reference,
+    read_reference_file,
+)
 from astrometry_service.errors import NothingToSolveError, ReferenceListError
 from astrometry_service.tasks import solve
 
@@ -57,7 +62,7 @@ def astrometer(task: AstrometerTask, data: DataFolder) -> Outcome:
     frame = data.file(task.filename)
     reference = data.file(task.reference) if task.reference is not None else None
     given = data.file(task.sources) if task.sources is not None else None
-    data.answers[QUESTION] = _no_reference if reference is None else ReferenceFile(reference, data.workspace).answer
+    data.answers[QUESTION] = ReferenceFile(_reference(reference, task.indexes), data.workspace).answer
     hdu = task.input.hdu
     raw = read_frame(frame, None if isinstance(hdu, str) else hdu, scratch=data.workspace)
     facts = frame_facts(raw.header)
@@ -72,15 +77,24 @@ def astrometer(task: AstrometerTask, data: DataFolder) -> Outcome:
         fwhm_px=fwhm_px,
         solve=task.solve.model_copy(update={"index_folders": task.indexes}),
         astrometry=task.astrometry,
-        reference=ReferenceSettings(name=task.reference or "none"),
+        reference=ReferenceSettings(name=task.reference or "stars of index files"),
         products=task.products,
     )
     output = solve(request, data.context())
     return Outcome(output.result, output.files, reached=bool(output.result["astrometry"]["solved"]))
 
 
-def _no_reference(_payload: dict[str, Any]) -> dict[str, Any]:
-    raise ReferenceListError("the task names no file of reference stars", count=0)
+def _reference(path: Path | None, indexes: tuple[str, ...]) -> Columns:
+    if path is not None:
+        return read_reference_file(path)
+    stars = read_index_reference(indexes)
+    if stars is None:
+        raise ReferenceListError(
+            'There are no reference stars: name a list in the data folder ("reference": "stars.csv"), or mount index '
+            "files of astrometry.net at /usr/share/astrometry.",
+            count=0,
+        )
+    return stars
 
 
 def _sources(raw: RawFrame, summary: FrameSummary, workspace: Path) -> tuple[Path, float]:

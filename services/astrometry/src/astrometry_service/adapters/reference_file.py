@@ -1,8 +1,9 @@
-"""Reference stars from one file, for a task that runs without a platform."""
+"""Reference stars from one file, or from the index files at hand, for a task that runs without a platform."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.tables import TableSchema
 from astro_shared.fits.tables import read_columns, write_columns
+from astro_shared.science.column_names import ALIASES, find_bands, find_column
+from astrometry_service.adapters.index_folders import IndexSkyStars, find_indexes
 from astrometry_service.algorithms.tangent_plane import angular_distance_deg
 from astrometry_service.errors import ReferenceListError
 
@@ -19,30 +22,30 @@ FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".xml": "votable", ".vot"
 MARGIN_DEG = 0.01  # what stars may have moved since the epoch of the list
 MAG = "phot_g_mean_mag"
 
+Columns = dict[str, NDArray[Any]]
+
 
 class ReferenceFile:
-    """A list with the columns of Gaia: ``ra`` and ``dec`` in degrees at least.
+    """Reference stars as columns with the names of Gaia, ``ra`` and ``dec`` in degrees at least.
 
     Parameters
     ----------
-    path : FITS table, CSV, ECSV or VOTable
+    columns : of equal length
     workspace : folder for answers
     """
 
-    def __init__(self, path: Path, workspace: Path) -> None:
-        self._columns = _read(path)
+    def __init__(self, columns: Columns, workspace: Path) -> None:
+        self._columns = columns
         self._workspace = workspace
         self._numbers = itertools.count(1)
-        missing = [name for name in ("ra", "dec") if name not in self._columns]
-        if missing:
-            raise ReferenceListError(f"{path.name} has no column {' and no column '.join(missing)}", count=0)
+        bands = [MAG, *(name for name in columns if name.endswith("_mag"))]
+        self._mag = next((columns[name] for name in bands if name in columns), np.full(columns["ra"].shape, np.nan))
 
     def answer(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Answer ``reference_stars`` as the catalogs service does: the brightest stars of a disc."""
-        columns = self._columns
+        columns, mag = self._columns, self._mag
         near = angular_distance_deg(columns["ra"], columns["dec"], payload["ra_deg"], payload["dec_deg"])
         rows = np.flatnonzero(near <= payload["radius_deg"] + MARGIN_DEG)
-        mag = columns.get(MAG, np.full(columns["ra"].shape, np.nan))
         if payload.get("mag_limit") is not None:
             rows = rows[~(mag[rows] > payload["mag_limit"])]
         rows = rows[np.argsort(mag[rows], kind="stable")]
@@ -54,21 +57,46 @@ class ReferenceFile:
         return {"path": str(path), "layer": "list"}
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def read_reference_file(path: Path) -> Columns:
+    """The columns of a FITS table, CSV, ECSV or VOTable under the names of Gaia; magnitudes as ``<band>_mag``.
+
+    Raises
+    ------
+    ReferenceListError
+        It can not be read, or has no positions.
+    """
+    found = _read(path)
+    names = tuple(found)
+    asked = {canonical: find_column(canonical, names) for canonical in ALIASES} | find_bands(names)
+    columns = {canonical: found[name] for canonical, name in asked.items() if name is not None}
+    if missing := [name for name in ("ra", "dec") if name not in columns]:
+        raise ReferenceListError(f"{path.name} has no column {' and no column '.join(missing)}", count=0)
+    return columns
+
+
+def read_index_reference(folders: Sequence[str]) -> Columns | None:
+    """The stars inside astrometry.net's index files: J2000, no proper motions; None without an all-sky index."""
+    stars = IndexSkyStars(find_indexes(folders).files).load()
+    return None if stars is None else {"ra": stars.ra_deg, "dec": stars.dec_deg, "index_mag": stars.mag}
+
+
+def _read(path: Path) -> Columns:
     kind = FORMATS.get(path.suffix.lower())
     try:
         if kind is None:
-            found = read_columns(path)
-        else:
-            table = Table.read(path, format=kind)
-            found = {name: _values(table[name]) for name in table.colnames}
+            return read_columns(path)
+        table = Table.read(path, format=kind)
+        return {name: _values(table[name]) for name in table.colnames}
     except (OSError, ValueError, KeyError, IndexError, TypeError, StopIteration) as error:
         reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
         raise ReferenceListError(f"{path.name} can not be read as a list of stars: {reason}", count=0) from None
-    return {name.lower(): values for name, values in found.items()}
 
 
 def _values(column: Any) -> NDArray[Any]:
     if hasattr(column, "filled"):
-        return np.asarray(column.astype(float).filled(np.nan) if column.dtype.kind in "fiu" else column.filled(""))
-    return np.asarray(column)
+        column = column.astype(float).filled(np.nan) if column.dtype.kind in "fiu" else column.filled("")
+    values = np.asarray(column)
+    if values.dtype.kind != "U":
+        return values
+    words = np.char.lower(values)
+    return words == "true" if np.isin(words, ("true", "false", "")).all() else values

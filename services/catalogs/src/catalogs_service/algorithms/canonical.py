@@ -10,8 +10,8 @@ import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.science.column_names import epoch_of_description, find_bands, find_column, unit_of_name
 from catalogs_service.algorithms.sexagesimal import degrees_from_text
-from catalogs_service.domain.aliases import epoch_of_description, find_bands, find_column, unit_of_name
 from catalogs_service.domain.columns import BY_NAME, CANONICAL, EXPECTED, column_spec
 from catalogs_service.domain.raw_table import RawColumns, TableHeader
 from catalogs_service.domain.stars import Columns, Stars

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from astro_shared.science.column_names import find_column
 from catalogs_service.adapters.catalogues.objects import ObjectColumns, document_of, objects_of_votable
 from catalogs_service.adapters.catalogues.tap import number
-from catalogs_service.domain.aliases import find_column
 from catalogs_service.domain.questions import KnownObjects, Question, Reply, SkyField, no_objects
 from catalogs_service.errors import QueryError
 

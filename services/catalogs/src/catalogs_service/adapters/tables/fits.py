@@ -12,7 +12,7 @@ from astropy.io.fits.verify import VerifyError
 from numpy.typing import NDArray
 
 from astro_shared.fits import scan
-from catalogs_service.domain.aliases import find_column
+from astro_shared.science.column_names import find_column
 from catalogs_service.domain.raw_table import RawColumns, TableHeader
 from catalogs_service.errors import CatalogueFileError
 
