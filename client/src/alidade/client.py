@@ -175,7 +175,7 @@ class AlidadeClient:
 
     def download(self, reduction_id: str, name: str, path: Path) -> None:
         """Fetch one file of a result; nothing half-written is left behind."""
-        self._fetch(f"/api/v1/reductions/{reduction_id}/results/{name}", path)
+        self.fetch_from(f"/api/v1/reductions/{reduction_id}/results/{name}", path)
 
     def forced(self, reduction_id: str, positions: Iterable[Mapping[str, Any]], *, key: str | None = None) -> WorkView:
         """Begin to measure fluxes at given positions of the frame of a finished reduction.
@@ -229,13 +229,14 @@ class AlidadeClient:
 
     def fetch(self, work: WorkView, name: str, path: Path) -> None:
         """Fetch one file that a piece of work made; nothing half-written is left behind."""
-        self._fetch(f"/api/v1/work/{work.id}/files/{name}", path)
+        self.fetch_from(f"/api/v1/work/{work.id}/files/{name}", path)
 
     def _begin(self, path: str, body: Mapping[str, Any], key: str | None) -> WorkView:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return WorkView.model_validate(self._json("POST", path, json=body, headers=headers, repeat=True))
 
-    def _fetch(self, address: str, path: Path) -> None:
+    def fetch_from(self, address: str, path: Path) -> None:
+        """Fetch what a path of the API redirects to; nothing half-written is left behind."""
         answer = self._call("GET", address)
         part = path.with_name(path.name + ".part")
         try:
@@ -256,9 +257,20 @@ class AlidadeClient:
         """GET any path of the API and return its JSON."""
         return self._json("GET", path, params=params or None)
 
-    def post(self, path: str, body: Mapping[str, Any], *, repeat: bool = False) -> Any:
-        """POST JSON to any path of the API and return its JSON."""
-        return self._json("POST", path, json=dict(body), repeat=repeat)
+    def post(self, path: str, body: Mapping[str, Any], *, repeat: bool = False, key: str | None = None) -> Any:
+        """POST JSON to any path of the API and return its JSON; ``key`` makes a creation safe to repeat."""
+        headers = {"Idempotency-Key": key} if key else None
+        return self._json("POST", path, json=dict(body), repeat=repeat, headers=headers)
+
+    def post_for_file(self, path: str, body: Mapping[str, Any], target: Path) -> Mapping[str, str]:
+        """POST JSON, write the answer's body to a file and return its headers; the call must be safe to repeat."""
+        answer = self._call("POST", path, json=dict(body), repeat=True)
+        target.write_bytes(answer.content)
+        return answer.headers
+
+    def identify_again(self, reduction_id: str) -> ReductionView:
+        """Have the catalogues that failed asked again for a finished reduction; `watch` it afterwards."""
+        return ReductionView.model_validate(self._json("POST", f"/api/v1/reductions/{reduction_id}:identify"))
 
     def delete(self, path: str) -> None:
         """DELETE any path of the API."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from alidade.client import AlidadeClient, AlidadeClientError
 from alidade.frames import Frame
+from alidade.service_jobs import finished_job
 from astro_shared.contracts import products
 from astro_shared.contracts.gateway import ReductionView
 
@@ -118,13 +119,5 @@ def use_reference(client: AlidadeClient, reference: str, *, say: Callable[[str],
 def import_reference(client: AlidadeClient, upload_id: str, name: str, **options: Any) -> Mapping[str, Any]:
     """Make a reference list of an upload and wait for it; returns what the server says of the list."""
     job = client.post("/api/v1/references", {"name": name, "upload_id": upload_id, **options}, repeat=True)
-    while job["phase"] not in ("COMPLETED", "ERROR", "ABORTED"):
-        time.sleep(0.2)
-        job = client.get(f"/api/v1/references/jobs/{job['id']}")
-    if job["phase"] != "COMPLETED":
-        error = job.get("error") or {}
-        raise AlidadeClientError(
-            error.get("message", "the import was stopped"), code=error.get("code", "import_failed")
-        )
-    made: Mapping[str, Any] = job["result"]["reference"]
+    made: Mapping[str, Any] = finished_job(client, job, "/api/v1/references/jobs")["result"]["reference"]
     return made

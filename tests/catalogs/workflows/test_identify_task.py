@@ -32,7 +32,7 @@ def objects(names, ra, dec, pmra=0.0):
 def run(tmp_path):
     asked = []
 
-    def go(columns, answers=(), **options):
+    def go(columns, answers=(), *, earlier=None, **options):
         path = tmp_path / "positions.fits"
         write_columns(path, columns, POSITIONS)
         content = path.read_bytes()
@@ -43,7 +43,13 @@ def run(tmp_path):
             asked.append(payload)
             return {"answers": [answer_to_json(answer, tmp_path, n) for n, answer in enumerate(answers)]}
 
-        context = TaskContext(tmp_path / "work", {ref.key: path}, LocalLink({"ask_catalogues": ask}))
+        inputs = {ref.key: path}
+        if earlier is not None:
+            files = {name: tmp_path / f"earlier-{name}.fits" for name in ("matches", "identifications")}
+            refs = {name: ObjectRef(key=f"jobs/0/{name}", sha256="0" * 64, size=1) for name in files}
+            inputs |= {refs[name].key: file for name, file in files.items()}
+            options["earlier"] = {**refs, "catalogues": earlier}
+        context = TaskContext(tmp_path / "work", inputs, LocalLink({"ask_catalogues": ask}))
         settings = {"catalogues": NAMES}
         request = IdentifyRequest(positions=ref, identification=settings, **options)
         output = identify(request, context)
@@ -115,3 +121,36 @@ def test_a_table_without_positions_is_refused(run):
         run({"id": np.array([1])})
     with pytest.raises(PositionsError, match="not on the sky"):
         run(two_sources(dec=np.array([91.0, 0.0])))
+
+
+def test_only_what_failed_is_asked_again_and_the_rest_is_taken_over(run, tmp_path):
+    first = [
+        CatalogueAnswer("simbad", "complete", objects(["HD 1"], [10.0], [20.0]), asked_at=datetime.now(UTC)),
+        CatalogueAnswer("vsx", "failed", no_objects(), cause="timeout", message="VizieR did not answer."),
+        CatalogueAnswer("skybot", "complete", no_objects()),
+        CatalogueAnswer("astro_colibri", "failed", no_objects(), cause="unreachable", message="away"),
+    ]
+    result, _, _ = run(two_sources(), first)
+    assert result["identified"] == 1
+    for name in ("matches", "identifications"):
+        (tmp_path / "work" / f"{name}.fits").rename(tmp_path / f"earlier-{name}.fits")
+    second = [
+        CatalogueAnswer("vsx", "complete", objects(["V1", "V2"], [10.0, 10.1], [20.0, 20.1])),
+        CatalogueAnswer("astro_colibri", "failed", no_objects(), cause="unreachable", message="still away"),
+    ]
+    done, completed, asked = run(two_sources(), second, earlier=result["catalogues"])
+    assert asked[-1]["names"] == ["vsx", "astro_colibri"]
+    words = {item["catalogue"]: (item["status"], item["matches"]) for item in done["catalogues"]}
+    assert list(words) == list(NAMES)
+    assert words == {
+        "simbad": ("matched", 1), "vsx": ("matched", 2), "skybot": ("no_match", 0), "astro_colibri": ("failed", 0),
+    }  # fmt: skip
+    assert done["catalogues"][0] == result["catalogues"][0]
+    assert done["catalogues"][3]["message"] == "still away"
+    assert (done["sources"], done["identified"]) == (2, 2)
+    matches, wide = completed["matches.fits"], completed["identifications.fits"]
+    assert list(zip(matches["id"], matches["object_id"], strict=True)) == [(1, "HD 1"), (1, "V1"), (2, "V2")]
+    assert wide["simbad_id"].tolist() == ["HD 1", ""]
+    assert wide["vsx_id"].tolist() == ["V1", "V2"]
+    assert wide["skybot_id"].tolist() == ["", ""]
+    assert "astro_colibri_id" not in wide

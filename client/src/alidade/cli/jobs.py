@@ -47,6 +47,23 @@ def abort(reduction_id: str, server: ServerOption = None) -> None:
 
 
 @app.command()
+def identify(
+    reduction_id: str,
+    to: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Bring the results home.")] = None,
+    server: ServerOption = None,
+) -> None:
+    """Ask the catalogues that failed again, and complete the results of a finished reduction."""
+    with plain_errors(), client_session(server, say=say) as client:
+        client.identify_again(reduction_id)
+        *_, view = client.watch(reduction_id)
+        if to is not None:
+            fetch_results(client, view, to)
+    for name, facts in ((view.summary or {}).get("identification") or {}).items():
+        said = facts.get("message") or facts.get("cause") or f"{facts['matches']} sources"
+        out.print(f"{name}: {facts['status']}, {said}", markup=False)
+
+
+@app.command()
 def fetch(
     reduction_id: str, to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR")], server: ServerOption = None
 ) -> None:

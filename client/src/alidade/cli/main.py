@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from alidade.cli import account, indexes, jobs, reference
+from alidade.cli.crossmatch import crossmatch
 from alidade.cli.demo import demo
 from alidade.cli.doctor import doctor
 from alidade.cli.forced import forced
 from alidade.cli.masters import masters
 from alidade.cli.process import process
 from alidade.cli.up import up
+from alidade.cli.upstreams import upstreams
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Telescope frames in, calibrated catalogues out."
@@ -21,6 +23,8 @@ app.command()(masters)
 app.command()(up)
 app.command()(demo)
 app.command()(doctor)
+app.command()(crossmatch)
+app.command()(upstreams)
 app.command()(account.login)
 app.command()(account.logout)
 app.command()(account.register)

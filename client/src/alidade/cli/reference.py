@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,10 @@ from alidade.cli.console import out, plain_errors, say
 from alidade.cli.jobs import ServerOption
 from alidade.client import AlidadeClientError
 from alidade.processing import import_reference
+from alidade.service_jobs import finished_job
 from alidade.session import client_session
 
+_MIRRORS = "/api/v1/admin/mirrors"
 app = typer.Typer(no_args_is_help=True, help="Reference lists used in place of Gaia.")
 
 
@@ -65,3 +68,70 @@ def remove(name: str, server: ServerOption = None) -> None:
     with plain_errors(), client_session(server, say=say) as client:
         client.delete(f"/api/v1/references/{name}")
     out.print(f"{name} was removed.")
+
+
+# a declination may begin with a minus
+@app.command(context_settings={"ignore_unknown_options": True})
+def cone(
+    to: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="FITS table for the stars.")],
+    ra: Annotated[float | None, typer.Argument(help="Centre, deg, ICRS.")] = None,
+    dec: Annotated[float | None, typer.Argument(help="Centre, deg, ICRS.")] = None,
+    radius: Annotated[float | None, typer.Argument(help="Radius, deg.")] = None,
+    polygon: Annotated[
+        str | None, typer.Option(metavar='"RA,DEC RA,DEC ..."', help="In place of a cone: corners, convex, deg.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Reference list.")] = "gaia",
+    release: Annotated[str, typer.Option(help="Gaia release.")] = "dr3",
+    mag_limit: Annotated[float | None, typer.Option(help="Faintest magnitude.")] = None,
+    band: Annotated[str | None, typer.Option(help="Its band; default: G, or the list's first.")] = None,
+    max_rows: Annotated[int | None, typer.Option(help="The brightest so many.")] = None,
+    max_ruwe: Annotated[float | None, typer.Option(help="Largest RUWE; 1.4 is usual.")] = None,
+    color: Annotated[str | None, typer.Option(metavar="LOW,HIGH", help="Range of BP-RP.")] = None,
+    single: Annotated[bool, typer.Option("--no-duplicated", help="Without duplicated sources.")] = False,
+    constant: Annotated[bool, typer.Option("--no-variable", help="Without stars known to vary.")] = False,
+    snr: Annotated[float | None, typer.Option(help="Least G flux over its error.")] = None,
+    excess: Annotated[float | None, typer.Option(help="Largest corrected flux excess, sigma.")] = None,
+    epoch: Annotated[float | None, typer.Option(help="Move positions and errors to this Julian year.")] = None,
+    server: ServerOption = None,
+) -> None:
+    """Stars of a reference list around a position or in a polygon."""
+    with plain_errors():
+        body = {
+            "name": name, "release": release, "ra_deg": ra, "dec_deg": dec, "radius_deg": radius,
+            "polygon": _numbers(polygon, "--polygon") if polygon else None, "mag_limit": mag_limit, "mag_band": band,
+            "max_rows": max_rows, "max_ruwe": max_ruwe, "color_range": _numbers(color, "--color")[0] if color else None,
+            "drop_duplicated": single, "drop_variable": constant, "min_flux_over_error": snr, "max_excess_sigma": excess,
+            "epoch_jyear": epoch, "propagate": epoch is not None,
+        }  # fmt: skip
+        with client_session(server, say=say) as client:
+            headers = client.post_for_file("/api/v1/references/cone", body, to)
+    out.print(f"{to}: {headers['x-reference-rows']} stars of {name} from {headers['x-reference-layer']}")
+
+
+@app.command()
+def mirror(
+    name: Annotated[str, typer.Argument(help="gaia; no other catalogue can be mirrored.")],
+    region: Annotated[str, typer.Option(metavar="RA,DEC,RADIUS", help="Centre and radius, deg, ICRS.")],
+    depth: Annotated[int, typer.Option(help="Faintest G magnitude: 17, 19 or 21.")] = 19,
+    release: Annotated[str, typer.Option(help="Gaia release.")] = "dr3",
+    server: ServerOption = None,
+) -> None:
+    """Keep a region of Gaia at hand for nights without a network (administrators); replaces the list gaia."""
+    with plain_errors(), client_session(server, say=say) as client:
+        if name != "gaia":
+            raise AlidadeClientError(f"Only gaia can be mirrored; import {name} from a file instead.")
+        (place,) = _numbers(region, "--region")
+        if len(place) != 3:
+            raise AlidadeClientError(f"--region takes RA,DEC,RADIUS, not {region!r}.")
+        body = {"ra_deg": place[0], "dec_deg": place[1], "radius_deg": place[2], "depth_mag": depth, "release": release}
+        job = client.post(_MIRRORS, body, repeat=True, key=uuid.uuid4().hex)
+        made = finished_job(client, job, _MIRRORS, watch=say)["result"]["reference"]
+    out.print(f"gaia: {made['rows']} stars to G = {depth}")
+
+
+def _numbers(text: str, option: str) -> list[list[float]]:
+    """Groups of numbers: blanks between groups, commas inside."""
+    try:
+        return [[float(number) for number in group.split(",")] for group in text.split()]
+    except ValueError:
+        raise AlidadeClientError(f"{option} takes numbers with commas between, not {text!r}.") from None

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from astro_shared.contracts.auth import ALL_USER_SCOPES, PERSONAL_TOKEN_SCOPES
+from astro_shared.contracts.auth import ADMIN_SCOPES, ALL_USER_SCOPES, PERSONAL_TOKEN_SCOPES
 from astro_shared.contracts.settings import ProcessingSettings
 from astro_shared.database.engine import check_connection, make_engine
 from astro_shared.web.security import Authenticator, RevocationSnapshot
@@ -31,7 +31,10 @@ from auth_service.workflows.list_revocations import ListRevocations
 from auth_service.workflows.manage_personal_tokens import ExchangePersonalToken, ManagePersonalTokens
 from auth_service.workflows.register_account import RegisterAccount
 
-USER_SCOPES = frozenset(map(str, ALL_USER_SCOPES))
+SCOPES_BY_ROLE = {
+    "user": frozenset(map(str, ALL_USER_SCOPES)),
+    "admin": frozenset(map(str, ALL_USER_SCOPES | ADMIN_SCOPES)),
+}
 GRANTABLE_SCOPES = frozenset(map(str, PERSONAL_TOKEN_SCOPES))
 
 
@@ -124,8 +127,8 @@ def build_services(
         signing_keys=keys,
         authenticator=Authenticator(verifier, OwnRevocations(revocations)),
         register=RegisterAccount(open_unit, hasher, guard, clock, open_to_all=settings.registration),
-        log_in=LogIn(open_unit, hasher, guard, keys, clock, scopes=USER_SCOPES, sleep=sleep),
-        refresh=RefreshSession(open_unit, keys, clock, scopes=USER_SCOPES),
+        log_in=LogIn(open_unit, hasher, guard, keys, clock, scopes=SCOPES_BY_ROLE, sleep=sleep),
+        refresh=RefreshSession(open_unit, keys, clock, scopes=SCOPES_BY_ROLE),
         log_out=LogOut(open_unit, clock),
         read_account=ReadAccount(open_unit),
         change_password=ChangePassword(open_unit, hasher, guard, clock),
@@ -136,7 +139,8 @@ def build_services(
         keep_settings=KeepSettings(open_unit, SettingsSchema(ProcessingSettings), clock),
         keep_keys=KeepKeys(open_unit, settings.sealing_ring(), clock),
         revocations=revocations,
-        bootstrap_local=BootstrapLocal(open_unit, personal_tokens, clock, scopes=USER_SCOPES),
+        # whoever may start the embedded platform owns all of it
+        bootstrap_local=BootstrapLocal(open_unit, personal_tokens, clock, scopes=SCOPES_BY_ROLE["admin"]),
         check_database=check_database,
     )
 

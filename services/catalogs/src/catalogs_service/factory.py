@@ -52,6 +52,7 @@ class CatalogsParts(JobServiceParts):
         self.upstreams = make_upstreams(settings, self.outside)
         self.gaia = make_gaia(settings, self.upstreams) if settings.upstream.mode == "online" else None
         self.find_stars = FindReferenceStars(self.lists, self.gaia)
+        self.find_stars_at_hand = FindReferenceStars(self.lists)
         answers = AnswerCache(
             settings.data_folder / "answers",
             longest_age_s=settings.answer_age_h * 3600.0,

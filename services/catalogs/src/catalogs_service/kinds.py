@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from astro_shared.contracts.catalogs import CrossmatchRequest, IdentifyRequest, ImportReferenceRequest
+from astro_shared.contracts.catalogs import (
+    CrossmatchRequest,
+    IdentifyRequest,
+    ImportReferenceRequest,
+    MirrorGaiaRequest,
+)
 from astro_shared.jobs.kinds import Answer, JobKind
 
 
@@ -31,6 +36,15 @@ def kinds(answers: Mapping[str, Answer] | None = None) -> tuple[JobKind, ...]:
             request_model=CrossmatchRequest,
             task="catalogs_service.tasks:crossmatch",
             answers=answers or {},
+            memory_limit_mb=8192,
+        ),
+        JobKind(
+            name="mirror_gaia",
+            request_model=MirrorGaiaRequest,
+            task="catalogs_service.tasks:mirror_gaia",
+            answers=answers or {},
+            # the archive sets the pace
+            wall_limit_s=6 * 3600.0,
             memory_limit_mb=8192,
         ),
     )

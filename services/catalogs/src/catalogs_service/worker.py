@@ -9,10 +9,12 @@ from typing import Any
 from astro_shared.jobs.kinds import JobRun
 from astro_shared.jobs.worker import ServiceWorker
 from astro_shared.settings import settings_or_exit
+from catalogs_service.adapters.gaia.asked_tiles import QUESTION, answer_tiles
 from catalogs_service.adapters.identification_files import answer_to_json
 from catalogs_service.config import CatalogsSettings
 from catalogs_service.domain.questions import SkyField
 from catalogs_service.domain.regions import Cone
+from catalogs_service.errors import QueryError
 from catalogs_service.factory import CatalogsParts
 from catalogs_service.kinds import kinds
 
@@ -27,7 +29,13 @@ def worker_of(parts: CatalogsParts) -> ServiceWorker:
     answers = WorkerAnswers(parts)
     return ServiceWorker(
         service="catalogs",
-        kinds=kinds({"import_target": answers.import_target, "ask_catalogues": answers.ask_catalogues}),
+        kinds=kinds(
+            {
+                "import_target": answers.import_target,
+                "ask_catalogues": answers.ask_catalogues,
+                QUESTION: answers.gaia_tiles,
+            }
+        ),
         engine=parts.engine,
         store=parts.store,
         concurrency=parts.catalogs_settings.worker_concurrency,
@@ -71,6 +79,12 @@ class WorkerAnswers:
             await asyncio.to_thread(answer_to_json, answer, run.workspace, place) for place, answer in enumerate(found)
         ]
         return {"answers": written}
+
+    async def gaia_tiles(self, payload: dict[str, Any], run: JobRun) -> dict[str, Any]:
+        """Whole tiles of Gaia, however long the archive takes; the stars come as a file in the workspace."""
+        if self._parts.gaia is None:
+            raise QueryError("The service works without the network.", cause="offline")
+        return await answer_tiles(self._parts.gaia.patient(), payload, run.workspace)
 
 
 def owner_of(run: JobRun) -> str | None:

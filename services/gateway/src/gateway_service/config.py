@@ -31,6 +31,11 @@ class GatewaySettings(ServiceSettings):
         default="http://127.0.0.1:8000", title="This service, as the others reach it", pattern=r"^https?://"
     )
     cors_origins: tuple[str, ...] = Field(default=(), title="Origins of web frontends")
+    open_cone_search: bool = Field(
+        default=False,
+        title="Cone search without a token",
+        description="Lists for everyone can then be searched by anybody who reaches the gateway, as VO clients expect",
+    )
     max_upload_bytes: int = Field(default=MAX_UPLOAD_BYTES, ge=1, title="Largest upload")
     worker_concurrency: int = Field(default=2, ge=1, le=64, title="Collect jobs at a time")
 

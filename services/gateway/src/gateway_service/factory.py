@@ -24,6 +24,7 @@ from gateway_service.adapters.user_settings import AuthUserSettings
 from gateway_service.config import SERVICES, GatewaySettings
 from gateway_service.domain.reductions import Reduction
 from gateway_service.workflows.advance_reduction import AdvanceReduction
+from gateway_service.workflows.complete_identification import CompleteIdentification
 from gateway_service.workflows.create_reduction import CreateReduction
 from gateway_service.workflows.find_file import FindFile
 from gateway_service.workflows.receive_upload import ReceiveUpload
@@ -75,6 +76,9 @@ class GatewayFactory:
 
     def advance_reduction(self) -> AdvanceReduction:
         return AdvanceReduction(self.reductions, self.stages)
+
+    def complete_identification(self) -> CompleteIdentification:
+        return CompleteIdentification(self.reductions)
 
     def remove_reduction(self) -> RemoveReduction:
         return RemoveReduction(self.reductions, self.store)

@@ -21,10 +21,15 @@ from gateway_service.api import (
     accounts,
     astrometry,
     callbacks,
+    cone_search,
+    crossmatches,
+    identifications,
+    mirrors,
     reductions,
     references,
     storage,
     uploads,
+    upstreams,
     work,
 )
 from gateway_service.api import (
@@ -71,6 +76,8 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     )
     app.state.factory = factory
     for routes in (uploads, reductions, work, references, astrometry, settings_routes, storage, callbacks, accounts):
+        app.include_router(routes.router)
+    for routes in (identifications, crossmatches, cone_search, upstreams, mirrors):
         app.include_router(routes.router)
     internal = jobs_router(factory.ledger, KINDS, require_service(Scope.JOBS_WRITE))
     app.include_router(internal, include_in_schema=False)

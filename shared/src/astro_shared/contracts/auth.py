@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 __all__ = [
+    "ADMIN_SCOPES",
     "ALL_USER_SCOPES",
     "AccessTokenResponse",
     "AccountResponse",
@@ -62,6 +63,7 @@ class Scope(StrEnum):
     JOBS_CALLBACK = "jobs:callback"
     USER_SETTINGS_READ = "user-settings:read"
     KEYS_UNSEAL = "keys:unseal"
+    ADMIN = "platform:admin"
 
 
 SERVICE_SCOPES = frozenset(
@@ -93,8 +95,12 @@ ALL_USER_SCOPES = frozenset(
 )
 """Scopes of a session begun with a password."""
 
-PERSONAL_TOKEN_SCOPES = ALL_USER_SCOPES - {Scope.ACCOUNT_WRITE, Scope.TOKENS_WRITE}
-"""Scopes that a personal access token may have: it can neither change the password nor make further tokens."""
+ADMIN_SCOPES = frozenset({Scope.ADMIN})
+"""Further scopes of administrators: what all users share."""
+
+PERSONAL_TOKEN_SCOPES = (ALL_USER_SCOPES | ADMIN_SCOPES) - {Scope.ACCOUNT_WRITE, Scope.TOKENS_WRITE}
+"""Scopes that a personal access token may have where its maker has them: it can neither change the password nor make
+further tokens."""
 
 Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{1,62}$")]
 Email = Annotated[

@@ -22,6 +22,7 @@ Layer = Literal["list", "mirror", "cache", "archive", "vizier"]
 
 REFERENCE_LAYER_HEADER = "X-Reference-Layer"
 REFERENCE_ROWS_HEADER = "X-Reference-Rows"
+CROSSMATCH_FILE = "crossmatch.parquet"
 
 
 class _Model(BaseModel):
@@ -127,6 +128,21 @@ class ImportReferenceResult(_Model):
     seconds: float
 
 
+class MirrorGaiaRequest(_Model):
+    """Job ``mirror_gaia``: a region of Gaia becomes the list ``gaia`` for everyone, for nights without a network."""
+
+    ra_deg: RightAscension
+    dec_deg: Declination
+    radius_deg: float = Field(gt=0, le=30)
+    depth_mag: Literal[17, 19, 21] = Field(19, description="Faintest G magnitude.")
+    release: str = Field("dr3", pattern=r"^[a-z0-9]{1,16}$", description="Gaia release.")
+
+
+class MirrorGaiaResult(_Model):
+    reference: ReferenceListInfo
+    seconds: float
+
+
 StatusWord = Literal["matched", "no_match", "partial", "not_asked", "failed"]
 Cause = Literal[
     "not_wanted", "no_key", "field_too_large", "no_epoch", "no_positions", "unknown_catalogue", "offline",
@@ -152,6 +168,14 @@ class CatalogueStatus(_Model):
     cache_age_s: float | None = Field(None, description="Age of the answer when it came from the cache.")
 
 
+class EarlierIdentification(_Model):
+    """What an earlier ``identify`` of the same positions found: its two files and its statuses."""
+
+    matches: ObjectRef
+    identifications: ObjectRef
+    catalogues: tuple[CatalogueStatus, ...]
+
+
 class IdentifyRequest(_Model):
     """Job ``identify``: sky positions in, known objects out.
 
@@ -165,6 +189,9 @@ class IdentifyRequest(_Model):
     observatory: str = Field("500", pattern=r"^[A-Z0-9]{3,4}$", description="MPC observatory code; 500 = geocentre.")
     identification: IdentificationSettings = IdentificationSettings()
     release: str = Field("dr3", pattern=r"^[a-z0-9]{1,16}$", description="Gaia release.")
+    earlier: EarlierIdentification | None = Field(
+        None, description="Only catalogues that failed or were not asked then are asked; the rest is taken over."
+    )
     time_window_days: float = Field(10.0, gt=0, le=3650, description="Transients this near in time are looked for.")
 
 

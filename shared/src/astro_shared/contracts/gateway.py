@@ -35,7 +35,7 @@ class StageState(StrEnum):
 
 
 class ReductionPhase(StrEnum):
-    """UWS names; a final phase never changes."""
+    """UWS names; a final phase changes only where catalogues that failed are asked again."""
 
     QUEUED = "QUEUED"
     EXECUTING = "EXECUTING"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,7 +21,12 @@ RETRY_GRACE = timedelta(seconds=10)
 
 
 class LogIn:
-    """Checks a password and begins a session."""
+    """Checks a password and begins a session.
+
+    Parameters
+    ----------
+    scopes : of an access token, by the account's role
+    """
 
     def __init__(
         self,
@@ -31,7 +36,7 @@ class LogIn:
         signer: TokenSigner,
         clock: Clock,
         *,
-        scopes: frozenset[str],
+        scopes: Mapping[str, frozenset[str]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._open_unit = open_unit
@@ -83,7 +88,7 @@ class LogIn:
                 await unit.accounts.set_password(account.id, new_hash)
             await unit.sessions.begin(session, RefreshToken(digest(text), session.id, now))
             await unit.audit.add(audit_record(now, "login", origin, actor=account.id))
-        return await issue(self._signer, session, text, self._scopes)
+        return await issue(self._signer, session, text, self._scopes[account.role])
 
 
 class RefreshSession:
@@ -96,7 +101,9 @@ class RefreshSession:
     answer was lost, as long as the token that was lost has not been used; that token is then replaced.
     """
 
-    def __init__(self, open_unit: OpenUnit, signer: TokenSigner, clock: Clock, *, scopes: frozenset[str]) -> None:
+    def __init__(
+        self, open_unit: OpenUnit, signer: TokenSigner, clock: Clock, *, scopes: Mapping[str, frozenset[str]]
+    ) -> None:
         self._open_unit = open_unit
         self._signer = signer
         self._clock = clock
@@ -120,7 +127,8 @@ class RefreshSession:
         text = refresh_text(secrets.token_bytes(SECRET_BYTES))
         async with self._open_unit() as unit:
             found = await unit.sessions.locked_token(digest(refresh_token))
-            if found is None or not await _usable(unit, found[1], now):
+            account = await _holder(unit, found[1], now) if found is not None else None
+            if found is None or account is None:
                 raise SessionEndedError("The session has ended; log in again.")
             token, session = found
             successor = RefreshToken(digest(text), session.id, now)
@@ -131,7 +139,7 @@ class RefreshSession:
                 await unit.audit.add(record)
         if not swapped:
             raise RefreshReplayedError("This refresh token was used before, so its session was ended; log in again.")
-        return await issue(self._signer, session, text, self._scopes)
+        return await issue(self._signer, session, text, self._scopes[account.role])
 
     @staticmethod
     async def _swap(
@@ -182,8 +190,9 @@ async def issue(signer: TokenSigner, session: Session, text: str, scopes: frozen
     )
 
 
-async def _usable(unit: Unit, session: Session, now: datetime) -> bool:
+async def _holder(unit: Unit, session: Session, now: datetime) -> Account | None:
+    """The account of a session that goes on, or None."""
     if session.ended_at is not None or now >= session.expires_at:
-        return False
+        return None
     account = await unit.accounts.by_id(session.user_id)
-    return account is not None and account.active
+    return account if account is not None and account.active else None

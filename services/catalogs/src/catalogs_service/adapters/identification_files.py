@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -106,17 +106,18 @@ def status_of(found: CatalogueMatches) -> CatalogueStatus:
     )
 
 
-def write_identification(folder: Path, found: Identification, names: tuple[str, str]) -> tuple[Path, Path]:
+def write_identification(
+    folder: Path, found: Identification, statuses: Sequence[CatalogueStatus], names: tuple[str, str]
+) -> tuple[Path, Path]:
     """``matches`` and ``identifications`` as FITS tables with the columns of the contract."""
     matches, wide = folder / names[0], folder / names[1]
-    asked = [item.answer.catalogue for item in found.statuses]
-    answered = [name for name in asked if f"{name}_id" in found.identifications]
+    words = {item.catalogue: item.status for item in statuses}
+    answered = [name for name in words if f"{name}_id" in found.identifications]
     schema = TableSchema(
         "identifications",
         (SOURCES["id"], *(column for name in answered for column in identification_columns(name))),
     )
-    words = {item.answer.catalogue: item.status for item in found.statuses}
-    meta = {f"CAT{place}": f"{name}: {words[name]}"[:68] for place, name in enumerate(asked, start=1)}
+    meta = {f"CAT{place}": f"{name}: {word}"[:68] for place, (name, word) in enumerate(words.items(), start=1)}
     write_columns(matches, _texts(found.matches), MATCHES, meta)
     write_columns(wide, _texts(found.identifications), schema, meta)
     return matches, wide

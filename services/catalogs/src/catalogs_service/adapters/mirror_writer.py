@@ -73,10 +73,11 @@ def _text_columns(table: pa.Table) -> list[str]:
 
 
 def arrow_table(columns: Columns) -> pa.Table:
-    """Canonical columns as an Arrow table with units and descriptions in the field metadata."""
+    """Canonical columns as an Arrow table, text as strings, with units and descriptions in the field metadata."""
     arrays, fields = [], []
     for name, values in columns.items():
-        array = pa.array(values, type=pa.string() if values.dtype == object else None)
+        text = values.astype(str).astype(object) if values.dtype.kind in "SU" else values
+        array = pa.array(text, type=pa.string() if text.dtype == object else None)
         spec = column_spec(name)
         arrays.append(array)
         fields.append(pa.field(name, array.type, metadata=_field_metadata(spec) if spec else None))

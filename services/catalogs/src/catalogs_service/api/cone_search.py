@@ -1,4 +1,4 @@
-"""The Virtual Observatory's face: Simple Cone Search 1.03 on every list, and VOSI availability.
+"""The Virtual Observatory's face: Simple Cone Search 1.03 on every list at hand, and VOSI availability.
 
 Parameters come as text and every error leaves as a VOTable with status 200, as the standard says.
 """
@@ -37,7 +37,7 @@ async def cone_search(name: str, request: Request, caller: Reader, parts: Parts)
     try:
         ra, dec, radius, verbosity = _parameters({key.upper(): value for key, value in request.query_params.items()})
         region = Cone(ra % 360.0, dec, radius or 1e-6)
-        found = await parts.find_stars.find(name, region, Selection(max_rows=_MOST_ROWS), owner=caller.user)
+        found = await parts.find_stars_at_hand.find(name, region, Selection(max_rows=_MOST_ROWS), owner=caller.user)
     except AlidadeError as error:
         return Response(error_votable(error.message), media_type=_MEDIA_TYPE)
     stars = found.stars.take(np.empty(0, np.int64)) if radius == 0 else found.stars

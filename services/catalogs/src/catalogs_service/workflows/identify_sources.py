@@ -36,6 +36,25 @@ def identify_sources(
     return Identification(_joined(pieces), wide, tuple(statuses), int(known.sum()))
 
 
+def completed(found: Identification, matches: Columns, identifications: Columns, kept: Sequence[str]) -> Identification:
+    """Add what an earlier identification of the same sources knows of the catalogues ``kept``.
+
+    Parameters
+    ----------
+    found : what the catalogues that were asked now said; its statuses are only of those
+    matches, identifications : the two tables of the earlier one
+    """
+    rows = np.isin(matches["catalogue"].astype(str), list(kept))
+    earlier = {name: values[rows] for name, values in matches.items()}
+    old = {name: values for name, values in identifications.items() if name.startswith(tuple(f"{k}_" for k in kept))}
+    wide = {**found.identifications, **old}
+    known = np.zeros(len(wide["id"]), bool)
+    for name in wide:
+        if name.endswith("_id"):
+            known |= wide[name].astype(str) != ""
+    return Identification(_joined([earlier, found.matches]), wide, found.statuses, int(known.sum()))
+
+
 def _one_catalogue(
     sources: Positions, answer: CatalogueAnswer, epoch_jyear: float | None, radius: MatchRadius
 ) -> tuple[Columns, NDArray[np.int64]]:

@@ -189,6 +189,7 @@ def _stage_to_json(stage: Stage) -> dict[str, Any]:
 
 def _stage_from_json(values: Mapping[str, Any]) -> Stage:
     fields = dict(values) | {"name": StageName(values["name"]), "state": StageState(values["state"])}
+    fields["superseded"] = tuple(fields.get("superseded", ()))
     for name in ("started_at", "ended_at"):
         fields[name] = datetime.fromisoformat(fields[name]) if fields[name] else None
     return Stage(**fields)

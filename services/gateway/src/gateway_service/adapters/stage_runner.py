@@ -49,8 +49,8 @@ class HttpStageRunner:
     async def abort(self, stage: StageName, *, job_id: str, owner: str) -> JobView:
         return await self.client(OWNERS[stage], owner).abort(job_id)
 
-    def client(self, service: str, owner: str) -> ServiceJobsClient:
-        """Jobs of one service as seen for one user."""
+    def client(self, service: str, owner: str | None) -> ServiceJobsClient:
+        """Jobs of one service as seen for one user, or for nobody: the platform's own."""
 
         async def token() -> str:
             return await self._tokens.token(owner)

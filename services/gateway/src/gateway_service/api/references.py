@@ -62,7 +62,9 @@ async def remove(name: str, user: FrameWriter, factory: Factory) -> None:
     await factory.catalogs.remove(name, user.user_id)
 
 
-@router.post("/cone", summary="Reference stars around a position", response_class=Response)
+@router.post("/cone", summary="Reference stars around a position or in a polygon", response_class=Response)
 async def cone(body: ReferenceConeRequest, user: CatalogReader, factory: Factory) -> Response:
-    """Answers one FITS binary table with Gaia's column names and units."""
-    return Response(await factory.catalogs.cone(body, user.user_id), media_type="application/fits")
+    """Answers one FITS binary table with Gaia's column names and units; `X-Reference-Layer` and `X-Reference-Rows` say
+    where its rows come from and how many there are."""
+    content, headers = await factory.catalogs.cone(body, user.user_id)
+    return Response(content, media_type="application/fits", headers=headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,11 +13,18 @@ STAGES = tuple(StageName)
 MASTERS = "masters"
 """Key of ``Reduction.frame`` under which the references of master bias, dark and flat are kept."""
 FINAL_STATES = frozenset({StageState.DONE, StageState.FAILED, StageState.SKIPPED, StageState.ABORTED})
+UNANSWERED = frozenset({"failed", "not_asked"})
 FINAL_PHASES = frozenset({ReductionPhase.COMPLETED, ReductionPhase.ERROR, ReductionPhase.ABORTED})
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
+    """One stage.
+
+    ``round`` counts how often it was done again after the reduction had ended; ``superseded`` are the keys of files
+    that a later round replaced.
+    """
+
     name: StageName
     state: StageState = StageState.WAITING
     job_id: str | None = None
@@ -28,6 +35,8 @@ class Stage:
     usage: Mapping[str, Any] | None = None
     reason: str | None = None
     code: str | None = None
+    round: int = 0
+    superseded: tuple[str, ...] = ()
 
     @property
     def final(self) -> bool:
@@ -56,6 +65,11 @@ class Reduction:
         return self.phase in FINAL_PHASES
 
     @property
+    def completing(self) -> bool:
+        """It ended once and has results; catalogues that failed were asked again."""
+        return any(stage.round for stage in self.stages)
+
+    @property
     def frame_reference(self) -> dict[str, Any]:
         """The frame alone, as JSON of an `ObjectRef`."""
         return {key: value for key, value in self.frame.items() if key != MASTERS}
@@ -71,6 +85,21 @@ class Reduction:
     def current(self) -> Stage | None:
         """The first stage that has not ended."""
         return next((stage for stage in self.stages if not stage.final), None)
+
+
+def lacks_identifications(reduction: Reduction) -> bool:
+    """Whether the sources could not be looked up at all, or a catalogue failed or was not asked."""
+    stage = reduction.stage(StageName.IDENTIFY)
+    asked = (stage.result or {}).get("catalogues", ())
+    return stage.state is StageState.FAILED or any(entry["status"] in UNANSWERED for entry in asked)
+
+
+def again(stage: Stage) -> Stage:
+    """The stage waiting for its next round, with the result and the files of the last one."""
+    return replace(
+        stage, state=StageState.WAITING, job_id=None, started_at=None, ended_at=None, reason=None, code=None,
+        round=stage.round + 1,
+    )  # fmt: skip
 
 
 def reason_to_skip(reduction: Reduction, name: StageName) -> str | None:

@@ -41,7 +41,8 @@ class AdvanceReduction:
         if reduction.final:
             return reduction
         stage = reduction.current()
-        if reduction.abort_requested:
+        # what has results cannot be stopped any more, only be completed
+        if reduction.abort_requested and not reduction.completing:
             return await self._abort(reduction, stage)
         if stage is None:
             return _finish(reduction)
@@ -53,7 +54,7 @@ class AdvanceReduction:
         return await self._start(reduction, stage)
 
     async def _start(self, reduction: Reduction, stage: Stage) -> Reduction:
-        key = f"{reduction.id}:{stage.name}:{reduction.settings_hash[:16]}"
+        key = f"{reduction.id}:{stage.name}:{reduction.settings_hash[:16]}" + (f":{stage.round}" if stage.round else "")
         now = datetime.now(UTC)
         try:
             job = await self._stages.start(
@@ -63,8 +64,7 @@ class AdvanceReduction:
             if error.retryable:
                 log.warning("stage_not_started", reduction=reduction.id, stage=stage.name, error=str(error))
                 return reduction
-            failed = replace(stage, state=StageState.FAILED, reason=error.message, code=error.code, ended_at=now)
-            return _with(reduction, failed)
+            return _with(reduction, _failed(stage, error.message, error.code, now))
         started = replace(stage, state=StageState.RUNNING, job_id=job.id, started_at=now)
         return replace(
             _with(reduction, started), phase=ReductionPhase.EXECUTING, started_at=reduction.started_at or now
@@ -76,10 +76,7 @@ class AdvanceReduction:
         except AlidadeError as error:
             if error.retryable:
                 return reduction
-            failed = replace(
-                stage, state=StageState.FAILED, reason=error.message, code=error.code, ended_at=datetime.now(UTC)
-            )
-            return _with(reduction, failed)
+            return _with(reduction, _failed(stage, error.message, error.code, datetime.now(UTC)))
         return _with(reduction, _ended(stage, job)) if job.is_final else reduction
 
     async def _abort(self, reduction: Reduction, stage: Stage | None) -> Reduction:
@@ -105,16 +102,27 @@ def _ended(stage: Stage, job: JobView) -> Stage:
     state = {JobPhase.COMPLETED: StageState.DONE, JobPhase.ABORTED: StageState.ABORTED}.get(
         job.phase, StageState.FAILED
     )
+    if stage.round and state is not StageState.DONE:
+        message, code = (job.error.message, job.error.code) if job.error else ("it was stopped", None)
+        return _failed(stage, message, code, job.ended_at or datetime.now(UTC))
     return replace(
         stage,
         state=state,
         ended_at=job.ended_at or datetime.now(UTC),
         result=job.result,
         files={name: ref.model_dump() for name, ref in job.files.items()},
+        superseded=(*stage.superseded, *(str(ref["key"]) for ref in stage.files.values())),
         usage=job.usage.model_dump() if job.usage else None,
         reason=job.error.message if job.error else None,
         code=job.error.code if job.error else None,
     )
+
+
+def _failed(stage: Stage, reason: str, code: str | None, at: datetime) -> Stage:
+    """The stage without an outcome; a later round leaves that of an earlier one in force, and says why it is not new."""
+    if not stage.round or stage.result is None:
+        return replace(stage, state=StageState.FAILED, reason=reason, code=code, ended_at=at)
+    return replace(stage, state=StageState.DONE, reason=f"not done again: {reason}", code=code, ended_at=at)
 
 
 def _finish(reduction: Reduction) -> Reduction:

@@ -19,5 +19,5 @@ class RemoveReduction:
             raise ConflictError(f"The reduction {reduction_id} has not ended: abort it first.")
         removed = await self._reductions.delete(reduction_id, owner)
         for stage in removed.stages:
-            for ref in stage.files.values():
-                await self._store.delete(ObjectRef.model_validate(ref).key)
+            for key in (*stage.superseded, *(ObjectRef.model_validate(ref).key for ref in stage.files.values())):
+                await self._store.delete(key)

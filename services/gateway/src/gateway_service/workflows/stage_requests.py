@@ -7,7 +7,7 @@ from typing import Any
 
 from astro_shared.contracts import products
 from astro_shared.contracts.gateway import StageName
-from gateway_service.domain.reductions import Reduction
+from gateway_service.domain.reductions import Reduction, Stage
 
 
 def stage_request(reduction: Reduction, name: StageName) -> dict[str, Any]:
@@ -78,6 +78,18 @@ def _identify(reduction: Reduction) -> dict[str, Any]:
         "observatory": reduction.settings["input"]["observatory_code"] or "500",
         "release": reduction.settings["reference"]["release"],
         "identification": reduction.settings["identification"],
+        "earlier": _earlier(reduction.stage(StageName.IDENTIFY)),
+    }
+
+
+def _earlier(stage: Stage) -> dict[str, Any] | None:
+    """What a former round of ``identify`` found."""
+    if not stage.round or stage.result is None:
+        return None
+    return {
+        "matches": stage.files[products.MATCHES],
+        "identifications": stage.files[products.IDENTIFICATIONS],
+        "catalogues": stage.result["catalogues"],
     }
 
 

@@ -34,14 +34,20 @@ class GaiaTiles:
     ----------
     cache : tiles on disk
     places : asked in this order for what is missing
-    wait_s : longest wait of one caller; a fetch goes on behind its back, for whoever asks next
+    wait_s : longest wait of one caller, None for ever; a fetch goes on behind its back, for whoever asks next
     """
 
-    def __init__(self, cache: TileCache, places: Sequence[GaiaPlace], *, wait_s: float = 20.0) -> None:
+    def __init__(self, cache: TileCache, places: Sequence[GaiaPlace], *, wait_s: float | None = 20.0) -> None:
         self._cache = cache
         self._places = tuple(places)
         self._wait_s = wait_s
         self._fetching: dict[tuple[object, ...], asyncio.Task[GaiaLayer]] = {}
+
+    def patient(self) -> GaiaTiles:
+        """The same for a caller who waits until a fetch has ended; it sends no second one for what is under way."""
+        made = GaiaTiles(self._cache, self._places, wait_s=None)
+        made._fetching = self._fetching
+        return made
 
     async def stars(self, region: Region, *, release: str, mag_limit: float | None, radius_deg: float) -> GaiaStars:
         """Stars of the tiles that a region touches, brighter than the layer that the limit needs.

@@ -66,7 +66,7 @@ class TileCache:
         """Keep a whole tile."""
         index = cells(stars["ra"], stars["dec"]) if len(stars) else np.empty(0, np.int64)
         order = np.argsort(index, kind="stable")
-        table = arrow_table(_with_text(stars.take(order))).append_column(
+        table = arrow_table(stars.take(order).columns).append_column(
             pa.field(HEALPIX_COLUMN, pa.int64()), pa.array(index[order], type=pa.int64())
         )
         path = self._path(release, depth_mag, tile)
@@ -123,10 +123,3 @@ async def _locked(handle: int) -> None:
             await asyncio.sleep(_LOCK_POLL_S)
         else:
             return
-
-
-def _with_text(stars: Stars) -> dict[str, np.ndarray]:
-    return {
-        name: values.astype(str).astype(object) if values.dtype.kind == "S" else values
-        for name, values in stars.columns.items()
-    }

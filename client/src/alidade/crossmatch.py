@@ -1,0 +1,52 @@
+"""Match one table to another, or to a reference list."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from alidade.client import AlidadeClient
+from alidade.service_jobs import finished_job
+
+_ROUTE = "/api/v1/crossmatch"
+
+
+def crossmatch(
+    client: AlidadeClient,
+    left: Path,
+    right: Path | str,
+    out: Path,
+    *,
+    watch: Callable[[str], None] = lambda message: None,
+    **options: Any,
+) -> Mapping[str, Any]:
+    """Upload, match, bring the pairs home.
+
+    Parameters
+    ----------
+    left : a table of any format that reference lists are made of
+    right : another, or the name of a reference list
+    out : where the Parquet file with the pairs goes
+    options : ``pairs``, ``radius_sigma``, ``radius_floor_arcsec``, ``radius_cap_arcsec``, ``epoch_jyear``
+
+    Returns
+    -------
+    ``left_rows``, ``right_rows``, ``pairs``, ``matched``, ``seconds``
+
+    Raises
+    ------
+    AlidadeClientError
+        A table cannot be used or the list is not there, with the reason.
+    """
+    body: dict[str, Any] = {"left_upload_id": client.upload(left, purpose="reference").id, **options}
+    if isinstance(right, Path):
+        body["right_upload_id"] = client.upload(right, purpose="reference").id
+    else:
+        body["reference"] = right
+    job = client.post(_ROUTE, body, repeat=True, key=uuid.uuid4().hex)
+    done = finished_job(client, job, _ROUTE, watch=watch)
+    client.fetch_from(f"{_ROUTE}/{done['id']}/result", out)
+    result: Mapping[str, Any] = done["result"]
+    return result
