@@ -10,9 +10,29 @@ from typing import Any
 
 import numpy as np
 
+from catalogs_service.algorithms.healpix import cells
+from catalogs_service.domain.columns import GAIA_COLUMNS
+
 _RANGE = re.compile(r"BETWEEN (\d+) AND (\d+)")
 _DEPTH = re.compile(r"< ([0-9.]+)")
 _ALIAS = re.compile(r"(\"[^\"]+\"|\w+) AS (\w+)")
+
+
+def sky(n: int = 4000, seed: int = 5) -> list[dict[str, Any]]:
+    """Stars around RA 120, Dec 30 with identifiers as Gaia makes them."""
+    rng = np.random.default_rng(seed)
+    ra, dec = 120 + rng.uniform(-2, 2, n), 30 + rng.uniform(-2, 2, n)
+    ids = (cells(ra, dec, 12) << 35) + np.arange(n)
+    rows: list[dict[str, Any]] = []
+    for k in range(n):
+        row: dict[str, Any] = dict.fromkeys(GAIA_COLUMNS)
+        row |= {"source_id": int(ids[k]), "ra": float(ra[k]), "dec": float(dec[k]), "ref_epoch": 2016.0,
+                "ra_error": 0.05, "dec_error": 0.04, "phot_g_mean_mag": round(float(rng.uniform(10, 21)), 4),
+                "pmra": 1.5 if k % 3 else None, "pmdec": -2.0 if k % 3 else None, "ruwe": 1.01,
+                "duplicated_source": "true" if k == 7 else "false", "phot_variable_flag": "NOT_AVAILABLE",
+                "astrometric_params_solved": 31}  # fmt: skip
+        rows.append(row)
+    return rows
 
 
 class GaiaArchive:

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from catalogs_service.adapters.gaia.flights import FolderFlights
 from catalogs_service.adapters.gaia.gaia_tiles import GaiaPlace, GaiaTiles
 from catalogs_service.adapters.gaia.places import archive_table, vizier_table
 from catalogs_service.adapters.gaia.tap import GaiaTap
@@ -18,7 +19,6 @@ from catalogs_service.adapters.partition_cache import PartitionCache
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
 from catalogs_service.adapters.upstream.gate import Limits, UpstreamGate
-from catalogs_service.algorithms.healpix import cells
 from catalogs_service.algorithms.sphere import separation_deg
 from catalogs_service.domain.columns import GAIA_COLUMNS
 from catalogs_service.domain.gaia import GaiaTile, checked_release, depth_for
@@ -31,26 +31,10 @@ CONE = Cone(120.0, 30.0, 0.3)
 DATA = os.environ.get("ALIDADE_TEST_DATA")
 
 
-def sky(n=4000, seed=5):
-    """Stars around the test cone with identifiers as Gaia makes them."""
-    rng = np.random.default_rng(seed)
-    ra, dec = 120 + rng.uniform(-2, 2, n), 30 + rng.uniform(-2, 2, n)
-    ids = (cells(ra, dec, 12) << 35) + np.arange(n)
-    rows = []
-    for k in range(n):
-        row = dict.fromkeys(GAIA_COLUMNS)
-        row |= {"source_id": int(ids[k]), "ra": float(ra[k]), "dec": float(dec[k]), "ref_epoch": 2016.0,
-                "ra_error": 0.05, "dec_error": 0.04, "phot_g_mean_mag": round(float(rng.uniform(10, 21)), 4),
-                "pmra": 1.5 if k % 3 else None, "pmdec": -2.0 if k % 3 else None, "ruwe": 1.01,
-                "duplicated_source": "true" if k == 7 else "false", "phot_variable_flag": "NOT_AVAILABLE",
-                "astrometric_params_solved": 31}  # fmt: skip
-        rows.append(row)
-    return rows
-
-
 @pytest.fixture
 def archive(remote, load_support):
-    made = load_support("gaia_archive").GaiaArchive(sky())
+    support = load_support("gaia_archive")
+    made = support.GaiaArchive(support.sky())
     remote.plays(made.play)
     return made
 
@@ -76,7 +60,7 @@ async def make(tmp_path, remote):
             cache = TileCache(
                 tmp_path / "tiles", longest_age_s=3600, limit_bytes=1 << 30, memory=PartitionCache(64 << 20)
             )
-            return GaiaTiles(cache, places, wait_s=wait_s)
+            return GaiaTiles(cache, places, flights=FolderFlights(tmp_path / "locks"), wait_s=wait_s)
 
         yield build
 

@@ -49,6 +49,9 @@ class CatalogsSettings(JobServiceSettings):
     data_folder: Path = Field(title="Folder of reference lists and caches, shared by all processes of the service")
     memory_cache_mb: int = Field(default=256, ge=16, le=65_536, title="Partitions kept in memory, MB")
     disk_cache_mb: int = Field(default=4096, ge=64, title="Cached tiles and answers on disk, MB")
+    object_cache_mb: int = Field(
+        default=20_480, ge=0, title="Cached tiles in object storage, MB", description="Shared by all replicas; 0: none"
+    )
     answer_age_h: float = Field(default=24.0, gt=0, title="How long an answer of a catalogue is reused, hours")
     tile_age_days: float = Field(default=180.0, gt=0, title="How long a tile of Gaia stars is reused, days")
     most_list_rows: int = Field(default=10_000_000, ge=1, title="Rows of one reference list")

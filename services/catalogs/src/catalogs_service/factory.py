@@ -12,10 +12,12 @@ from astro_shared.clients.sealed_keys import open_sealed_key
 from astro_shared.contracts.auth import Scope
 from astro_shared.jobs.service import JobServiceParts
 from catalogs_service.adapters.catalogues.registry import CatalogueRegistry
+from catalogs_service.adapters.gaia.flights import DatabaseFlights, Flights, FolderFlights
 from catalogs_service.adapters.gaia.gaia_tiles import GaiaPlace, GaiaTiles
 from catalogs_service.adapters.gaia.places import archive_table, vizier_table
 from catalogs_service.adapters.gaia.tap import GaiaTap
 from catalogs_service.adapters.gaia.tile_cache import TileCache
+from catalogs_service.adapters.gaia.tile_objects import TileObjects
 from catalogs_service.adapters.partition_cache import PartitionCache
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.tables.catalogue_file import open_catalogue
@@ -50,7 +52,7 @@ class CatalogsParts(JobServiceParts):
         self.lists = make_lists(settings.data_folder, settings.memory_cache_mb)
         self.outside = make_outside_http(settings.upstream)
         self.upstreams = make_upstreams(settings, self.outside)
-        self.gaia = make_gaia(settings, self.upstreams) if settings.upstream.mode == "online" else None
+        self.gaia = self._gaia() if settings.upstream.mode == "online" else None
         self.find_stars = FindReferenceStars(self.lists, self.gaia)
         self.find_stars_at_hand = FindReferenceStars(self.lists)
         answers = AnswerCache(
@@ -70,6 +72,20 @@ class CatalogsParts(JobServiceParts):
         """Release the connections."""
         await self.outside.aclose()
         await super().close()
+
+    def _gaia(self) -> GaiaTiles:
+        settings = self.catalogs_settings
+        objects = TileObjects(
+            self.store,
+            longest_age_s=settings.tile_age_days * 86_400.0,
+            limit_bytes=settings.object_cache_mb << 20,
+        )
+        return make_gaia(
+            settings,
+            self.upstreams,
+            flights=DatabaseFlights(self.engine),
+            objects=objects if settings.object_cache_mb else None,
+        )
 
     def _key_opener(self, settings: CatalogsSettings) -> OpenKey | None:
         ring = settings.key_ring()
@@ -115,11 +131,17 @@ def make_registry(settings: UpstreamSettings) -> CatalogueRegistry:
 
 
 def make_gaia(
-    settings: CatalogsSettings, askers: Mapping[str, UpstreamClient], *, wait_s: float = GAIA_WAIT_S
+    settings: CatalogsSettings,
+    askers: Mapping[str, UpstreamClient],
+    *,
+    flights: Flights | None = None,
+    objects: TileObjects | None = None,
+    wait_s: float = GAIA_WAIT_S,
 ) -> GaiaTiles:
-    """Gaia from the tile cache, the ESA archive and VizieR."""
+    """Gaia from the tile cache, object storage, the ESA archive and VizieR; without ``flights`` files are locked."""
+    folder = settings.data_folder / "tiles"
     cache = TileCache(
-        settings.data_folder / "tiles",
+        folder,
         longest_age_s=settings.tile_age_days * 86_400.0,
         limit_bytes=(settings.disk_cache_mb << 20) * 3 // 4,
         memory=PartitionCache((settings.memory_cache_mb << 20) // 2),
@@ -134,7 +156,8 @@ def make_gaia(
     )
     vizier = GaiaTap("VizieR", askers["vizier"], sync_url=given.vizier_url)
     places = (GaiaPlace("archive", archive, archive_table), GaiaPlace("vizier", vizier, vizier_table))
-    return GaiaTiles(cache, places, wait_s=wait_s)
+    flights = flights or FolderFlights(folder / "locks")
+    return GaiaTiles(cache, places, flights=flights, objects=objects, wait_s=wait_s)
 
 
 def make_outside_http(settings: UpstreamSettings) -> httpx.AsyncClient:

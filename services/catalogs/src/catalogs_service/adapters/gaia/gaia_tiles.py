@@ -1,14 +1,18 @@
-"""Gaia stars of any region: cached tiles, and those that are missing from the archive or VizieR."""
+"""Gaia stars of any region: tiles on disk or in object storage, and those that are missing from the archive or VizieR."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from catalogs_service.adapters.gaia.flights import Flights
 from catalogs_service.adapters.gaia.tap import GaiaTable, GaiaTap
 from catalogs_service.adapters.gaia.tile_cache import TileCache
+from catalogs_service.adapters.gaia.tile_objects import TileObjects
 from catalogs_service.algorithms.healpix import region_cells
 from catalogs_service.domain.gaia import TILE_ORDER, GaiaLayer, GaiaStars, GaiaTile, checked_release, depth_for
 from catalogs_service.domain.regions import Region
@@ -16,6 +20,7 @@ from catalogs_service.domain.stars import Stars, concatenated
 from catalogs_service.errors import QueryError
 
 MOST_TILES = 400
+_FLIGHT_ORDER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +38,31 @@ class GaiaTiles:
     Parameters
     ----------
     cache : tiles on disk
+    objects : tiles in object storage, behind the disk; None: there are none
+    flights : keeps others from fetching the same tiles at the same time
     places : asked in this order for what is missing
     wait_s : longest wait of one caller, None for ever; a fetch goes on behind its back, for whoever asks next
     """
 
-    def __init__(self, cache: TileCache, places: Sequence[GaiaPlace], *, wait_s: float | None = 20.0) -> None:
+    def __init__(
+        self,
+        cache: TileCache,
+        places: Sequence[GaiaPlace],
+        *,
+        flights: Flights,
+        objects: TileObjects | None = None,
+        wait_s: float | None = 20.0,
+    ) -> None:
         self._cache = cache
+        self._flights = flights
+        self._objects = objects
         self._places = tuple(places)
         self._wait_s = wait_s
         self._fetching: dict[tuple[object, ...], asyncio.Task[GaiaLayer]] = {}
 
     def patient(self) -> GaiaTiles:
         """The same for a caller who waits until a fetch has ended; it sends no second one for what is under way."""
-        made = GaiaTiles(self._cache, self._places, wait_s=None)
+        made = GaiaTiles(self._cache, self._places, flights=self._flights, objects=self._objects, wait_s=None)
         made._fetching = self._fetching
         return made
 
@@ -118,8 +135,9 @@ class GaiaTiles:
             task.exception()  # nobody may be waiting any more; the next one asks again
 
     async def _fetch(self, release: str, tiles: Sequence[GaiaTile], depth: float) -> GaiaLayer:
-        async with self._cache.single_flight(release, tiles, depth):
+        async with self._flights.only(_flight_names(release, tiles, depth)):
             _, missing = await asyncio.to_thread(self._known, release, tiles, depth)
+            missing = await self._still_missing(release, missing, depth)
             if not missing:
                 return "cache"
             reasons = {"cache": "not all of the field is in it"}
@@ -130,11 +148,41 @@ class GaiaTiles:
                     reasons[place.layer] = error.message
                     last = error
                     continue
-                for tile, stars in found.items():
-                    await asyncio.to_thread(self._cache.put, release, tile, depth, stars)
-                await asyncio.to_thread(self._cache.evict)
+                await self._keep(release, found, depth)
                 return place.layer
             raise QueryError(
                 "; ".join(f"{layer}: {reason}" for layer, reason in reasons.items()), cause=last.cause, reasons=reasons,
                 retry_at=last.details.get("retry_at"),
             )  # fmt: skip
+
+    async def _still_missing(self, release: str, tiles: Sequence[GaiaTile], depth: float) -> list[GaiaTile]:
+        """Bring tiles from object storage; those that are not there."""
+        missing: list[GaiaTile] = []
+        for tile in tiles:
+            brought = await self._objects.bring(release, tile, depth, self._cache.folder) if self._objects else None
+            if brought is None:
+                missing.append(tile)
+            else:
+                path, depth_there = brought
+                await asyncio.to_thread(self._cache.adopt, release, tile, depth_there, path)
+        return missing
+
+    async def _keep(self, release: str, found: Mapping[GaiaTile, Stars], depth: float) -> None:
+        for tile, stars in found.items():
+            path = await asyncio.to_thread(self._cache.put, release, tile, depth, stars)
+            if self._objects is not None:
+                await self._objects.keep(release, tile, depth, path, await asyncio.to_thread(_sha256, path))
+        await asyncio.to_thread(self._cache.evict)
+        if self._objects is not None:
+            await self._objects.evict()
+
+
+def _flight_names(release: str, tiles: Sequence[GaiaTile], depth: float) -> list[str]:
+    """One name per cell of order 5, so that neighbouring fields seldom wait for each other."""
+    parents = {tile.pixel >> (2 * (tile.order - _FLIGHT_ORDER)) for tile in tiles}
+    return [f"{release}-{depth:g}-{parent}" for parent in sorted(parents)]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +15,6 @@ from catalogs_service.algorithms.healpix import cells
 from catalogs_service.domain.gaia import DEPTHS, GaiaTile
 from catalogs_service.domain.stars import Stars
 from catalogs_service.errors import MirrorDamagedError
-
-_LOCK_POLL_S = 0.1
-_LOCK_ORDER = 5
 
 
 class TileCache:
@@ -62,8 +54,8 @@ class TileCache:
             return stars if depth == depth_mag else stars.take(stars["phot_g_mean_mag"] < depth_mag)
         return None
 
-    def put(self, release: str, tile: GaiaTile, depth_mag: float, stars: Stars) -> None:
-        """Keep a whole tile."""
+    def put(self, release: str, tile: GaiaTile, depth_mag: float, stars: Stars) -> Path:
+        """Keep a whole tile; returns its file."""
         index = cells(stars["ra"], stars["dec"]) if len(stars) else np.empty(0, np.int64)
         order = np.argsort(index, kind="stable")
         table = arrow_table(stars.take(order).columns).append_column(
@@ -75,6 +67,7 @@ class TileCache:
         write_partition(part, table)
         part.replace(path)
         self._memory.forget(path)
+        return path
 
     def evict(self) -> None:
         """Remove the oldest tiles beyond the limit."""
@@ -93,33 +86,18 @@ class TileCache:
             self._memory.forget(path)
             size -= length
 
-    @asynccontextmanager
-    async def single_flight(self, release: str, tiles: Sequence[GaiaTile], depth_mag: float) -> AsyncIterator[None]:
-        """Only one process at a time fetches these tiles; the system takes the lock back from one that dies."""
-        parents = sorted({tile.pixel >> (2 * (tile.order - _LOCK_ORDER)) for tile in tiles})
-        folder = self._folder / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        handles: list[int] = []
-        try:
-            # always in ascending order, so that two processes cannot wait for each other
-            for parent in parents:
-                handles.append(os.open(folder / f"{release}-{depth_mag:g}-{parent}", os.O_RDWR | os.O_CREAT, 0o600))
-                await _locked(handles[-1])
-            yield
-        finally:
-            for handle in handles:
-                os.close(handle)
+    def adopt(self, release: str, tile: GaiaTile, depth_mag: float, file: Path) -> None:
+        """Take a tile's file, with its age; it is moved."""
+        path = self._path(release, depth_mag, tile)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(path)
+        self._memory.forget(path)
+
+    @property
+    def folder(self) -> Path:
+        """Where the tiles are."""
+        return self._folder
 
     def _path(self, release: str, depth_mag: float, tile: GaiaTile) -> Path:
         place = f"Norder={tile.order}/Dir={tile.pixel // 10_000 * 10_000}/Npix={tile.pixel}.parquet"
         return self._folder / release / f"g{depth_mag:g}" / place
-
-
-async def _locked(handle: int) -> None:
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            await asyncio.sleep(_LOCK_POLL_S)
-        else:
-            return
