@@ -21,7 +21,8 @@ def test_every_source_of_the_table_is_in_the_text(tmp_path, monkeypatch, capsys)
         rows = list(csv.DictReader(file))
     assert len(rows) == len(table["id"]) == answer["result"]["sources"] > 100
     assert [float(row["x"]) for row in rows] == table["x"].tolist()
-    assert set(answer["files"]) == {"sky_sources.fits", "sky_sources.csv", "sky_psf.fits", "sky_header.txt"}
+    made = ("sources.fits", "sources.csv", "psf.fits", "header.txt", "depth_5sigma.fits")
+    assert set(answer["files"]) == {f"sky_{name}" for name in made}
 
 
 def test_a_setting_that_is_out_of_range_is_named(tmp_path, monkeypatch, capsys):
