@@ -17,6 +17,7 @@ from alidade.client import AlidadeClient, AlidadeClientError
 from alidade.processing import use_reference
 from astro_shared.contracts.gateway import ReductionView
 from astro_shared.testing.embedded import EmbeddedPlatform, free_port, public_folder, run_alidade
+from astro_shared.testing.exposures import Exposure
 from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
 
 pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(300)]
@@ -150,3 +151,31 @@ def test_a_broken_raw_frame_ends_the_work_with_its_name(client: AlidadeClient, t
     with pytest.raises(AlidadeClientError, match=r"b1\.fits has 64 x 65 px") as refused:
         client.finished(client.master("bias", uploads))
     assert refused.value.code == "calibration_mismatch"
+
+
+def test_a_night_of_reductions_gives_its_extinction(
+    client: AlidadeClient, platform: EmbeddedPlatform, tmp_path: Path
+) -> None:
+    k, above, ids = 0.15, 22.6, []
+    for number, airmass in enumerate((1.0, 1.15, 1.3, 1.6, 2.0)):
+        exposure = Exposure(airmass=airmass, zero_point_mag=above - k * airmass)
+        frame = simulate_frame(31, n_stars=300, camera=Camera(shape=(384, 384)), exposure=exposure)
+        frame.write(tmp_path / f"night{number}.fits")
+        frame.write_reference(tmp_path / "stars.fits")
+        name = use_reference(client, str(tmp_path / "stars.fits"), say=lambda text: None)
+        settings = {"reference": {"name": name}, "identification": {"catalogues": []}, "products": {"plots": False}}
+        begun = client.reduce(client.upload(tmp_path / f"night{number}.fits").id, settings=settings)
+        *_, done = client.watch(begun.id)
+        assert done.status == "calibrated", done.reason
+        ids.append(done.id)
+    work = client.finished(client.extinction(ids))
+    fit = work.result or {}
+    assert fit["k_mag"] == pytest.approx(k, abs=4 * fit["k_err_mag"]) and fit["k_err_mag"] < 0.03
+    assert [frame["airmass"] for frame in fit["frames"]] == pytest.approx([1.0, 1.15, 1.3, 1.6, 2.0])
+    ended = run_alidade(platform.folder, "extinction", *ids, "--out", tmp_path / "night")
+    assert ended.returncode == 0 and "5 frames" in ended.stdout, ended.stderr
+    assert (tmp_path / "night" / "plots" / "extinction.png").exists()
+    for few in (ids[:4], [*ids[:4], ids[0]]):
+        with pytest.raises(AlidadeClientError) as refused:
+            client.extinction(few)
+        assert refused.value.status == 422

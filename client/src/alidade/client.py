@@ -209,6 +209,10 @@ class AlidadeClient:
         body = {"kind": kind, "upload_ids": list(upload_ids), "input": dict(settings or {})}
         return self._begin("/api/v1/masters", body | {"bias_id": bias, "dark_id": dark}, key)
 
+    def extinction(self, reduction_ids: Sequence[str], *, key: str | None = None) -> WorkView:
+        """Begin to fit the extinction of a night to five calibrated reductions of one band, or more."""
+        return self._begin("/api/v1/extinction", {"reduction_ids": list(reduction_ids)}, key)
+
     def work(self, work_id: str) -> WorkView:
         """A piece of work as it stands."""
         return WorkView.model_validate(self._json("GET", f"/api/v1/work/{work_id}"))

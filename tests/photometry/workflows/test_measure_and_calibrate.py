@@ -188,11 +188,13 @@ def test_band_that_gaia_does_not_have_comes_by_its_colour_relation(
     assert 0.0 < report.value - plain.value < 0.6
 
 
-def test_fit_of_the_extinction_needs_a_series(frame: SimulatedFrame, measurement: Measurement) -> None:
+def test_one_frame_asked_to_fit_the_extinction_absorbs_it_and_says_where_it_is_fitted(
+    frame: SimulatedFrame, measurement: Measurement
+) -> None:
     done = calibrated(frame, measurement, extinction="fit")
-    assert done.report.status == "uncalibrated" and done.fit is None
-    assert "five frames" in (done.report.reason or "")
-    assert np.isnan(done.calibrated["mag_cal_psf"]).all()
+    assert done.report.status == "calibrated" and done.report.extinction == "absorbed"
+    assert done.report.value == calibrated(frame, measurement).report.value
+    assert any("/api/v1/extinction" in warning for warning in done.report.warnings)
 
 
 def test_difference_image_is_not_calibrated(frame: SimulatedFrame, measurement: Measurement) -> None:

@@ -8,6 +8,7 @@ from alidade.cli import account, indexes, jobs, reference
 from alidade.cli.crossmatch import crossmatch
 from alidade.cli.demo import demo
 from alidade.cli.doctor import doctor
+from alidade.cli.extinction import extinction
 from alidade.cli.forced import forced
 from alidade.cli.masters import masters
 from alidade.cli.process import process
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(process)
 app.command()(forced)
+app.command()(extinction)
 app.command()(masters)
 app.command()(up)
 app.command()(demo)

@@ -13,6 +13,7 @@ from astro_shared.contracts import products
 from astro_shared.contracts.photometry import (
     CalibrateRequest,
     CalibrateResult,
+    ExtinctionRequest,
     ForcedRequest,
     MasterRequest,
     MeasureRequest,
@@ -32,6 +33,7 @@ from photometry_service.algorithms.zero_point import ZeroPointFit
 from photometry_service.domain.psf import Sources
 from photometry_service.workflows.build_master import BuildMaster, describe
 from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration, limiting_magnitudes
+from photometry_service.workflows.fit_series import FitSeries
 from photometry_service.workflows.measure_positions import MeasurePositions
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
 from photometry_service.workflows.prepare_frame import PreparedFrame, prepare_frame, with_variance
@@ -93,6 +95,24 @@ def master(request: MasterRequest, context: TaskContext) -> TaskOutput:
     write_master(path, made, filter_name=filter_name if request.kind == "flat" else None)
     result = describe(made, warnings)
     return TaskOutput(result=result.model_dump(mode="json"), files={products.MASTER: OutputFile(path, products.FITS)})
+
+
+def extinction(request: ExtinctionRequest, context: TaskContext) -> TaskOutput:
+    """Calibrators of a series of frames in, extinction out."""
+    tables = [read_columns(context.input(frame.calibrators)) for frame in request.frames]
+    context.progress(0.3, "fit")
+    result = FitSeries()(request, tables)
+    context.progress(0.8, "files")
+    document, table = (context.workspace / f"{products.EXTINCTION}.{suffix}" for suffix in ("json", "csv"))
+    document.write_text(result.model_dump_json(indent=2), encoding="utf-8")
+    write_rows(table, result.frames)
+    files = {document.name: OutputFile(document, products.JSON), table.name: OutputFile(table, products.CSV)}
+    # matplotlib is loaded only where something is drawn, so that the fork server stays small
+    from photometry_service.adapters.plots import PlotFolder
+
+    plots = PlotFolder(context.workspace / "plots")
+    plots.extinction(result.model_dump(mode="json"))
+    return TaskOutput(result=result.model_dump(mode="json"), files=files | _plot_files(plots.files))
 
 
 def _first_frame(request: MasterRequest, context: TaskContext) -> tuple[list[int], str | None]:

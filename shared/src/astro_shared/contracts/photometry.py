@@ -1,4 +1,4 @@
-"""Requests and results of the photometry service's jobs: ``measure``, ``calibrate``, ``forced``, ``master``."""
+"""Requests and results of the photometry service's jobs: ``measure``, ``calibrate``, ``forced``, ``master``, ``extinction``."""
 
 from __future__ import annotations
 
@@ -136,7 +136,10 @@ class ZeroPointReport(_Model):
     mad: float | None = Field(None, description="1.4826 times the median absolute residual of the stars used.")
     sigma_int: float | None = None
     chi2_red: float | None = None
-    extinction: str | None = None
+    extinction: str | None = Field(None, description="absorbed, or fixed.")
+    differential_extinction: bool = Field(
+        False, description="Each source was given the extinction of its own airmass: a wide or a low field."
+    )
     airmass: float | None = None
     airmass_reason: str | None = None
     limiting_mag_5sigma: float | None = None
@@ -253,3 +256,61 @@ class MasterResult(_Model):
     masked_pixels: int
     bias_subtracted: bool
     warnings: tuple[str, ...] = ()
+
+
+class SeriesFrame(_Model):
+    """One frame of a series: a finished calibration."""
+
+    name: str
+    calibrators: ObjectRef = Field(description="calibrators.fits of `calibrate`.")
+    frame: FrameSummary
+    zero_point: ZeroPointReport
+
+
+MIN_SERIES, MAX_SERIES = 5, 500
+
+
+class ExtinctionRequest(_Model):
+    """Calibrated frames of one band in, extinction out."""
+
+    frames: tuple[SeriesFrame, ...] = Field(min_length=MIN_SERIES, max_length=MAX_SERIES)
+    airmass_formula: Literal["pickering", "kasten_young", "hardie"] = "pickering"
+
+
+class FrameZeroPoint(_Model):
+    """One frame of the series in the fit."""
+
+    name: str
+    airmass: float | None
+    stars: int = Field(description="Measurements used.")
+    used: bool
+    reason: str | None = Field(None, description="Why the frame had no part.")
+    zero_point_mag: float | None = Field(
+        None, description="At this frame's airmass, for stars of the reference colour."
+    )
+    offset_mag: float | None = Field(None, description="From the line zero_point_mag - k airmass.")
+    offset_err_mag: float | None = None
+
+
+class ExtinctionResult(_Model):
+    """magnitude = mag_inst + zero_point - k X + (color_term - k2 X) (color - color_zero)."""
+
+    band: str
+    color: str | None = None
+    color_zero: float | None = None
+    k_mag: float = Field(description="Per airmass, for stars of the reference colour.")
+    k_err_mag: float
+    k2: float | None = Field(
+        None, description="k'': per airmass and magnitude of colour; null where colours are too few."
+    )
+    k2_err: float | None = None
+    zero_point_mag: float = Field(description="Above the atmosphere.")
+    zero_point_err_mag: float
+    color_term: float | None = None
+    color_term_err: float | None = None
+    sigma_frame_mag: float = Field(description="Scatter of the frames about the line: transparency.")
+    sigma_star_mag: float = Field(description="Scatter of the stars: errors of their reference magnitudes.")
+    sigma_extra_mag: float = Field(description="Scatter of single measurements beyond their errors.")
+    frames: tuple[FrameZeroPoint, ...]
+    stars: int
+    measurements: int

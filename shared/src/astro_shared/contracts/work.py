@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from astro_shared.contracts.gateway import ResultFile
 from astro_shared.contracts.jobs import JobFailure, JobPhase, JobProgress
-from astro_shared.contracts.photometry import MAX_POSITIONS, MAX_RAW_FRAMES, ForcedPosition, MasterName
+from astro_shared.contracts.photometry import (
+    MAX_POSITIONS,
+    MAX_RAW_FRAMES,
+    MAX_SERIES,
+    MIN_SERIES,
+    ForcedPosition,
+    MasterName,
+)
 from astro_shared.contracts.settings import InputSettings
 
 
@@ -58,3 +65,20 @@ class MasterCreate(_Model):
     input: InputSettings = Field(
         InputSettings(), description="As of the reductions that will use it: hdu, overscan, exposure."
     )
+
+
+class ExtinctionCreate(_Model):
+    """A series of calibrated frames of one band."""
+
+    reduction_ids: tuple[str, ...] = Field(
+        min_length=MIN_SERIES,
+        max_length=MAX_SERIES,
+        description="Calibrated reductions; together 0.3 in airmass or more.",
+    )
+    airmass_formula: Literal["pickering", "kasten_young", "hardie"] = "pickering"
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> ExtinctionCreate:
+        if len(set(self.reduction_ids)) < len(self.reduction_ids):
+            raise ValueError("reduction_ids names a reduction twice")
+        return self

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from astro_shared.contracts.gateway import ResultFile
 from astro_shared.contracts.jobs import JobView
-from astro_shared.contracts.work import ForcedCreate, MasterCreate, WorkView
+from astro_shared.contracts.work import ExtinctionCreate, ForcedCreate, MasterCreate, WorkView
 from astro_shared.web import optional_idempotency_key, problem_responses
 from gateway_service.api.dependencies import Factory, ReductionReader, ReductionWriter
 from gateway_service.api.reductions import DOWNLOAD_LIFE_S
@@ -50,6 +50,22 @@ async def master(body: MasterCreate, user: ReductionWriter, factory: Factory, re
     `bias_id` or `dark_id` of further masters. The same Idempotency-Key gives the same work again.
     """
     return _started(await factory.start_work(user.user_id).master(body, key), response)
+
+
+@router.post(
+    "/extinction",
+    status_code=202,
+    summary="Extinction of a night from its calibrated reductions",
+    responses=problem_responses(404, 409, 422),
+)
+async def extinction(
+    body: ExtinctionCreate, user: ReductionWriter, factory: Factory, response: Response, key: Key
+) -> WorkView:
+    """First and second order with errors, and the zero point of every frame, from frames of one band.
+
+    Makes `extinction.json`, `extinction.csv` and `plots/extinction.png`. The same Idempotency-Key gives the same work again.
+    """
+    return _started(await factory.start_work(user.user_id).extinction(body, key), response)
 
 
 @router.get("/work/{work_id}", summary="A piece of work and how far it is", responses=problem_responses(404))

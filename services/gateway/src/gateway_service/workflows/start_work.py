@@ -9,14 +9,14 @@ from typing import Any
 
 from astro_shared.contracts.jobs import JobCreate, JobView
 from astro_shared.contracts.photometry import ForcedPosition
-from astro_shared.contracts.work import MasterCreate
+from astro_shared.contracts.work import ExtinctionCreate, MasterCreate
 from astro_shared.errors import AlidadeError, NotFoundError
 from gateway_service.errors import WorkNotFoundError
 from gateway_service.ports import ReductionStore, ServiceJobs
 from gateway_service.workflows.find_file import FindFile, reference
-from gateway_service.workflows.work_requests import forced_request
+from gateway_service.workflows.work_requests import extinction_request, forced_request
 
-KINDS = frozenset({"forced", "master"})
+KINDS = frozenset({"forced", "master", "extinction"})
 """The kinds of jobs that a person may start and see; stages are seen through their reduction."""
 
 
@@ -63,6 +63,16 @@ class StartWork:
             if file_id is not None:
                 request[kind] = await self._files.master(file_id, self._owner)
         return await self._start("master", request, idempotency_key)
+
+    async def extinction(self, asked: ExtinctionCreate, idempotency_key: str | None = None) -> JobView:
+        """Extinction of a night from its calibrated reductions.
+
+        Raises
+        ------
+        ReductionNotFoundError, ReductionNotFinishedError, ReductionUnfitError
+        """
+        reductions = [await self._reductions.get(reduction_id, self._owner) for reduction_id in asked.reduction_ids]
+        return await self._start("extinction", extinction_request(reductions, asked), idempotency_key)
 
     async def look(self, work_id: str) -> JobView:
         """Raises WorkNotFoundError for what is no such work, also for somebody else's."""

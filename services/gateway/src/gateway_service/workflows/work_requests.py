@@ -8,6 +8,7 @@ from typing import Any
 from astro_shared.contracts import products
 from astro_shared.contracts.gateway import StageName, StageState
 from astro_shared.contracts.photometry import ForcedPosition
+from astro_shared.contracts.work import ExtinctionCreate
 from gateway_service.domain.reductions import Reduction, Stage
 from gateway_service.errors import ReductionNotFinishedError, ReductionUnfitError
 
@@ -77,3 +78,27 @@ def zero_point_of_frame(reduction: Reduction) -> tuple[float | None, float | Non
     above = settings["extinction"] == "fixed" or settings["mode"] == "classic"
     extinction = settings["extinction_mag"] * airmass if above and airmass is not None else 0.0
     return report["value"] - extinction, report.get("error")
+
+
+def extinction_request(reductions: Sequence[Reduction], asked: ExtinctionCreate) -> dict[str, Any]:
+    """JSON of an `ExtinctionRequest` over calibrated reductions.
+
+    Raises
+    ------
+    ReductionNotFinishedError, ReductionUnfitError
+    """
+    return {"frames": [_series_frame(reduction) for reduction in reductions], "airmass_formula": asked.airmass_formula}
+
+
+def _series_frame(reduction: Reduction) -> dict[str, Any]:
+    measured, calibrated = measured_stage(reduction), reduction.stage(StageName.CALIBRATE)
+    report = (calibrated.result or {}).get("zero_point", {})
+    if report.get("status") != "calibrated" or products.CALIBRATORS not in calibrated.files:
+        reason = report.get("reason") or calibrated.reason or "there is no zero point"
+        raise ReductionUnfitError(f"The reduction {reduction.id} ({reduction.frame_name}) is not calibrated: {reason}.")
+    return {
+        "name": reduction.frame_name,
+        "calibrators": calibrated.files[products.CALIBRATORS],
+        "frame": (measured.result or {})["frame"],
+        "zero_point": report,
+    }

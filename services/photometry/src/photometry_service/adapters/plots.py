@@ -233,6 +233,26 @@ class PlotFolder:
         columns = ("mag_ref", "color_ref", "residual_mag", "mag_inst_err", "used", "x", "y")
         self._save("zero_point", figure, {name: calibrators[name] for name in columns} | {"report": dict(report)})
 
+    def extinction(self, result: Mapping[str, Any]) -> None:
+        """Zero points of the frames of a series against airmass with the line fitted, and what is left."""
+        frames = [frame for frame in result["frames"] if frame["used"]]
+        airmass, zero, offset, error = (
+            np.array([frame[name] for frame in frames])
+            for name in ("airmass", "zero_point_mag", "offset_mag", "offset_err_mag")
+        )
+        figure = self._new((7.0, 6.0))
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+        line = np.array([airmass.min(), airmass.max()])
+        label = f"k = {result['k_mag']:.4f} ± {result['k_err_mag']:.4f} mag per airmass"
+        upper.plot(line, result["zero_point_mag"] - result["k_mag"] * line, color=ORANGE, lw=2, label=label)
+        upper.errorbar(airmass, zero, error, fmt="o", ms=5, color=BLUE, label=f"{len(frames)} frames")
+        upper.set(title=f"Extinction in {result['band']}", ylabel="zero point (mag)")
+        upper.legend()
+        lower.errorbar(airmass, 1000 * offset, 1000 * error, fmt="o", ms=5, color=BLUE)
+        lower.axhline(0, color=ORANGE, lw=2)
+        lower.set(xlabel="airmass", ylabel="frame - line (mmag)")
+        self._save("extinction", figure, result)
+
     def _new(self, size: tuple[float, float], *, top_in: float = 0.45, between_in: float = 0.9) -> Figure:
         """An empty figure with margins in inches: a layout engine would draw everything twice."""
         figure = Figure(figsize=size, dpi=DPI)

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import CalibrateRequest, ZeroPointReport
-from photometry_service.algorithms.airmass import airmass, altitude_deg, refraction_deg
 from photometry_service.algorithms.calibrators import Cuts, SkyMatches, crowded, match_mutual, reasons, unit_vectors
 from photometry_service.algorithms.reference_magnitudes import ReferenceMagnitudes, choose_magnitudes
 from photometry_service.algorithms.zero_point import ZeroPointFit, ZeroPointOptions, fit_zero_point
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.errors import TooFewCalibratorsError
+from photometry_service.workflows.frame_extinction import FrameExtinction, center_airmass, frame_extinction
 
 Columns = Mapping[str, NDArray[Any]]
 Array = NDArray[np.float64]
@@ -53,23 +53,22 @@ class CalibrateSources:
         if (refused := _refusal(request)) is not None:
             return Calibration(ZeroPointReport(status="uncalibrated", reason=refused), _uncalibrated(sources), {}, None)
         warnings = [] if frame.exposure_s else ["the exposure is not known: magnitudes are for 1 s"]
-        air, air_reason = _airmass(request)
+        own = _rows_of(sources, positions)
+        air = frame_extinction(request, positions["ra"][own], positions["dec"][own])
         try:
             magnitudes = choose_magnitudes(
                 reference, band=settings.band, color=settings.color, filter_name=frame.filter
             )
         except TooFewCalibratorsError as error:
             why_not = ZeroPointReport(
-                status="uncalibrated", reason=error.message, airmass=air, airmass_reason=air_reason
+                status="uncalibrated", reason=error.message, airmass=air.airmass, airmass_reason=air.airmass_reason
             )
             return Calibration(why_not, _uncalibrated(sources), {}, None)
         matches, tests = self._candidates(request, sources, positions, reference, magnitudes)
         m_inst, m_inst_err = instrumental(
             sources, request.measure.flux_kind, request.measure.aperture_number, exposure_s
         )
-        extinction = settings.extinction_mag * air if settings.extinction == "fixed" and air is not None else 0.0
-        if settings.extinction == "fixed" and air is None:
-            warnings.append(f"extinction is absorbed in the zero point: the airmass is not known ({air_reason})")
+        warnings += air.warnings
         x, y = _normalised(sources, frame.width_px, frame.height_px)
         why = reasons(tests, len(matches.source))
         s, r = matches.source, matches.reference
@@ -79,16 +78,17 @@ class CalibrateSources:
             "band": magnitudes.band,
             "system": magnitudes.system,
             "n_considered": len(s),
-            "extinction": settings.extinction,
-            "airmass": air,
-            "airmass_reason": air_reason,
+            "extinction": air.kind,
+            "differential_extinction": air.differential,
+            "airmass": air.airmass,
+            "airmass_reason": air.airmass_reason,
         }
         residual = np.full(len(s), np.nan)
         try:
             fit = fit_zero_point(
                 np.where(good, magnitudes.value[r], np.nan),
                 magnitudes.error[r],
-                m_inst[s] - extinction,
+                m_inst[s] - air.source_mag[s],
                 m_inst_err[s],
                 x=x[s],
                 y=y[s],
@@ -107,9 +107,9 @@ class CalibrateSources:
         why = np.where(good & ~fit.used, REJECTED_BY_CLIP, why)
         star_color = np.full(len(sources["id"]), np.nan)
         star_color[s] = color
-        calibrated = _apply(request, sources, fit, star_color, (x, y), exposure_s, extinction)
+        calibrated = _apply(request, sources, fit, star_color, (x, y), exposure_s, air)
         calibrated["flags"] = _flags(sources["flags"], fit, matches, good, star_color, magnitudes.color_range)
-        report |= _figures(request, fit, magnitudes, exposure_s, extinction) | {"warnings": (*warnings, *fit.notes)}
+        report |= _figures(request, fit, magnitudes, exposure_s, air.center_mag) | {"warnings": (*warnings, *fit.notes)}
         table = _table(sources, reference, magnitudes, matches, m_inst, m_inst_err, fit.residual, fit.used, why)
         return Calibration(ZeroPointReport(**report), calibrated, table, fit)
 
@@ -126,7 +126,7 @@ class CalibrateSources:
         cuts = Cuts(min_snr=settings.min_snr, max_ruwe=settings.max_ruwe, color_range=settings.color_range,
                     saturation_fraction=settings.saturation_fraction)  # fmt: skip
         fwhm_arcsec = (request.measure.fwhm_psf_px or request.measure.fwhm_marginal_px or 2.0) * request.scale_arcsec_px
-        order = np.argsort(positions["id"], kind="stable")[np.searchsorted(np.sort(positions["id"]), sources["id"])]
+        order = _rows_of(sources, positions)
         own = unit_vectors(positions["ra"][order], positions["dec"][order])
         theirs = unit_vectors(reference.get("ra_obs", reference["ra"]), reference.get("dec_obs", reference["dec"]))
         matches = match_mutual(own, theirs, max(1.0, fwhm_arcsec))
@@ -165,9 +165,15 @@ def limiting_magnitudes(request: CalibrateRequest, fit: ZeroPointFit, depth_e: A
     zero, _ = fit.at(x, y, np.full(my * mx, fit.color_zero if fit.has_color else np.nan))
     extinction = 0.0
     if request.zero_point.extinction == "fixed":
-        extinction = request.zero_point.extinction_mag * (_airmass(request)[0] or 0.0)
+        extinction = request.zero_point.extinction_mag * (center_airmass(request)[0] or 0.0)
     exposure_s = request.measure.frame.exposure_s or 1.0
     return (zero - extinction - 2.5 * np.log10(depth_e.ravel() / exposure_s)).reshape(my, mx)
+
+
+def _rows_of(sources: Columns, positions: Columns) -> NDArray[np.intp]:
+    """Row in the table of positions of each source."""
+    order = np.argsort(positions["id"], kind="stable")
+    return np.asarray(order[np.searchsorted(positions["id"][order], sources["id"])])
 
 
 def _refusal(request: CalibrateRequest) -> str | None:
@@ -175,11 +181,6 @@ def _refusal(request: CalibrateRequest) -> str | None:
     if request.measure.difference_image is not None:
         return (
             f"this is a difference image ({request.measure.difference_image}): its fluxes are changes, not magnitudes"
-        )
-    if request.zero_point.extinction == "fit":
-        return (
-            "extinction = fit needs five frames or more that span 0.3 in airmass, and this is one frame: "
-            "use absorbed or fixed"
         )
     return None
 
@@ -221,36 +222,13 @@ def _near_saturation(request: CalibrateRequest, peak: Array, fraction: float) ->
     return peak + request.measure.background_e > fraction * level
 
 
-def _airmass(request: CalibrateRequest) -> tuple[float | None, str | None]:
-    """Airmass of the frame's centre at mid-exposure, or why it is not known."""
-    frame = request.measure.frame
-    if frame.latitude_deg is None or frame.longitude_deg is None:
-        return (
-            frame.airmass_header,
-            None if frame.airmass_header else "the site is not known: set input.latitude_deg and longitude_deg",
-        )
-    if frame.epoch_jyear is None:
-        return frame.airmass_header, None if frame.airmass_header else "the time of the exposure is not known"
-    jd = 2451545.0 + (frame.epoch_jyear - 2000.0) * 365.25
-    centre = np.array([request.ra_center_deg]), np.array([request.dec_center_deg])
-    true = altitude_deg(*centre, jd, latitude_deg=frame.latitude_deg, longitude_deg=frame.longitude_deg)
-    apparent = true + refraction_deg(true, frame.elevation_m or 0.0)
-    value = float(airmass(apparent, request.zero_point.airmass_formula)[0])
-    if math.isnan(value):
-        return frame.airmass_header, None if frame.airmass_header else (
-            f"the field is {apparent[0]:.1f} deg above the horizon for this site and time: check site and date"
-        )
-    return value, None
-
-
 def _apply(
     request: CalibrateRequest, sources: Columns, fit: ZeroPointFit, color: Array, place: tuple[Array, Array],
-    exposure_s: float, extinction: float,
+    exposure_s: float, air: FrameExtinction,
 ) -> dict[str, NDArray[Any]]:  # fmt: skip
     zero, zero_err = fit.at(*place, color)
     if request.zero_point.mode == "classic":
-        air = _airmass(request)[0]
-        zero = zero - (request.zero_point.extinction_mag * air if air is not None else 0.0)
+        zero = zero - request.zero_point.extinction_mag * (air.airmass or 0.0)
     measure = request.measure
     correction = measure.aperture_correction_mag or 0.0
     correction_err = measure.aperture_correction_err_mag or 0.0
@@ -262,7 +240,7 @@ def _apply(
         tie, tie_err = (0.0, 0.0) if direct else (correction, correction_err)
         if kind == "psf" and not direct:
             m = np.full(len(m), np.nan)
-        columns[f"mag_cal_{kind}"] = m - extinction + tie + zero
+        columns[f"mag_cal_{kind}"] = m - air.source_mag + tie + zero
         columns[f"mag_cal_{kind}_err_stat"] = err
         columns[f"mag_cal_{kind}_err_total"] = np.sqrt(err**2 + zero_err**2 + tie_err**2 + fit.sigma_int**2)
     return columns
