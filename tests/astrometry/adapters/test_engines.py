@@ -18,7 +18,7 @@ from astropy.io import fits
 from astro_shared.science.tangent_plane import project
 from astro_shared.testing.components import leave_out, needs
 from astrometry_service.adapters.engine_answers import plane_from_cards, scale_limits_arcsec
-from astrometry_service.adapters.engines import local_engines, local_sky, usable_engines
+from astrometry_service.adapters.engines import all_sky_status, local_engines, usable_engines
 from astrometry_service.adapters.index_builder import build_index_files, index_scales
 from astrometry_service.adapters.index_engine import IndexEngine
 from astrometry_service.adapters.index_folders import IndexFile, IndexSkyStars, find_indexes
@@ -532,10 +532,12 @@ def test_an_empty_list_makes_no_index(tmp_path):
         build_index_files(SkyStars.from_columns(empty, empty, empty), tmp_path, "none", [6])
 
 
-def test_the_local_sky_is_our_own_index_where_there_is_one(tmp_path, indexes):
-    assert local_sky().patterns() is None and len(local_sky().load()) > 100_000
+def test_the_all_sky_list_says_what_it_is_made_of(tmp_path):
+    nothing = find_indexes([], standard=False)
+    status = all_sky_status(nothing, tmp_path / "sky")
+    assert not status.usable and "alidade indexes sky" in status.how_to_install
     rng = np.random.default_rng(2)
     sky = SkyMap.from_columns(rng.uniform(0, 360, 900), rng.uniform(-90, 90, 900), rng.uniform(5, 9, 900))
     SkyIndexStore(tmp_path / "sky").build(sky, "mine", options=IndexOptions(smallest_deg=12.8, levels=1))
-    assert len(local_sky(pattern_folder=tmp_path / "sky").load()) == 900
-    assert local_sky(pattern_folder=tmp_path / "none").patterns() is None
+    status = all_sky_status(nothing, tmp_path / "sky")
+    assert status.usable and status.reason.startswith("900 stars of mine, ")

@@ -20,8 +20,8 @@ def body(header: fits.Header, **lists) -> dict:
 async def test_engines_are_listed_with_what_is_missing(client, mint):
     answer = await client.get("/v1/engines", headers=mint.service())
     view = answer.json()
-    assert [engine["name"] for engine in view["engines"]] == ["astrometry", "solve-field", "siril", "nova"]
-    assert not view["engines"][-1]["usable"]
+    assert [engine["name"] for engine in view["engines"]] == ["all-sky", "astrometry", "solve-field", "nova", "siril"]
+    assert not view["engines"][3]["usable"]
     assert all(engine["usable"] or engine["how_to_install"] for engine in view["engines"])
     assert any("no such folder" in problem for problem in view["index_problems"])
 

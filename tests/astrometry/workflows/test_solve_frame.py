@@ -63,8 +63,8 @@ def _no_stars():
 class Engine:
     """Says what it is told to."""
 
-    def __init__(self, name, *answers, usable=True):
-        self.name, self.answers, self.usable, self.asked = name, list(answers), usable, []
+    def __init__(self, name, *answers, usable=True, remote=False):
+        self.name, self.answers, self.usable, self.remote, self.asked = name, list(answers), usable, remote, []
 
     def status(self):
         return EngineStatus(self.name, self.usable, "fine" if self.usable else "not installed", "apt-get install it")
@@ -240,7 +240,7 @@ def test_the_account_of_a_failure_names_everything(catalogue):
     tried = [a.engine for a in outcome.attempts]
     assert tried[0] == "header" and "matcher (request)" in tried and "failing (blind)" in tried
     assert all(a.seconds >= 0 and a.detail for a in outcome.attempts)
-    assert "80 stars" in outcome.reason and "missing" in outcome.reason
+    assert "80 stars" in outcome.reason and "failing" in outcome.reason and "missing" not in outcome.reason
     assert any("missing is not usable" in line and "apt-get" in line for line in outcome.advice)
     assert any("degrees" in line for line in outcome.advice)
 
@@ -325,6 +325,48 @@ def test_the_time_limit_ends_the_steps(catalogue):
     ).run(random_sources(), GEOMETRY, hints=[hint()])
     assert not outcome.solved and not engine.asked
     assert any(a.outcome == "time_limit" for a in outcome.attempts)
+
+
+def test_an_engine_elsewhere_has_a_time_limit_of_its_own(catalogue):
+    times = iter(np.arange(0.0, 1e6, 5.0))
+    here, there = Engine("index"), Engine("nova", remote=True)
+    options = SolveOptions(limit_s=20.0, remote_limit_s=180.0)
+    SolveFrame(catalogue, [there, here], options=options, clock=lambda: float(next(times))).run(
+        random_sources(), GEOMETRY, hints=[hint()]
+    )
+    assert there.asked and all(limit_s > 100.0 for _, _, limit_s in there.asked)
+    assert not here.asked
+
+
+def test_waiting_for_patterns_that_are_made_now_is_not_time_of_the_frame(catalogue):
+    class Clock:
+        now = 0.0
+
+        def __call__(self):
+            return self.now
+
+    clock, sky = Clock(), Sky(catalogue)
+
+    class Slow(Sky):
+        def __init__(self):
+            self.index = sky.index
+
+        def patterns(self):
+            clock.now += 60.0
+            return self.index
+
+    outcome = SolveFrame(None, all_sky=Slow(), options=SolveOptions(limit_s=40.0), clock=clock).run(
+        sources_of(catalogue, TRUTH), GEOMETRY
+    )
+    assert outcome.engine == "all-sky"
+
+
+def test_a_header_that_points_where_a_hint_does_is_not_searched_around_again(catalogue):
+    sky = mapping(150.3, 20.2)
+    outcome = SolveFrame(catalogue).run(random_sources(), GEOMETRY, header=header_of(sky), hints=[hint()])
+    assert not any("header WCS" in attempt.engine for attempt in outcome.attempts)
+    away = SolveFrame(catalogue).run(random_sources(), GEOMETRY, header=header_of(mapping(151.5, 20.2)), hints=[hint()])
+    assert any("header WCS" in attempt.engine for attempt in away.attempts)
 
 
 def test_discs_of_the_sky_map_hold_every_star_within(catalogue):

@@ -13,7 +13,7 @@ import typer
 
 from alidade.cli.console import out, plain_errors
 from alidade.local.engines import local_engines
-from alidade.local.index_folders import added_folders
+from alidade.local.index_folders import added_folders, sky_folder
 from alidade.local.state import StateFolder, default_folder
 
 PACKAGES = ("astro_shared", "photometry_service", "astrometry_service", "catalogs_service")
@@ -24,7 +24,8 @@ def doctor() -> None:
     """Check Python, compiled kernels, data folder, solving engines and index files; exit code 1 where work is impossible."""
     healthy = _python() & _kernels() & _data_folder()
     with plain_errors():
-        view = local_engines(added_folders(default_folder()))
+        root = default_folder()
+        view = local_engines(sky_folder(root), added_folders(root))
     for engine in view.engines:
         _line(engine.usable, engine.name, engine.reason, engine.how_to_install, needed=False)
     folders = ", ".join(view.index_folders) or "no folder"

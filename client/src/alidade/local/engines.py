@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -16,10 +17,10 @@ __all__ = ["local_engines", "run_astrometry_command"]
 LIMIT_S = 60.0
 
 
-def local_engines(folders: Sequence[str]) -> EnginesView:
-    """Engines and index files, with folders that were added."""
+def local_engines(sky_folder: Path, folders: Sequence[str]) -> EnginesView:
+    """Engines and index files, with folders that were added and the all-sky patterns."""
     try:
-        return EnginesView.model_validate_json(run_astrometry_command("engines", *folders))
+        return EnginesView.model_validate_json(run_astrometry_command("engines", str(sky_folder), *folders))
     except ValidationError:
         raise LocalPlatformError("The astrometry service answered something unexpected.") from None
 
@@ -33,5 +34,6 @@ def run_astrometry_command(*arguments: str, limit_s: float = LIMIT_S) -> str:
         raise LocalPlatformError(f"The astrometry service did not answer in {limit_s:.0f} s.") from None
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or ["no word"]
-        raise LocalPlatformError(f"The astrometry service cannot be asked: {said[0][:300]}")
+        crashed = "The astrometry service cannot be asked: " if "Traceback" in done.stderr else ""
+        raise LocalPlatformError(f"{crashed}{said[0][:300]}")
     return done.stdout

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from alidade.local.index_folders import added_folders
+from alidade.local.index_folders import added_folders, sky_folder
 from alidade.local.postgres import PrivatePostgres
 from alidade.local.state import SERVICES, StateFolder
 
@@ -68,6 +68,7 @@ def service_environment(
     folders = added_folders(state.root)
     if folders and "ASTROMETRY_INDEX_FOLDERS" not in variables:
         variables["ASTROMETRY_INDEX_FOLDERS"] = json.dumps(folders)
+    variables.setdefault("ASTROMETRY_SKY_FOLDER", str(sky_folder(state.root)))
     variables["CATALOGS_DATA_FOLDER"] = str(state.reference)
     variables["AUTH_SIGNING_SECRET"] = f"1:{secrets['auth_signing']}"
     for service in ("auth", "catalogs", "astrometry"):

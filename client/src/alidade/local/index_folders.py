@@ -8,7 +8,7 @@ from pathlib import Path
 from alidade.credentials import write_private
 from alidade.local.errors import LocalPlatformError
 
-__all__ = ["add_folder", "added_folders"]
+__all__ = ["add_folder", "added_folders", "sky_folder"]
 
 FILE = "index_folders.json"
 
@@ -27,6 +27,11 @@ def added_folders(root: Path) -> tuple[str, ...]:
     return tuple(folders)
 
 
+def sky_folder(root: Path) -> Path:
+    """Where the all-sky patterns of this machine are kept."""
+    return root / "sky"
+
+
 def add_folder(root: Path, folder: Path) -> tuple[str, ...]:
     """Remember a folder; the platform uses it from its next start on.
 
@@ -41,5 +46,6 @@ def add_folder(root: Path, folder: Path) -> tuple[str, ...]:
     if not any(folder.glob("index*.fits")):
         raise LocalPlatformError(f"{folder} holds no file named index*.fits.")
     folders = tuple(dict.fromkeys((*added_folders(root), str(folder))))
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(root / FILE, json.dumps(folders))
     return folders

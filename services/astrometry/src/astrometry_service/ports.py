@@ -76,6 +76,11 @@ class SolveEngine(Protocol):
         """Short name, as in reports."""
         ...
 
+    @property
+    def remote(self) -> bool:
+        """Whether star lists leave this machine; such an engine has a time limit of its own."""
+        ...
+
     def status(self) -> EngineStatus:
         """Whether it can be used here; must be quick and start nothing."""
         ...

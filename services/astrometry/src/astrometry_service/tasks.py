@@ -18,10 +18,13 @@ from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from astrometry_service.adapters.asked_catalogue import AskedCatalogue
 from astrometry_service.adapters.debug_files import write_debug_files
-from astrometry_service.adapters.engine_settings import index_folders
+from astrometry_service.adapters.engine_settings import ask_engine_facts
 from astrometry_service.adapters.engines import local_engines
+from astrometry_service.adapters.relayed_engine import RelayedEngine
+from astrometry_service.adapters.sky_maker import AskedSky
 from astrometry_service.adapters.source_input import SourceInput, read_sources
 from astrometry_service.domain.solution import AstrometricSolution
+from astrometry_service.ports import SolveEngine
 from astrometry_service.workflows.report_words import report_in_words
 from astrometry_service.workflows.solve_frame import SolveFrame
 from astrometry_service.workflows.solve_options import SolveOptions
@@ -38,9 +41,11 @@ def solve(request: SolveRequest, context: TaskContext) -> TaskOutput:
     header = _header(context.input(request.header)) if request.header is not None else None
     context.progress(0.1, "solving")
     catalogue = AskedCatalogue(context, request.reference)
-    engines = local_engines(request.solve.index_folders or index_folders(context), scratch=context.workspace)
-    options = SolveOptions(limit_s=request.solve.limit_s, blind=request.solve.blind)
-    done = SolveRequestWorkflow(SolveFrame(catalogue, engines, options=options))(
+    options = SolveOptions(
+        limit_s=request.solve.limit_s, remote_limit_s=request.solve.remote_limit_s, blind=request.solve.blind
+    )
+    find = SolveFrame(catalogue, _engines(request, context), all_sky=AskedSky(context), options=options)
+    done = SolveRequestWorkflow(find)(
         request, sources, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px
     )
     context.progress(0.8, "files")
@@ -49,6 +54,13 @@ def solve(request: SolveRequest, context: TaskContext) -> TaskOutput:
         context.progress(0.9, "plots")
         files |= _plots(done, request, sources, context.workspace)
     return TaskOutput(result=SolveResult(astrometry=done.report).model_dump(mode="json"), files=files)
+
+
+def _engines(request: SolveRequest, context: TaskContext) -> list[SolveEngine]:
+    """Engines in their order (``specs/astrometry.md``, section 10): index files, nova where it is wanted, Siril."""
+    facts = ask_engine_facts(context, remote=request.solve.remote)
+    *local, siril = local_engines(request.solve.index_folders or facts.index_folders, scratch=context.workspace)
+    return [*local, RelayedEngine("nova", context.ask, facts.nova), siril]
 
 
 def _header(path: Path) -> fits.Header:

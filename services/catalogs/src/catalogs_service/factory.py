@@ -7,8 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from astro_shared.clients.auth import AuthClient, ServiceTokens
-from astro_shared.clients.sealed_keys import open_sealed_key
+from astro_shared.clients.user_keys import OpenKey, key_opener
 from astro_shared.contracts.auth import Scope
 from astro_shared.jobs.service import JobServiceParts
 from catalogs_service.adapters.catalogues.registry import CatalogueRegistry
@@ -29,7 +28,7 @@ from catalogs_service.workflows.ask_catalogues import AskCatalogues
 from catalogs_service.workflows.crossmatch import CrossmatchTables
 from catalogs_service.workflows.find_reference_stars import FindReferenceStars
 from catalogs_service.workflows.import_reference import ImportReference
-from catalogs_service.workflows.user_keys import OpenKey, UserKeys
+from catalogs_service.workflows.user_keys import UserKeys
 
 # Below the 30 s after which callers give up; the fetch goes on.
 GAIA_WAIT_S = 20.0
@@ -91,16 +90,13 @@ class CatalogsParts(JobServiceParts):
         ring = settings.key_ring()
         if ring is None:
             return None
-        plain = AuthClient(settings.auth_url, http=self.http)
-        tokens = ServiceTokens(
-            plain, client_id=self.name, client_secret=settings.client_secret, scopes=(Scope.KEYS_UNSEAL,)
+        return key_opener(
+            ring,
+            auth_url=settings.auth_url,
+            http=self.http,
+            client_id=self.name,
+            client_secret=settings.client_secret,
         )
-        auth = AuthClient(settings.auth_url, tokens=tokens, http=self.http)
-
-        async def open_key(user: str, name: str) -> str:
-            return open_sealed_key(ring, await auth.sealed_key(user, name)).get_secret_value()
-
-        return open_key
 
 
 def make_lists(data_folder: Path, memory_cache_mb: int = 64) -> ReferenceStore:

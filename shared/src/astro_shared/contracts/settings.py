@@ -168,7 +168,12 @@ class SolveSettings(_Section):
     pointing_error_deg: Positive = Field(0.5, description="Assumed error of the header's pointing.")
     blind: bool = Field(True, description="Search the whole sky when nothing nearer succeeds.")
     remote: bool = Field(False, description="Allow nova.astrometry.net: star lists leave the house.")
-    limit_s: Annotated[float, Field(gt=0, le=1800)] = Field(300.0, description="Time limit of all engines together.")
+    limit_s: Annotated[float, Field(gt=0, le=1800)] = Field(
+        40.0, description="Time limit of everything that is tried on this machine."
+    )
+    remote_limit_s: Annotated[float, Field(gt=0, le=900)] = Field(
+        180.0, description="Time limit of nova.astrometry.net, after everything else."
+    )
     index_folders: tuple[str, ...] = Field((), description="Not for requests: set by the operator.", exclude=True)
 
     @model_validator(mode="after")

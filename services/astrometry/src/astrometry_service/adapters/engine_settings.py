@@ -3,30 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from astro_shared.errors import AlidadeError
 from astro_shared.jobs.kinds import Answer, JobRun
 from astro_shared.jobs.task import TaskContext
+from astrometry_service.adapters.nova_relay import NovaRelay
+from astrometry_service.domain.solving import EngineStatus
 
-__all__ = ["ENGINE_SETTINGS", "engine_settings", "index_folders"]
+__all__ = ["ENGINE_SETTINGS", "EngineFacts", "ask_engine_facts", "engine_settings"]
 
 ENGINE_SETTINGS = "engine_settings"
 
 
-def engine_settings(index_folders: Sequence[str]) -> Answer:
-    """The answer of a worker with these folders of index files."""
+@dataclass(frozen=True)
+class EngineFacts:
+    """
+    Attributes
+    ----------
+    index_folders : that the operator added
+    nova : whether nova.astrometry.net can be asked for this user
+    """
+
+    index_folders: tuple[str, ...]
+    nova: EngineStatus
+
+
+def engine_settings(index_folders: Sequence[str], nova: NovaRelay) -> Answer:
+    """The answer of a worker with these folders of index files and this way to nova."""
 
     async def answer(payload: dict[str, Any], run: JobRun) -> dict[str, Any]:
-        return {"index_folders": list(index_folders)}
+        status = await nova.status(run.job.owner, wanted=bool(payload["remote"]))
+        return {"index_folders": list(index_folders), "nova": asdict(status)}
 
     return answer
 
 
-def index_folders(context: TaskContext) -> tuple[str, ...]:
-    """Folders that the operator added; none where nobody answers, as in a task that runs without a platform."""
+def ask_engine_facts(context: TaskContext, *, remote: bool) -> EngineFacts:
+    """What the parent knows; nothing where nobody answers, as in a task that runs without a platform.
+
+    Parameters
+    ----------
+    remote : the user switched ``solve.remote`` on
+    """
     try:
-        answer = context.ask(ENGINE_SETTINGS, {})
+        answer = context.ask(ENGINE_SETTINGS, {"remote": remote})
     except AlidadeError:
-        return ()
-    return tuple(str(folder) for folder in answer["index_folders"])
+        return EngineFacts((), EngineStatus("nova", False, "there is no platform that could ask it"))
+    return EngineFacts(tuple(str(folder) for folder in answer["index_folders"]), EngineStatus(**answer["nova"]))

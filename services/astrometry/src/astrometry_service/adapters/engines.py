@@ -10,15 +10,15 @@ import httpx
 
 from astro_shared.contracts.astrometry import EnginesView, EngineView
 from astrometry_service.adapters.index_engine import IndexEngine
-from astrometry_service.adapters.index_folders import IndexSkyStars, find_indexes
+from astrometry_service.adapters.index_folders import IndexScan, IndexSkyStars, find_indexes
 from astrometry_service.adapters.nova import NovaEngine
 from astrometry_service.adapters.siril import SirilEngine
 from astrometry_service.adapters.sky_index_store import SkyIndexStore
 from astrometry_service.adapters.solve_field import SolveFieldEngine
 from astrometry_service.domain.solving import EngineStatus
-from astrometry_service.ports import AllSkyStars, SolveEngine
+from astrometry_service.ports import SolveEngine
 
-__all__ = ["engine_list", "local_engines", "local_sky", "usable_engines"]
+__all__ = ["all_sky_status", "engine_list", "local_engines", "usable_engines"]
 
 
 def local_engines(index_folders: Sequence[str] = (), *, scratch: Path | None = None) -> list[SolveEngine]:
@@ -31,30 +31,40 @@ def local_engines(index_folders: Sequence[str] = (), *, scratch: Path | None = N
     ]
 
 
-def local_sky(index_folders: Sequence[str] = (), *, pattern_folder: Path | None = None) -> AllSkyStars:
-    """The list of bright stars all over the sky: our own index where one was made, else the stars of an index file.
-
-    Only the first has patterns for solving with nothing known, and is mapped rather than read (15 ms against 0.7 s).
-    """
-    if pattern_folder is not None:
-        store = SkyIndexStore(pattern_folder)
-        if store.patterns() is not None:
-            return store
-    return IndexSkyStars(find_indexes(index_folders).files)
-
-
-def engine_list(index_folders: Sequence[str] = ()) -> EnginesView:
+def engine_list(
+    index_folders: Sequence[str] = (), sky_folder: Path | None = None, *, nova_online: bool = True
+) -> EnginesView:
     """All engines and index files of this machine; starts no solver and asks nothing of the network."""
     scan = find_indexes(index_folders)
-    statuses = usable_engines(local_engines(index_folders))
+    statuses = [all_sky_status(scan, sky_folder), *usable_engines(local_engines(index_folders))]
     with httpx.Client() as client:
-        statuses.append(NovaEngine(client, None).status())
+        nova = (
+            NovaEngine(client, None).status()
+            if nova_online
+            else EngineStatus("nova", False, "switched off by the operator")
+        )
+    statuses.insert(-1, nova)
     return EnginesView(
         engines=tuple(EngineView(**asdict(status)) for status in statuses),
         index_folders=tuple(str(folder) for folder in scan.folders),
         index_files=len(scan.files),
         index_problems=scan.problems,
     )
+
+
+def all_sky_status(scan: IndexScan, sky_folder: Path | None) -> EngineStatus:
+    """Whether fields without any hint can be looked up in a local list of stars all over the sky."""
+    facts = SkyIndexStore(sky_folder).facts() if sky_folder is not None else None
+    if facts is not None:
+        reason = f"{facts['stars']} stars of {facts['source']}, {facts['patterns']} patterns"
+        return EngineStatus("all-sky", True, reason, details={"source": str(facts["source"])})
+    source = IndexSkyStars(scan.files).path
+    if source is not None:
+        return EngineStatus(
+            "all-sky", True, f"made of {source.name} when it is first wanted, which takes half a minute"
+        )
+    how = "apt-get install astrometry-data-tycho2, or: alidade indexes sky FILE"
+    return EngineStatus("all-sky", False, "no list of stars all over the sky", how)
 
 
 def usable_engines(engines: Sequence[SolveEngine]) -> list[EngineStatus]:

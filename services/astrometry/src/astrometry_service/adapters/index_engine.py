@@ -9,8 +9,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from astrometry_service.adapters import index_engine_child
 from astrometry_service.adapters.engine_answers import plane_from_cards, scale_limits_arcsec
@@ -40,6 +41,7 @@ class IndexEngine:
     """
 
     name = "astrometry"
+    remote = False
 
     def __init__(self, indexes: Sequence[IndexFile], *, scratch: Path | None = None) -> None:
         self._indexes, self._scratch = tuple(indexes), scratch
@@ -56,7 +58,10 @@ class IndexEngine:
         )
 
     def solve(self, stars: StarList, shape: tuple[int, int], hints: SolveHints, *, limit_s: float) -> EngineAnswer:
-        """Solve with the 50 brightest stars; the process is killed at the limit."""
+        """Solve with the 50 brightest stars.
+
+        The search ends by itself between two depths after 0.8 of the limit; the process is killed at the limit.
+        """
         status = self.status()
         if not status.usable:
             return EngineAnswer(self.name, "unavailable", 0.0, detail=status.reason)
@@ -71,7 +76,8 @@ class IndexEngine:
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="index-engine-") as folder:
             result = run_program(
                 [sys.executable, "-P", "-s", index_engine_child.__file__], folder=Path(folder), limit_s=limit_s,
-                stdin=json.dumps(_request(stars, hints, low, high, files)).encode(), path=os.defpath,
+                stdin=json.dumps(_request(stars, hints, low, high, files) | {"limit_s": 0.8 * limit_s}).encode(),
+                path=os.defpath,
             )  # fmt: skip
         seconds = time.monotonic() - begun
         if result.timed_out:
@@ -114,11 +120,11 @@ def _request(
     }
 
 
-def _answer(best: dict[str, object] | None, name: str, seconds: float, files: int) -> EngineAnswer:
-    if best is None:
-        return EngineAnswer(name, "no_solution", seconds, detail=f"nothing in {files} index files")
-    cards = best["cards"]
-    plane = plane_from_cards(cards) if isinstance(cards, dict) else None
+def _answer(answer: Mapping[str, Any], name: str, seconds: float, files: int) -> EngineAnswer:
+    if "cards" not in answer:
+        detail = f"nothing in {files} index files with patterns of the {answer['depth']} brightest stars"
+        return EngineAnswer(name, "no_solution" if answer["all"] else "time_limit", seconds, detail=detail)
+    plane = plane_from_cards(answer["cards"])
     if plane is None:
         return EngineAnswer(name, "error", seconds, detail="the answer holds no usable WCS")
-    return EngineAnswer(name, "solved", seconds, plane, float(str(best["log_odds"])), str(best["index"]))
+    return EngineAnswer(name, "solved", seconds, plane, float(answer["log_odds"]), str(answer["index"]))

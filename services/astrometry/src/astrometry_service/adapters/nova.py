@@ -45,6 +45,7 @@ class NovaEngine:
     """
 
     name = "nova"
+    remote = True
 
     def __init__(
         self,

@@ -35,6 +35,8 @@ class RelayedEngine:
     status : of the real engine, as the parent gave it when the job began
     """
 
+    remote = True
+
     def __init__(self, name: str, ask: Callable[[str, dict[str, Any]], dict[str, Any]], status: EngineStatus) -> None:
         self._name, self._ask, self._status = name, ask, status
 

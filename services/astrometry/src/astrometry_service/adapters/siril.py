@@ -47,6 +47,7 @@ class SirilEngine:
     """
 
     name = "siril"
+    remote = False
 
     def __init__(self, *, program: str = "siril-cli", local_solver: bool = True, scratch: Path | None = None) -> None:
         self._program, self._local_solver, self._scratch = program, local_solver, scratch

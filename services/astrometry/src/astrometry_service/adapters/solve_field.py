@@ -32,6 +32,7 @@ class SolveFieldEngine:
     """
 
     name = "solve-field"
+    remote = False
 
     def __init__(
         self, indexes: Sequence[IndexFile], *, program: str = "solve-field", scratch: Path | None = None

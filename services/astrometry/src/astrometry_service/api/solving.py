@@ -20,7 +20,9 @@ Reader = Annotated[Principal, Depends(require_service(Scope.JOBS_READ))]
 
 @router.get("/engines", summary="Solving engines: which can be used, why not, and how to install what is missing")
 async def engines(caller: Reader, request: Request) -> EnginesView:
-    return await asyncio.to_thread(engine_list, request.app.state.parts.settings.index_folders)
+    settings = request.app.state.parts.settings
+    online = settings.nova.mode == "online"
+    return await asyncio.to_thread(engine_list, settings.index_folders, settings.sky_folder, nova_online=online)
 
 
 @router.post(

@@ -15,7 +15,8 @@ def summary(attempts: Sequence[SolveAttempt], stars: int) -> str:
     """One sentence: how many stars, what was tried, how near it came."""
     if not attempts:
         return f"{stars} stars were detected and nothing could be tried"
-    engines = ", ".join(dict.fromkeys(attempt.engine.partition(" (")[0] for attempt in attempts))
+    ran = [attempt for attempt in attempts if attempt.outcome != "unavailable"]
+    engines = ", ".join(dict.fromkeys(attempt.engine.partition(" (")[0] for attempt in ran))
     seconds = sum(attempt.seconds for attempt in attempts)
     best = max((attempt for attempt in attempts if attempt.log_odds is not None), key=_log_odds, default=None)
     near = f"; the nearest, by {best.engine}, was refused: {best.detail}" if best is not None else ""

@@ -24,16 +24,22 @@ class EngineSteps:
         """Other programs: with what is known, then without."""
         if not self._context.options.blind:
             return None
-        for engine in self._engines:
-            for hint in self._engine_hints():
-                left = self._context.deadline - self._context.clock()
-                if left <= 0:
-                    return None
-                found, go_on = self._ask(engine, hint, min(left, self._context.options.engine_limit_s))
-                if found is not None:
-                    return found
-                if not go_on:
-                    break
+        answers = (self._run(engine) for engine in self._engines)
+        return next((found for found in answers if found is not None), None)
+
+    def _run(self, engine: SolveEngine) -> Found | None:
+        """One engine with one hint after the other, as long as there is time."""
+        context, options = self._context, self._context.options
+        deadline = context.clock() + options.remote_limit_s if engine.remote else context.deadline
+        for hint in self._engine_hints():
+            left = deadline - context.clock()
+            if left <= 0:
+                return None
+            found, go_on = self._ask(
+                engine, hint, left if engine.remote else min(left, options.engine_share * options.limit_s)
+            )
+            if found is not None or not go_on:
+                return found
         return None
 
     def _engine_hints(self) -> list[SolveHints]:

@@ -48,7 +48,9 @@ class MatchSteps:
 
     def by_all_sky(self) -> Found | None:
         """Nothing known: patterns of a local list of bright stars, with the scale if some hint has one, then without."""
-        index = self._context.cones.patterns() if self._context.options.blind else None
+        if not self._context.options.blind:
+            return None
+        index = self._context.patterns()
         if index is None:
             return None
         known = next((hint.scale_range_arcsec for hint in self._context.hints if hint.scale_range_arcsec), None)
@@ -97,7 +99,7 @@ class MatchSteps:
         return Found("all-sky" if name.startswith("all sky") else "matcher", match, match.plane)
 
     def by_any_scale(self) -> Found | None:
-        """Last: every pointing with every scale, for hints and headers whose scale is of another frame."""
+        """Every pointing with every scale, for hints and headers whose scale is of another frame."""
         for hint in self._context.hints:
             if hint.pointing is not None and hint.scale_range_arcsec is not None:
                 name = f"matcher, any scale ({hint.origin})"

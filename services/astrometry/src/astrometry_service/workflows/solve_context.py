@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from astrometry_service.algorithms.wcs_verification import WcsCheck, WcsCheckOptions, verify_wcs
 from astrometry_service.domain.plane_affine import PlaneAffine
+from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.solution import SkyTransform
 from astrometry_service.domain.solving import SolveAttempt, SolveHints, StartMatch
 from astrometry_service.domain.sources import FrameGeometry
@@ -59,6 +60,13 @@ class SolveContext:
     def out_of_time(self) -> bool:
         """Whether the limit of all steps is reached."""
         return self.clock() > self.deadline
+
+    def patterns(self) -> SkyIndex | None:
+        """Patterns of the local all-sky list; waiting while they are made, once per machine, is not this frame's time."""
+        begun = self.clock()
+        index = self.cones.patterns()
+        self.deadline += self.clock() - begun
+        return index
 
     def record(self, engine: str, begun: float, outcome: str, detail: str, log_odds: float | None) -> None:
         """Add a line to the account."""

@@ -2,7 +2,8 @@
 
 Order (``specs/astrometry.md``, section 10): the WCS of the header, held against stars -> the triangle matcher around the
 pointing with the scale known -> the same with the scale free by a factor 2 -> the whole sky, where there is a local list
-(some 10 ms, so it comes before wider searches) -> rings around the pointing -> solving engines in the order given. Every
+(some 10 ms, so it comes before wider searches) -> rings around the pointing -> any scale -> solving engines in the order
+given, those elsewhere with a time limit of their own. Every
 answer passes the same verification. Without one, the outcome tells what was tried, how long, how near it came, and what
 to do.
 """
@@ -15,6 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from astrometry_service.algorithms.tangent_plane import angular_distance_deg
 from astrometry_service.algorithms.wcs_validation import WcsValidation
 from astrometry_service.domain.solve_advice import advice, summary
 from astrometry_service.domain.solving import SolveHints, SolveOutcome
@@ -105,7 +107,9 @@ class _Solving:
         if count < MIN_STARS:
             return self._unsolved(f"{count} stars with a place and a flux, need {MIN_STARS}")
         match, engines = MatchSteps(self._context), EngineSteps(self._context, self._engines)
-        steps = (self._by_header, match.by_pointing, match.by_all_sky, match.by_rings, engines.run, match.by_any_scale)
+        steps = (
+            self._by_header, match.by_pointing, match.by_all_sky, match.by_rings, match.by_any_scale, engines.run,
+        )  # fmt: skip
         found = next((result for result in (step() for step in steps) if result is not None), None)
         return self._unsolved(summary(self._context.attempts, count)) if found is None else self._solved(found)
 
@@ -147,11 +151,13 @@ class _Solving:
 
 
 def _all_hints(hints: Sequence[SolveHints], header: WcsValidation | None) -> tuple[SolveHints, ...]:
-    """The given hints, completed with each other's scale, and what a header's WCS says even where it is not exact."""
+    """The given hints, completed with each other's scale, and what a header's WCS says where that is something else."""
     out = list(hints)
     if header is not None and header.transform is not None:
         low, high = widened((header.scale_arcsec, header.scale_arcsec), 1.02)
-        out.append(SolveHints(header.ra_deg, header.dec_deg, 0.5, low, high, origin="header WCS"))
+        of_header = SolveHints(header.ra_deg, header.dec_deg, 0.5, low, high, origin="header WCS")
+        if not any(_covers(hint, of_header, header.scale_arcsec) for hint in hints):
+            out.append(of_header)
     scale = next((hint.scale_range_arcsec for hint in out if hint.scale_range_arcsec), None)
     if scale is None:
         return tuple(out)
@@ -159,3 +165,12 @@ def _all_hints(hints: Sequence[SolveHints], header: WcsValidation | None) -> tup
         hint if hint.scale_range_arcsec else replace(hint, scale_low_arcsec=scale[0], scale_high_arcsec=scale[1])
         for hint in out
     )
+
+
+def _covers(hint: SolveHints, other: SolveHints, scale_arcsec: float) -> bool:
+    """Whether a search with one hint would look where the other points, at this scale."""
+    if hint.pointing is None or other.pointing is None or hint.scale_range_arcsec is None:
+        return False
+    low, high = hint.scale_range_arcsec
+    apart = float(angular_distance_deg(*hint.pointing, *other.pointing))
+    return apart <= 0.5 * hint.radius_deg and low <= scale_arcsec <= high

@@ -16,8 +16,9 @@ class SolveOptions:
 
     Attributes
     ----------
-    limit_s : all steps together
-    engine_limit_s : one call of an engine
+    limit_s : everything on this machine together
+    remote_limit_s : each engine that is elsewhere, after that
+    engine_share : of ``limit_s``, for one call of an engine of this machine
     blind : go on to engines and the whole sky when nothing nearer succeeds
     known_scale_factor : error of a scale that is called known
     free_scale_factor : error that the second step allows
@@ -27,8 +28,9 @@ class SolveOptions:
     search : options of the matcher's search
     """
 
-    limit_s: float = 300.0
-    engine_limit_s: float = 30.0
+    limit_s: float = 40.0
+    remote_limit_s: float = 180.0
+    engine_share: float = 0.25
     blind: bool = True
     known_scale_factor: float = 1.02
     free_scale_factor: float = 2.0

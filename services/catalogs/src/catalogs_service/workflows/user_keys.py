@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
+from astro_shared.clients.user_keys import OpenKey
 from astro_shared.errors import AlidadeError, NotFoundError
 from catalogs_service.errors import QueryError
-
-OpenKey = Callable[[str, str], Awaitable[str]]
 
 
 class UserKeys:
