@@ -241,6 +241,7 @@ def test_the_account_of_a_failure_names_everything(catalogue):
     assert tried[0] == "header" and "matcher (request)" in tried and "failing (blind)" in tried
     assert all(a.seconds >= 0 and a.detail for a in outcome.attempts)
     assert "80 stars" in outcome.reason and "failing" in outcome.reason and "missing" not in outcome.reason
+    assert "matcher" in outcome.reason and " s, " in outcome.reason
     assert any("missing is not usable" in line and "apt-get" in line for line in outcome.advice)
     assert any("degrees" in line for line in outcome.advice)
 

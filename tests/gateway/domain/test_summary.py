@@ -83,3 +83,23 @@ def test_airmass_falls_back_to_the_header() -> None:
         "a.fits", "h", "alidade 0", stages(measure=measured, calibrate={"result": {"zero_point": {}}}), []
     )
     assert document["airmass"] == 1.7
+
+
+def test_a_frame_that_was_not_solved_says_what_was_tried_and_what_to_try() -> None:
+    attempt = {
+        "engine": "all sky",
+        "seconds": 0.2,
+        "outcome": "no_solution",
+        "detail": "46 hypotheses",
+        "log_odds": 7.0,
+    }
+    report = {
+        "solved": False,
+        "reason": "no stars match",
+        "n_sources": 14,
+        "attempts": [attempt],
+        "advice": ["expose longer"],
+    }
+    sky = summary("f.fits", "0", "alidade", stages(solve={"result": {"astrometry": report}}), [])["astrometry"]
+    assert sky["reason"] == "no stars match" and sky["n_sources"] == 14
+    assert sky["attempts"] == [attempt] and sky["advice"] == ["expose longer"]

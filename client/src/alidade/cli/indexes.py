@@ -43,9 +43,7 @@ def add(folder: Annotated[Path, typer.Argument(help="With files named index*.fit
 
 @app.command()
 def build(
-    file: Annotated[
-        Path, typer.Argument(help="FITS table, CSV or VOTable with ra, dec (deg) and magnitudes.")
-    ],
+    file: Annotated[Path, typer.Argument(help="FITS table, CSV or VOTable with ra, dec (deg) and magnitudes.")],
     folder: Annotated[Path, typer.Argument(help="Where the index files go; it is added afterwards.")],
     name: Annotated[str, typer.Option(help="Part of the file names.")] = "own",
     low_deg: Annotated[float, typer.Option(help="Width of the smallest fields.")] = 0.3,

@@ -19,6 +19,7 @@ from alidade.session import client_session
 from astro_shared.contracts.gateway import ReductionView, StageState
 
 AT_ONCE = 3
+ADVICE_SHOWN = 3
 MARKS = {
     "calibrated": "[green]calibrated[/green]",
     "uncalibrated": "[yellow]uncalibrated[/yellow]",
@@ -62,6 +63,8 @@ def process(
     else:
         for outcome in outcomes:
             out.print(summary_line(outcome))
+            for advice in advice_lines(outcome):
+                out.print(advice)
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(2)
 
@@ -165,6 +168,12 @@ def show(progress: Progress, line: TaskID, view: ReductionView | None, word: str
     running = next((s for s in view.stages if s.state is StageState.RUNNING), None)
     stage = f"{running.name} {running.step}".strip() if running else "waiting"
     progress.update(line, completed=done, stage=stage)
+
+
+def advice_lines(outcome: FrameOutcome) -> list[str]:
+    """What to try with a frame that was not solved; all of it is in the report too."""
+    advice = (outcome.summary.get("astrometry") or {}).get("advice") or ()
+    return [f"    [dim]try:[/dim] {escape(str(line))}" for line in advice[:ADVICE_SHOWN]]
 
 
 def summary_line(outcome: FrameOutcome) -> str:

@@ -80,7 +80,7 @@ def _stars_of(table: Path) -> ReferenceStars:
     except ReferenceListError as error:
         raise SystemExit(str(error)) from None
     if not np.isfinite(stars.mag).any():
-        raise SystemExit(f"{table.name} has no magnitudes: a column phot_g_mean_mag, or one named after its band as vt_mag, is needed")
+        raise SystemExit(f"{table.name} has no magnitudes: it needs a column phot_g_mean_mag, or one like vt_mag")
     return stars
 
 

@@ -12,15 +12,23 @@ FEW_STARS = 15
 
 
 def summary(attempts: Sequence[SolveAttempt], stars: int) -> str:
-    """One sentence: how many stars, what was tried, how near it came."""
-    if not attempts:
-        return f"{stars} stars were detected and nothing could be tried"
+    """One sentence: how many stars, what ran for how long, how near it came."""
     ran = [attempt for attempt in attempts if attempt.outcome != "unavailable"]
-    engines = ", ".join(dict.fromkeys(attempt.engine.partition(" (")[0] for attempt in ran))
-    seconds = sum(attempt.seconds for attempt in attempts)
-    best = max((attempt for attempt in attempts if attempt.log_odds is not None), key=_log_odds, default=None)
+    if not ran:
+        return f"{stars} stars were detected and nothing could be tried"
+    engines = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in _seconds_by_engine(ran).items())
+    best = max((attempt for attempt in ran if attempt.log_odds is not None), key=_log_odds, default=None)
     near = f"; the nearest, by {best.engine}, was refused: {best.detail}" if best is not None else ""
-    return f"no verified solution with {stars} stars in {seconds:.0f} s ({engines}){near}"
+    return f"no verified solution with {stars} stars ({engines}){near}"
+
+
+def _seconds_by_engine(attempts: Sequence[SolveAttempt]) -> dict[str, float]:
+    """Seconds by engine, in the order in which they began; variants of one engine together."""
+    seconds: dict[str, float] = {}
+    for attempt in attempts:
+        name = attempt.engine.partition(" (")[0].partition(",")[0]
+        seconds[name] = seconds.get(name, 0.0) + attempt.seconds
+    return seconds
 
 
 def _log_odds(attempt: SolveAttempt) -> float:
@@ -42,11 +50,11 @@ def advice(
         out.append("give the pixel scale: --scale LOW,HIGH in arcsec per pixel")
     if not reference_reached:
         out.append("no reference catalogue could be reached: import one with alidade reference import FILE --name NAME")
+    if any(hint.pointing for hint in hints):
+        out.append("check that the pointing is in degrees (RA in hours is 15 times too small) and of this frame")
     if blind:
         out += [f"{engine.name} is not usable ({engine.reason}): {engine.how_to_install}" for engine in engines
                 if not engine.usable and engine.how_to_install]  # fmt: skip
     else:
         out.append("blind solving is switched off: set solve.blind = true")
-    if any(hint.pointing for hint in hints):
-        out.append("check that the pointing is in degrees (RA in hours is 15 times too small) and of this frame")
     return tuple(out)

@@ -15,6 +15,8 @@ _ASTROMETRY = (
     "rms_mas", "degree", "alpha", "alpha_err", "sigma_sys_mas", "sigma_sys_err_mas", "chi2_dof", "solution_error_mas",
     "epoch_jyear", "reference_name",
 )  # fmt: skip
+# Of a frame that was not solved: how many stars there were, what was tried for how long, and what to try.
+_FAILURE = ("n_sources", "header_wcs", "header_wcs_reason", "attempts", "advice")
 
 
 def outcome(stages: Mapping[StageName, CollectStage]) -> tuple[ReductionStatus, str | None]:
@@ -84,6 +86,7 @@ def _astrometry(stage: CollectStage) -> dict[str, Any]:
     section["state"] = section["state"] or "missing"
     if not _solved(stage):
         section["reason"] = _astrometry_reason(stage)
+        section |= {name: report[name] for name in _FAILURE if name in report}
     return section
 
 
