@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from catalogs_service.domain.gaia import GaiaStars, GaiaTile
@@ -34,8 +34,8 @@ class StarList(Protocol):
         """Rows inside a region."""
         ...
 
-    def scan(self, names: tuple[str, ...]) -> Stars:
-        """All rows, of the named columns those that are there."""
+    def scan(self, names: tuple[str, ...]) -> Iterator[Stars]:
+        """All rows in pieces, of the named columns those that are there."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from astro_shared.contracts.catalogs import (
 from astro_shared.errors import ForbiddenError
 from astro_shared.fits.tables import read_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
-from catalogs_service.adapters.crossmatch_file import write_crossmatch
+from catalogs_service.adapters.crossmatch_file import CrossmatchFile
 from catalogs_service.adapters.gaia.asked_tiles import AskedTiles
 from catalogs_service.adapters.identification_files import (
     answer_from_json,
@@ -151,21 +152,17 @@ def crossmatch(request: CrossmatchRequest, context: TaskContext) -> TaskOutput:
             raise ReferenceListNotFoundError(f"There is no reference list {name}.", name=name)
         right = found
     with context.crash_means("catalogue_file_invalid", "A table is damaged: it crashed the reader."):
-        made = make_crossmatch(target["most_rows"]).run(
-            context.input(request.left),
-            right,
-            radius=MatchRadius(request.radius_sigma, request.radius_floor_arcsec, request.radius_cap_arcsec),
-            every_pair=request.pairs == "all",
-            epoch_jyear=request.epoch_jyear,
-            report=context.progress,
-        )
-    path = write_crossmatch(context.workspace / CROSSMATCH_FILE, made.columns)
-    result = CrossmatchResult(
-        left_rows=made.left_rows,
-        right_rows=made.right_rows,
-        pairs=len(made.columns["left_row"]),
-        matched=made.matched,
-        seconds=round(time.monotonic() - began, 3),
-    )
-    file = OutputFile(path, "application/vnd.apache.parquet")
-    return TaskOutput(result=result.model_dump(mode="json"), files={CROSSMATCH_FILE: file})
+        path = context.workspace / CROSSMATCH_FILE
+        with CrossmatchFile(path) as file:
+            made = make_crossmatch(target["most_rows"]).run(
+                context.input(request.left),
+                right,
+                radius=MatchRadius(request.radius_sigma, request.radius_floor_arcsec, request.radius_cap_arcsec),
+                every_pair=request.pairs == "all",
+                epoch_jyear=request.epoch_jyear,
+                write=file.write,
+                report=context.progress,
+            )
+    result = CrossmatchResult(**asdict(made), seconds=round(time.monotonic() - began, 3))
+    output = OutputFile(path, "application/vnd.apache.parquet")
+    return TaskOutput(result=result.model_dump(mode="json"), files={CROSSMATCH_FILE: output})

@@ -1,26 +1,43 @@
-"""Pairs of a cross-match as a Parquet file."""
+"""Pairs of a cross-match as a Parquet file, written piece by piece."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-_UNITS = {
-    "left_ra": "deg", "left_dec": "deg", "right_ra": "deg", "right_dec": "deg", "sep_arcsec": "arcsec",
-}  # fmt: skip
-
-
-def write_crossmatch(path: Path, columns: Mapping[str, NDArray[Any]]) -> Path:
-    """Columns of equal length, with units in the field metadata."""
-    arrays = {name: pa.array(values) for name, values in columns.items()}
-    fields = [
-        pa.field(name, array.type, metadata={"unit": _UNITS[name]} if name in _UNITS else None)
-        for name, array in arrays.items()
+_INTEGER, _NUMBER = pa.int64(), pa.float64()
+_DEG, _ARCSEC = {"unit": "deg"}, {"unit": "arcsec"}
+_SCHEMA = pa.schema(
+    [
+        pa.field("left_row", _INTEGER), pa.field("left_id", _INTEGER), pa.field("right_row", _INTEGER),
+        pa.field("right_id", _INTEGER), pa.field("left_ra", _NUMBER, metadata=_DEG),
+        pa.field("left_dec", _NUMBER, metadata=_DEG), pa.field("right_ra", _NUMBER, metadata=_DEG),
+        pa.field("right_dec", _NUMBER, metadata=_DEG), pa.field("sep_arcsec", _NUMBER, metadata=_ARCSEC),
+        pa.field("sep_sigma", _NUMBER), pa.field("p_chance", _NUMBER), pa.field("best", pa.bool_()),
     ]
-    pq.write_table(pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields)), path, compression="zstd")
-    return path
+)  # fmt: skip
+
+
+class CrossmatchFile:
+    """The file, open for writing; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, _SCHEMA, compression="zstd")
+
+    def write(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Append rows: every column of the file, of one length."""
+        self._writer.write_table(pa.table({name: columns[name] for name in _SCHEMA.names}, schema=_SCHEMA))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,10 @@ class Mirror:
         found = [stars for stars in found if len(stars)]
         return concatenated(found) if found else self._none()
 
-    def scan(self, names: tuple[str, ...]) -> Stars:
-        """All rows, of the named columns those that are there; read past the memory of searches."""
+    def scan(self, names: tuple[str, ...]) -> Iterator[Stars]:
+        """All rows in pieces, of the named columns those that are there; read past the memory of searches."""
         wanted = [name for name in names if name in self.columns]
-        parts = [load_columns(path, wanted) for path in self._paths]
-        return concatenated(parts) if parts else self._none()
+        return (load_columns(path, wanted) for path in self._paths)
 
     def _rows_inside(
         self, part: LoadedPartition, region: Region, starts: NDArray[np.int64], stops: NDArray[np.int64]

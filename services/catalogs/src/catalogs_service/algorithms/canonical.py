@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,10 @@ class ColumnChoice:
 
     columns: dict[str, str]
     missing: tuple[str, ...]
+
+    def only(self, names: Collection[str]) -> ColumnChoice:
+        """The choice without other canonical columns than these."""
+        return ColumnChoice({key: name for key, name in self.columns.items() if key in names}, self.missing)
 
 
 def choose_columns(header: TableHeader, overrides: Mapping[str, str] | None = None) -> ColumnChoice:
@@ -104,7 +108,7 @@ def canonical_stars(
                 raise
             notes.append(f"{name} was not taken as a band: {error.message}")
     good = np.isfinite(columns["ra"]) & np.isfinite(columns["dec"])
-    if not good.any():
+    if not good.any() and not keep_rows:
         raise EmptyCatalogueError("The file has no row with a position.", rows=len(good))
     if not good.all() and not keep_rows:
         notes.append(f"{np.sum(~good)} of {len(good)} rows without a position were left out")
@@ -235,6 +239,14 @@ def _complete_identifiers(columns: Columns, choice: ColumnChoice, notes: list[st
             columns.setdefault("name", text)
         columns["source_id"] = np.arange(1, n + 1, dtype=np.int64)
         notes.append("the rows were numbered, since the file has no integer identifiers")
+
+
+def identifiers(given: NDArray[Any]) -> NDArray[np.int64]:
+    """Integers of an identifier column (n,) where every one is an integer of 64 bits, else the row numbers from 1."""
+    if given.dtype.kind in "iu":
+        return given.astype(np.int64)
+    ids, all_integers = _ids_from_text(_as_text("name", given))
+    return ids if all_integers else np.arange(1, len(given) + 1, dtype=np.int64)
 
 
 def _ids_from_text(text: NDArray[Any]) -> tuple[NDArray[np.int64], bool]:

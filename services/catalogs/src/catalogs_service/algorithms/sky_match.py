@@ -64,6 +64,33 @@ class Candidates:
         return len(self.source)
 
 
+@dataclass(frozen=True, slots=True)
+class SkyPairs:
+    """Pairs (m,) before any is chosen, in no order; ``badness`` is -2 ln L, the rest as in `Candidates`."""
+
+    source: Indices
+    entry: Indices
+    sep_arcsec: Floats
+    sep_sigma: Floats
+    p_chance: Floats
+    badness: Floats
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def ranked(self, best: NDArray[np.bool_]) -> Candidates:
+        """The pairs in their order, with the choice (m,) that `one_to_one` made."""
+        order = _by_source(self.source, self.entry, self.badness)
+        return Candidates(
+            self.source[order],
+            self.entry[order],
+            self.sep_arcsec[order],
+            self.sep_sigma[order],
+            self.p_chance[order],
+            best[order],
+        )
+
+
 def match_sky(
     ra_deg: Floats,
     dec_deg: Floats,
@@ -90,6 +117,27 @@ def match_sky(
     Candidates
         Sorted by source, then by likelihood, then by row of the list. Empty where a list is empty.
     """
+    pairs = sky_pairs(
+        ra_deg, dec_deg, list_ra_deg, list_dec_deg,
+        error_arcsec=error_arcsec, list_error_arcsec=list_error_arcsec, radius=radius,
+    )  # fmt: skip
+    return pairs.ranked(one_to_one(pairs.source, pairs.entry, pairs.badness))
+
+
+def sky_pairs(
+    ra_deg: Floats,
+    dec_deg: Floats,
+    list_ra_deg: Floats,
+    list_dec_deg: Floats,
+    *,
+    error_arcsec: Floats | float | None = None,
+    list_error_arcsec: Floats | float | None = None,
+    radius: MatchRadius = MatchRadius(),
+) -> SkyPairs:
+    """Every pair near enough; parameters as for `match_sky`.
+
+    Sources may be given in pieces: their pairs together are those of all sources, from which `one_to_one` chooses.
+    """
     ra, dec, rows = _radians(ra_deg, dec_deg)
     if len(rows) == 0 or np.size(list_ra_deg) == 0:
         return _none()
@@ -101,20 +149,10 @@ def match_sky(
     density = _density_deg2(ra, dec, list_ra, list_dec)
     softened = sigma2 + (max(radius.floor_arcsec, 1e-6) * _RAD_PER_ARCSEC / radius.n_sigma) ** 2
     badness = sep**2 / softened + 2 * np.log(softened)
-    source = rows[i]
     with np.errstate(invalid="ignore", divide="ignore"):
         sep_sigma = np.where(sigma2 > 0, sep / np.sqrt(sigma2), np.nan)
     p_chance = -np.expm1(-np.pi * density[i] * np.degrees(sep) ** 2)
-    best = one_to_one(source, entry, badness)
-    by_source = _by_source(source, entry, badness)
-    return Candidates(
-        source[by_source],
-        entry[by_source],
-        sep[by_source] / _RAD_PER_ARCSEC,
-        sep_sigma[by_source],
-        p_chance[by_source],
-        best[by_source],
-    )
+    return SkyPairs(rows[i], entry, sep / _RAD_PER_ARCSEC, sep_sigma, p_chance, badness)
 
 
 def one_to_one(source: Indices, entry: Indices, badness: Floats) -> NDArray[np.bool_]:
@@ -141,9 +179,9 @@ def _by_source(source: Indices, entry: Indices, badness: Floats) -> Indices:
     return order
 
 
-def _none() -> Candidates:
+def _none() -> SkyPairs:
     nothing, rows = np.empty(0), np.empty(0, np.int64)
-    return Candidates(rows, rows, nothing, nothing, nothing, np.empty(0, bool))
+    return SkyPairs(rows, rows, nothing, nothing, nothing, nothing)
 
 
 def _radians(ra_deg: Floats, dec_deg: Floats) -> tuple[Floats, Floats, Indices]:
@@ -220,4 +258,4 @@ def _density_deg2(ra: Floats, dec: Floats, list_ra: Floats, list_dec: Floats) ->
     return np.asarray(np.maximum(counts / area, mean / 2)[place])
 
 
-__all__ = ["Candidates", "MatchRadius", "match_sky", "one_to_one"]
+__all__ = ["Candidates", "MatchRadius", "SkyPairs", "match_sky", "one_to_one", "sky_pairs"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,4 +32,8 @@ class TableFile(Protocol):
 
     def read(self, names: tuple[str, ...]) -> RawColumns:
         """Columns in native byte order: numbers as float64 or int64, flags as bool, text as object of str."""
+        ...
+
+    def blocks(self, names: tuple[str, ...], rows: int) -> Iterator[RawColumns]:
+        """The same in pieces of at most so many rows."""
         ...

@@ -1,8 +1,12 @@
-"""One table matched to another, or to a reference list."""
+"""One table matched to another, or to a reference list, with millions of rows on either side.
+
+Both sides are read in pieces of which only position, error and identifier stay; the first is matched piece by piece, the
+choice one to one is made over all pairs, and the pairs leave in pieces. Memory is about 32 bytes per row and 100 per pair.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,25 +14,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs_service.algorithms.canonical import canonical_stars, choose_columns
+from catalogs_service.algorithms.canonical import canonical_stars, choose_columns, identifiers
 from catalogs_service.algorithms.epoch import propagated
-from catalogs_service.algorithms.sky_match import MatchRadius, match_sky
+from catalogs_service.algorithms.sky_match import Candidates, MatchRadius, SkyPairs, one_to_one, sky_pairs
 from catalogs_service.domain.raw_table import TableFile
 from catalogs_service.domain.stars import Stars
-from catalogs_service.errors import TooManyRowsError
+from catalogs_service.errors import BadValuesError, EmptyCatalogueError, TooManyRowsError
 from catalogs_service.ports import StarList
 
 NEEDED = ("source_id", "ra", "dec", "ra_error", "dec_error", "pmra", "pmdec", "pmra_error", "pmdec_error", "ref_epoch")
+ROWS_READ = 250_000
+ROWS_MATCHED = 500_000
+
+Columns = dict[str, NDArray[Any]]
+Report = Callable[[float, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Crossmatch:
-    """Pairs as columns, and how many rows there were on each side."""
+    """How many rows there were on each side, how many pairs, and rows of the first with a best partner."""
 
-    columns: dict[str, NDArray[Any]]
     left_rows: int
     right_rows: int
+    pairs: int
     matched: int
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What matching needs of a table (n,): deg, arcsec (NaN: unknown)."""
+
+    identifier: NDArray[np.int64]
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    error_arcsec: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ra)
 
 
 class CrossmatchTables:
@@ -38,11 +60,21 @@ class CrossmatchTables:
     ----------
     open_catalogue : opens a file of a format
     most_rows : of one side
+    rows_read, rows_matched : rows of a piece
     """
 
-    def __init__(self, open_catalogue: Callable[[Path, str], TableFile], *, most_rows: int) -> None:
+    def __init__(
+        self,
+        open_catalogue: Callable[[Path, str], TableFile],
+        *,
+        most_rows: int,
+        rows_read: int = ROWS_READ,
+        rows_matched: int = ROWS_MATCHED,
+    ) -> None:
         self._open = open_catalogue
         self._most_rows = most_rows
+        self._rows_read = rows_read
+        self._rows_matched = rows_matched
 
     def run(
         self,
@@ -52,9 +84,10 @@ class CrossmatchTables:
         radius: MatchRadius,
         every_pair: bool,
         epoch_jyear: float | None,
-        report: Callable[[float, str, str], None] = lambda fraction, step, message: None,
+        write: Callable[[Columns], None],
+        report: Report = lambda fraction, step, message: None,
     ) -> Crossmatch:
-        """Match two sides.
+        """Match two sides; ``write`` gets the pairs in pieces, in the order of the first table.
 
         Raises
         ------
@@ -62,41 +95,78 @@ class CrossmatchTables:
             A table cannot be read, has no positions or too many rows.
         """
         report(0.05, "read", "the first table")
-        first = self._moved(self._table(left), epoch_jyear)
-        report(0.3, "read", "the second table")
-        second = self._moved(self._table(right) if isinstance(right, Path) else right.scan(NEEDED), epoch_jyear)
-        report(0.6, "match", f"{len(first)} to {len(second)} rows")
-        found = match_sky(
-            first["ra"], first["dec"], second["ra"], second["dec"],
-            error_arcsec=_error_arcsec(first), list_error_arcsec=_error_arcsec(second), radius=radius,
-        )  # fmt: skip
-        keep = np.ones(len(found), bool) if every_pair else found.best
-        i, j = found.source[keep], found.entry[keep]
-        columns = {
-            "left_row": i, "left_id": first["source_id"][i], "right_row": j, "right_id": second["source_id"][j],
-            "left_ra": first["ra"][i], "left_dec": first["dec"][i], "right_ra": second["ra"][j],
-            "right_dec": second["dec"][j], "sep_arcsec": found.sep_arcsec[keep], "sep_sigma": found.sep_sigma[keep],
-            "p_chance": found.p_chance[keep], "best": found.best[keep],
-        }  # fmt: skip
-        return Crossmatch(columns, len(first), len(second), int(found.best.sum()))
+        first = self._side(left, epoch_jyear)
+        report(0.2, "read", "the second table")
+        second = self._side(right, epoch_jyear)
+        pieces = []
+        for begin in range(0, len(first), self._rows_matched):
+            report(0.3 + 0.5 * begin / len(first), "match", f"{begin} of {len(first)} rows to {len(second)}")
+            pieces.append(_pairs(first, begin, begin + self._rows_matched, second, radius))
+        best = one_to_one(
+            *(np.concatenate([getattr(p, name) for p in pieces]) for name in ("source", "entry", "badness"))
+        )
+        report(0.85, "write", f"{len(best)} pairs")
+        written, begin = 0, 0
+        for piece in pieces:
+            found = piece.ranked(best[begin : begin + len(piece)])
+            begin += len(piece)
+            columns = _columns(first, second, found, np.ones(len(found), bool) if every_pair else found.best)
+            written += len(columns["left_row"])
+            write(columns)
+        return Crossmatch(len(first), len(second), written, int(best.sum()))
 
-    def _table(self, path: Path) -> Stars:
+    def _side(self, given: Path | StarList, epoch_jyear: float | None) -> Side:
+        blocks = self._table(given) if isinstance(given, Path) else given.scan(NEEDED)
+        parts: list[tuple[NDArray[Any], ...]] = []
+        rows = 0
+        for stars in blocks:
+            rows += len(stars)
+            if rows > self._most_rows and isinstance(given, Path):
+                raise TooManyRowsError(f"A table has over {self._most_rows} rows, more than are matched.", rows=rows)
+            moved = stars if epoch_jyear is None else propagated(stars, epoch_jyear)
+            parts.append((moved["source_id"], moved["ra"], moved["dec"], _error_arcsec(moved)))
+        if not parts or not any(np.isfinite(part[1]).any() for part in parts):
+            raise EmptyCatalogueError("A table has no row with a position.", rows=rows)
+        given_ids, ra, dec, error = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Side(identifiers(given_ids), ra, dec, error)
+
+    def _table(self, path: Path) -> Iterator[Stars]:
         table = self._open(path, "auto")
-        choice = choose_columns(table.header)
-        raw = table.read(tuple(dict.fromkeys(choice.columns.values())))
-        rows = len(next(iter(raw.values())))
-        if rows > self._most_rows:
-            raise TooManyRowsError(f"A table has {rows} rows; at most {self._most_rows} are matched.", rows=rows)
-        # every row is kept in its place: rows are what the result refers to
-        stars, _ = canonical_stars(raw, choice, table.header, keep_rows=True)
-        return stars
+        choice = choose_columns(table.header).only(NEEDED)
+        begin = 0
+        for raw in table.blocks(tuple(dict.fromkeys(choice.columns.values())), self._rows_read):
+            ids = raw[choice.columns["source_id"]] if "source_id" in choice.columns else None
+            try:
+                # every row is kept in its place: rows are what the result refers to
+                stars, _ = canonical_stars(raw, choice, table.header, keep_rows=True)
+            except BadValuesError as error:
+                raise BadValuesError(f"After row {begin}: {error.message}" if begin else error.message) from None
+            rows = len(stars)
+            # a file without identifiers, or with others than integers, is numbered as a whole
+            yield stars.replaced({"source_id": np.arange(begin + 1, begin + 1 + rows) if ids is None else ids})
+            begin += rows
 
-    @staticmethod
-    def _moved(stars: Stars, epoch_jyear: float | None) -> Stars:
-        return stars if epoch_jyear is None else propagated(stars, epoch_jyear)
+
+def _pairs(first: Side, begin: int, end: int, second: Side, radius: MatchRadius) -> SkyPairs:
+    """Pairs of some rows of the first side; ``source`` counts from its beginning."""
+    found = sky_pairs(
+        first.ra[begin:end], first.dec[begin:end], second.ra, second.dec,
+        error_arcsec=first.error_arcsec[begin:end], list_error_arcsec=second.error_arcsec, radius=radius,
+    )  # fmt: skip
+    return SkyPairs(found.source + begin, found.entry, found.sep_arcsec, found.sep_sigma, found.p_chance, found.badness)
 
 
-def _error_arcsec(stars: Stars) -> NDArray[np.float64] | None:
+def _columns(first: Side, second: Side, found: Candidates, keep: NDArray[np.bool_]) -> Columns:
+    i, j = found.source[keep], found.entry[keep]
+    return {
+        "left_row": i, "left_id": first.identifier[i], "right_row": j, "right_id": second.identifier[j],
+        "left_ra": first.ra[i], "left_dec": first.dec[i], "right_ra": second.ra[j], "right_dec": second.dec[j],
+        "sep_arcsec": found.sep_arcsec[keep], "sep_sigma": found.sep_sigma[keep], "p_chance": found.p_chance[keep],
+        "best": found.best[keep],
+    }  # fmt: skip
+
+
+def _error_arcsec(stars: Stars) -> NDArray[np.float64]:
     if "ra_error" not in stars or "dec_error" not in stars:
-        return None
+        return np.full(len(stars), np.nan)
     return np.asarray(np.fmax(stars["ra_error"], stars["dec_error"]) / 1000.0, float)

@@ -13,6 +13,7 @@ import pyarrow.csv as pacsv
 import yaml
 
 from catalogs_service.adapters.tables.arrow import numpy_column
+from catalogs_service.adapters.tables.whole_file import WholeFile
 from catalogs_service.domain.raw_table import RawColumns, TableHeader
 from catalogs_service.errors import CatalogueFileError, EmptyCatalogueError
 
@@ -32,7 +33,7 @@ class _Layout:
     any_blanks: bool = False
 
 
-class DelimitedFile:
+class DelimitedFile(WholeFile):
     """A CSV-like or ECSV file.
 
     Lines that begin with ``#`` are comments; names are in the first other line, or in the last comment when that line

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from astro_shared.fits import scan
 from astro_shared.science.column_names import find_column
+from catalogs_service.adapters.tables.whole_file import WholeFile
 from catalogs_service.domain.raw_table import RawColumns, TableHeader
 from catalogs_service.errors import CatalogueFileError
 
 _READ_ERRORS = (OSError, ValueError, TypeError, KeyError, IndexError, VerifyError, OverflowError, AttributeError)
 
 
-class FitsFile:
+class FitsFile(WholeFile):
     """The first binary table with a position in a FITS file, else the longest.
 
     Meant for a child process whose death says that the file was bad: damaged files can crash the reader.

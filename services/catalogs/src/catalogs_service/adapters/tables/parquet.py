@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,6 +34,13 @@ class ParquetFile:
         try:
             table = self._file.read(columns=list(names))
             return {name: numpy_column(table.column(name)) for name in names}
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise CatalogueFileError(f"The Parquet file is damaged: {' '.join(str(error).split())[:200]}") from None
+
+    def blocks(self, names: tuple[str, ...], rows: int) -> Iterator[RawColumns]:
+        try:
+            for batch in self._file.iter_batches(rows, columns=list(names), use_threads=False):
+                yield {name: numpy_column(pa.chunked_array([batch.column(name)])) for name in names}
         except (pa.ArrowException, OSError, KeyError) as error:
             raise CatalogueFileError(f"The Parquet file is damaged: {' '.join(str(error).split())[:200]}") from None
 

@@ -13,6 +13,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from catalogs_service.adapters.tables.whole_file import WholeFile
 from catalogs_service.algorithms.sphere import positions
 from catalogs_service.domain.raw_table import RawColumns, TableHeader
 from catalogs_service.errors import CatalogueFileError
@@ -20,7 +21,7 @@ from catalogs_service.errors import CatalogueFileError
 _ENDIAN = {"04:03:02:01": "<", "01:02:03:04": ">"}
 
 
-class IndexFile:
+class IndexFile(WholeFile):
     """The star table of one index file as columns ``ra, dec`` (J2000) and the magnitudes that came along."""
 
     def __init__(self, path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from xml.parsers import expat
 
 from catalogs_service.adapters.tables.vocells import VoField, decode_binary, decode_text
+from catalogs_service.adapters.tables.whole_file import WholeFile
 from catalogs_service.domain.raw_table import RawColumns, TableHeader
 from catalogs_service.errors import CatalogueFileError
 
@@ -228,7 +229,7 @@ class _Reader:
             )
 
 
-class VotableFile:
+class VotableFile(WholeFile):
     """A VOTable on disk: its first table with rows, else its first table."""
 
     def __init__(self, path: Path) -> None:
