@@ -101,6 +101,27 @@ async def test_the_state_of_upstreams(app, client, mint):
     assert states["simbad"]["requests_per_s"] == 5.0
 
 
+async def test_the_state_of_upstreams_as_metrics(app, client):
+    gate = app.state.parts.upstreams["simbad"].gate
+    gate.succeeded()
+    for _ in range(5):
+        gate.failed("timeout")
+    for hit in (True, True, False):
+        gate.count_cache(hit=hit)
+    text = (await client.get("/metrics")).text
+    samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("upstream_"))
+    assert samples['upstream_breaker{state="open",upstream="simbad"}'] == "1.0"
+    assert samples['upstream_breaker{state="closed",upstream="simbad"}'] == "0.0"
+    assert samples['upstream_breaker{state="closed",upstream="vizier"}'] == "1.0"
+    assert samples['upstream_cache_total{result="hit",upstream="simbad"}'] == "2.0"
+    assert samples['upstream_cache_total{result="miss",upstream="simbad"}'] == "1.0"
+    assert samples['upstream_failures{upstream="simbad"}'] == "5.0"
+    assert samples['upstream_requests_per_second_limit{upstream="simbad"}'] == "5.0"
+    assert float(samples['upstream_last_success_timestamp_seconds{upstream="simbad"}']) > 1.7e9
+    assert float(samples['upstream_asked_again_timestamp_seconds{upstream="simbad"}']) > 1.7e9
+    assert samples['upstream_last_failure_timestamp_seconds{upstream="vizier"}'] == "0.0"
+
+
 async def test_strangers_see_nothing(client: httpx.AsyncClient, mint):
     for path in ("/v1/upstreams", "/v1/scs/mine?RA=0&DEC=0&SR=1"):
         assert (await client.get(path)).status_code == 401

@@ -38,8 +38,9 @@ def cone_votable(columns: Mapping[str, NDArray[Any]], *, description: str, overf
 
 
 def error_votable(message: str) -> bytes:
-    """An error as the standard says: an INFO named ``Error``, with status 200."""
-    return f'{_HEAD}<INFO ID="Error" name="Error" value={quoteattr(message)}/>\n</VOTABLE>\n'.encode()
+    """An error as the standard says: an INFO named ``Error``, with status 200; the schema wants a RESOURCE too."""
+    info = f'<INFO ID="Error" name="Error" value={quoteattr(message)}/>'
+    return f'{_HEAD}{info}\n<RESOURCE type="results"/>\n</VOTABLE>\n'.encode()
 
 
 def _field(name: str, values: NDArray[Any]) -> str:
