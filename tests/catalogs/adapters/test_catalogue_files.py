@@ -1,6 +1,5 @@
 """Reading catalogue files of every format, good and bad."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from astro_shared.fits import FitsError
+from astro_shared.testing.real_data import MISSING, find_real_data
 from catalogs_service.adapters.tables.catalogue_file import open_catalogue
 from catalogs_service.algorithms.canonical import canonical_stars, choose_columns
 from catalogs_service.errors import CatalogueFileError, EmptyCatalogueError
@@ -152,10 +152,10 @@ def test_a_fits_table_that_claims_too_many_rows_is_refused(tmp_path):
         stars_in(path)
 
 
-DATA = os.environ.get("ALIDADE_TEST_DATA")
+DATA = find_real_data()
 
 
-@pytest.mark.skipif(DATA is None, reason="ALIDADE_TEST_DATA is not set")
+@pytest.mark.skipif(DATA is None, reason=MISSING)
 @pytest.mark.parametrize(
     ("name", "rows", "band"),
     [

@@ -1,12 +1,12 @@
 """Each catalogue: what is asked, how good and bad answers are read."""
 
 import json
-import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from astro_shared.testing.real_data import MISSING, find_real_data
 from catalogs_service.adapters.catalogues.astro_colibri import AstroColibri
 from catalogs_service.adapters.catalogues.milliquas import Milliquas
 from catalogs_service.adapters.catalogues.registry import CatalogueRegistry
@@ -19,8 +19,8 @@ from catalogs_service.domain.questions import Reply, SkyField
 from catalogs_service.domain.regions import Cone
 from catalogs_service.errors import QueryError
 
-DATA = os.environ.get("ALIDADE_TEST_DATA")
-recorded = pytest.mark.skipif(DATA is None, reason="ALIDADE_TEST_DATA is not set")
+DATA = find_real_data()
+recorded = pytest.mark.skipif(DATA is None, reason=MISSING)
 FIELD = SkyField(Cone(81.2833, 4.49278, 0.2), 2025.0, datetime(2025, 1, 2, tzinfo=UTC), "500", window_days=5.0)
 SIMBAD_FIELDS = "".join(
     f'<FIELD name="{name}" datatype="{kind}" {extra}/>'

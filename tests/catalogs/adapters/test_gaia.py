@@ -6,10 +6,13 @@ import json
 import os
 from pathlib import Path
 
+import astropy.units as u
 import httpx
 import numpy as np
 import pytest
+from astropy.table import Table
 
+from astro_shared.testing.real_data import MISSING, find_real_data
 from catalogs_service.adapters.gaia.flights import FolderFlights
 from catalogs_service.adapters.gaia.gaia_tiles import GaiaPlace, GaiaTiles
 from catalogs_service.adapters.gaia.places import archive_table, vizier_table
@@ -20,7 +23,7 @@ from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
 from catalogs_service.adapters.upstream.gate import Limits, UpstreamGate
 from catalogs_service.algorithms.sphere import separation_deg
-from catalogs_service.domain.columns import GAIA_COLUMNS
+from catalogs_service.domain.columns import BY_NAME, GAIA_COLUMNS
 from catalogs_service.domain.gaia import GaiaTile, checked_release, depth_for
 from catalogs_service.domain.regions import Cone, Polygon
 from catalogs_service.domain.stars import Selection
@@ -28,7 +31,7 @@ from catalogs_service.errors import QueryError, ReferenceUnavailableError
 from catalogs_service.workflows.find_reference_stars import FindReferenceStars
 
 CONE = Cone(120.0, 30.0, 0.3)
-DATA = os.environ.get("ALIDADE_TEST_DATA")
+DATA = find_real_data()
 
 
 @pytest.fixture
@@ -240,8 +243,8 @@ async def test_a_whole_sky_is_not_fetched(make, archive, tmp_path):
     assert archive.queries == []
 
 
-@pytest.mark.skipif(DATA is None, reason="ALIDADE_TEST_DATA is not set")
-async def test_archive_and_vizier_agree_on_recorded_stars(make, remote, load_support, tmp_path):
+@pytest.mark.skipif(DATA is None, reason=MISSING)
+async def test_recorded_stars_are_the_same_under_the_names_of_either_source(make, remote, load_support, tmp_path):
     answer = json.loads((Path(str(DATA)) / "catalogs/responses/gaia__cone_search.json").read_text())
     names = [column["name"] for column in answer["metadata"]]
     rows = [dict(zip(names, row, strict=True)) for row in answer["data"]]
@@ -256,3 +259,23 @@ async def test_archive_and_vizier_agree_on_recorded_stars(make, remote, load_sup
     for name in ("ra", "dec", "pmra", "parallax", "phot_g_mean_mag", "ruwe", "ra_dec_corr"):
         assert np.array_equal(ours[name], theirs[name], equal_nan=True)
     assert ours["ref_epoch"].tolist() == theirs["ref_epoch"].tolist()
+
+
+@pytest.mark.skipif(DATA is None, reason=MISSING)
+def test_our_names_and_units_of_vizier_are_those_of_a_recorded_table():
+    """Gaia's columns as VizieR wrote them into ATLAS-REFCAT2, read without any name of ours."""
+    recorded = Table.read(Path(str(DATA)) / "catalogs" / "all_refcat2_ey_uma.ecsv")
+    names = {ours: theirs for ours, theirs in vizier_table("dr3").columns.items() if theirs in recorded.colnames}
+    assert set(names) >= {"ra", "dec", "parallax", "pmra", "pmdec", "pmra_error", "phot_g_mean_mag", "phot_bp_mean_mag"}
+    for ours, theirs in names.items():
+        assert recorded[theirs].unit == u.Unit(BY_NAME[ours].unit), theirs
+
+
+@pytest.mark.skipif(DATA is None, reason=MISSING)
+def test_every_column_that_we_ask_the_archive_for_is_in_its_recorded_answer():
+    answer = json.loads((Path(str(DATA)) / "catalogs/responses/gaia__cone_search.json").read_text())
+    units = {column["name"]: (column.get("unit") or "").replace(".yr**-1", "/yr").replace(".s**-1", "/s") for column in
+             answer["metadata"]}  # fmt: skip
+    for name in GAIA_COLUMNS:
+        assert name in units
+        assert u.Unit(units[name]) == u.Unit(BY_NAME[name].unit), name
