@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from astrometry_service.domain.distortion import DistortionSample
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.solving import EngineAnswer, EngineStatus, SolveHints
 from astrometry_service.domain.star_lists import SkyMap, StarList
 
-__all__ = ["AllSkyStars", "ReferenceCatalogue", "ReferenceCone", "SolveEngine"]
+__all__ = ["AllSkyStars", "EarlierDistortions", "ReferenceCatalogue", "ReferenceCone", "SolveEngine"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,18 @@ class AllSkyStars(Protocol):
 
     def patterns(self) -> SkyIndex | None:
         """Patterns of these stars for fields of which nothing is known; None where none were made."""
+        ...
+
+
+class EarlierDistortions(Protocol):
+    """Distortions that earlier frames of the same camera and filter showed."""
+
+    def samples(self, nx: int, ny: int) -> tuple[int | None, list[DistortionSample]]:
+        """Those of frames of this size, oldest first, and the version: the number of the newest."""
+        ...
+
+    def keep(self, sample: DistortionSample) -> None:
+        """Add the distortion of this frame."""
         ...
 
 

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from astro_shared.contracts import products
 from astro_shared.contracts.astrometry import SolveRequest, SolveResult
 from astro_shared.contracts.tables import PAIRS, POSITIONS, TableSchema
+from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from astrometry_service.adapters.asked_catalogue import AskedCatalogue
+from astrometry_service.adapters.asked_distortions import AskedDistortions
 from astrometry_service.adapters.debug_files import write_debug_files
 from astrometry_service.adapters.engine_settings import ask_engine_facts
 from astrometry_service.adapters.engines import local_engines
@@ -45,7 +47,8 @@ def solve(request: SolveRequest, context: TaskContext) -> TaskOutput:
         limit_s=request.solve.limit_s, remote_limit_s=request.solve.remote_limit_s, blind=request.solve.blind
     )
     find = SolveFrame(catalogue, _engines(request, context), all_sky=AskedSky(context), options=options)
-    done = SolveRequestWorkflow(find)(
+    earlier, why_none = _earlier_distortions(request, header, context)
+    done = SolveRequestWorkflow(find, earlier, why_none)(
         request, sources, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px
     )
     context.progress(0.8, "files")
@@ -61,6 +64,19 @@ def _engines(request: SolveRequest, context: TaskContext) -> list[SolveEngine]:
     facts = ask_engine_facts(context, remote=request.solve.remote)
     *local, siril = local_engines(request.solve.index_folders or facts.index_folders, scratch=context.workspace)
     return [*local, RelayedEngine("nova", context.ask, facts.nova), siril]
+
+
+def _earlier_distortions(
+    request: SolveRequest, header: fits.Header | None, context: TaskContext
+) -> tuple[AskedDistortions | None, str]:
+    """Distortions of this user's earlier frames of the same camera and filter, or why they are left alone."""
+    if not request.astrometry.use_prior:
+        return None, "switched off by astrometry.use_prior"
+    camera = frame_facts(header).instrument if header is not None else None
+    if camera is None:
+        return None, "the header names no camera"
+    instrument = f"{camera} / {request.summary.filter or 'no filter'}"[:200]
+    return AskedDistortions(context, instrument, request.astrometry.prior_version), ""
 
 
 def _header(path: Path) -> fits.Header:

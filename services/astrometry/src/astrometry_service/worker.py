@@ -9,6 +9,7 @@ from astro_shared.jobs.service import JobServiceParts
 from astro_shared.jobs.worker import ServiceWorker
 from astro_shared.settings import settings_or_exit
 from astrometry_service.adapters.catalogs import CatalogsClient
+from astrometry_service.adapters.distortion_store import ASK_DISTORTIONS, KEEP_DISTORTION, DistortionStore
 from astrometry_service.adapters.engine_settings import ENGINE_SETTINGS, engine_settings
 from astrometry_service.adapters.nova_relay import NovaRelay
 from astrometry_service.adapters.relayed_engine import SOLVE_REMOTE
@@ -35,8 +36,10 @@ def build() -> ServiceWorker:
 def _answers(settings: AstrometrySettings, parts: JobServiceParts) -> dict[str, Answer]:
     """What the children ask: they have neither network nor keys, and do not know the operator's folders."""
     catalogs = CatalogsClient(settings.catalogs_url, tokens=parts.tokens, http=parts.http)
-    nova = make_nova_relay(settings, parts)
+    nova, earlier = make_nova_relay(settings, parts), DistortionStore(parts.engine)
     return {
+        ASK_DISTORTIONS: earlier.ask,
+        KEEP_DISTORTION: earlier.keep,
         "reference_stars": catalogs.answer,
         ENGINE_SETTINGS: engine_settings(settings.index_folders, nova),
         SKY_PATTERNS: SkyMaker(settings.sky_folder, settings.index_folders).answer,

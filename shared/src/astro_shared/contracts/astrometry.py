@@ -47,6 +47,15 @@ class SolveAttempt(_Model):
     log_odds: float | None = None
 
 
+class DistortionPriorUse(_Model):
+    """What became of the distortion of earlier frames; with ``version`` the reduction can be repeated."""
+
+    used: bool
+    version: int | None = Field(None, description="The newest frame in it; give it as astrometry.prior_version.")
+    frames: int = 0
+    reason: str = Field("", description="Why it was not used.")
+
+
 class AstrometryReport(_Model):
     """The solution in numbers; ``report`` holds every count and threshold of the chain."""
 
@@ -89,6 +98,7 @@ class AstrometryReport(_Model):
     epoch_jyear: float | None = None
     reference_name: str | None = None
     reference_layer: str | None = Field(None, description="mirror, cache, archive, vizier or list.")
+    prior: DistortionPriorUse | None = None
     warnings: tuple[str, ...] = ()
     report: dict[str, Any] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)

@@ -200,6 +200,13 @@ class AstrometrySettings(_Section):
     max_degree: Annotated[int, Field(ge=1, le=7)] = Field(7, description="Highest degree that auto may choose.")
     catalogue_errors: bool = Field(True, description="Use the errors of the reference positions.")
     min_snr: Positive = Field(5.0, description="Least S/N of a star in the fit.")
+    use_prior: bool = Field(
+        True,
+        description="Help sparse frames with the distortion of one's earlier frames of the same camera and filter.",
+    )
+    prior_version: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="No newer frames than this version in it; repeats an earlier reduction."
+    )
     debug: bool = Field(False, description="Keep region matches, clipping rounds and depth-match lists as products.")
 
 

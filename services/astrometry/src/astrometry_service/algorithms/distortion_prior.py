@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from astrometry_service.algorithms.plane_fit import PlaneFit
 from astrometry_service.algorithms.polynomials import degree_of, n_terms
+from astrometry_service.domain.distortion import DistortionSample
 
 __all__ = ["DistortionPrior", "DistortionSample", "combine_samples", "measure_distortion", "prior_rows"]
 
@@ -21,23 +22,6 @@ Floats = NDArray[np.float64]
 
 # Least standard deviation of a term, pixels: flexure and focus move every camera by this much.
 LEAST_SIGMA_PX = 1e-4
-
-
-@dataclass(frozen=True)
-class DistortionSample:
-    """The distortion that one frame showed.
-
-    Attributes
-    ----------
-    nx, ny : pixel, size of the frame
-    terms_px : (2, k), pixel, coefficients of the Legendre products of degree two and more
-    covariance_px2 : (k, k), pixel^2, of one axis
-    """
-
-    nx: int
-    ny: int
-    terms_px: Floats
-    covariance_px2: Floats
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from astrometry_service.domain.distortion import DistortionSample
 from astrometry_service.domain.wcs_state import WcsState
 
 __all__ = ["AstrometricSolution", "Pairs", "SkyPositions", "SkyTransform"]
@@ -104,6 +105,7 @@ class AstrometricSolution:
     pairs : matched pairs
     report : every count, threshold and duration, ready for JSON
     products : intermediate lists, only with ``debug``
+    distortion : what the frame showed of its camera; None where the start was kept
     """
 
     state: WcsState
@@ -116,3 +118,4 @@ class AstrometricSolution:
     pairs: Pairs
     report: Mapping[str, Any]
     products: Mapping[str, Any] = field(default_factory=dict)
+    distortion: DistortionSample | None = None

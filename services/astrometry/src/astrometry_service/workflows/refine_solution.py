@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from astro_shared.science.sky_time import mean_direction, separation_deg
 from astro_shared.science.tangent_plane import project
+from astrometry_service.algorithms.distortion_prior import measure_distortion
 from astrometry_service.algorithms.error_model import ErrorModel, total_covariance
 from astrometry_service.algorithms.first_fit import FirstFit, MapState, depth_pairs, first_fit
 from astrometry_service.algorithms.pair_set import PairSet, PlaneTargets, SortedSources, blended, pair_residuals
@@ -166,7 +167,7 @@ class RefineSolution:
         return AstrometricSolution(
             WcsState.VALID if reasons else WcsState.CALIBRATED, transform, tpv_cards(transform), True, reasons,
             frame.places.epoch_jyear, positions_of_fit(chain.settled.fit, frame.list, chain.settled.model), table,
-            report, products,
+            report, products, measure_distortion(chain.settled.fit, geometry.nx, geometry.ny),
         )  # fmt: skip
 
     def _frame(

@@ -47,6 +47,11 @@ def _solved(r: AstrometryReport) -> list[str]:
         limit = r.sigma_sys_upper_mas
         scatter = f"below {limit:.2f}" if limit is not None else f"{r.sigma_sys_mas:.2f}"
         lines.append(f"Centroid errors times {r.alpha:.3f}; systematic scatter {scatter} mas.")
+    if r.prior is not None and r.prior.used:
+        lines.append(
+            f"The distortion of {r.prior.frames} earlier frames of this camera and filter helped"
+            f" (version {r.prior.version})."
+        )
     if r.sip_max_deviation_px is not None:
         lines.append(f"The SIP header differs from this solution by at most {r.sip_max_deviation_px:.2g} pixels.")
     return lines

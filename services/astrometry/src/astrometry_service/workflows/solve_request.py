@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from astro_shared.contracts.astrometry import AstrometryReport, SolveAttempt, SolveRequest
+from astro_shared.contracts.astrometry import AstrometryReport, DistortionPriorUse, SolveAttempt, SolveRequest
 from astrometry_service.algorithms.error_terms import ErrorModel
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
 from astrometry_service.algorithms.sip_export import SipExport, sip_export
@@ -25,8 +25,9 @@ from astrometry_service.domain.solution import AstrometricSolution, SkyPositions
 from astrometry_service.domain.solving import SolveHints, SolveOutcome
 from astrometry_service.domain.sources import FrameGeometry, SourceList
 from astrometry_service.domain.wcs_state import WcsState
+from astrometry_service.ports import EarlierDistortions
 from astrometry_service.workflows.refine_settings import refine_options
-from astrometry_service.workflows.refine_solution import RefineSolution
+from astrometry_service.workflows.refine_with_prior import RefineWithPrior
 from astrometry_service.workflows.solve_frame import SolveFrame
 
 SCALE_KNOWN_TO = 1.02
@@ -61,10 +62,12 @@ class SolveRequestWorkflow:
     Parameters
     ----------
     solve : finds the field
+    earlier : distortions of earlier frames of the same camera and filter; None where they are not to be used
+    why_no_prior : why not
     """
 
-    def __init__(self, solve: SolveFrame) -> None:
-        self._solve = solve
+    def __init__(self, solve: SolveFrame, earlier: EarlierDistortions | None = None, why_no_prior: str = "") -> None:
+        self._solve, self._earlier, self._why_no_prior = solve, earlier, why_no_prior
 
     def __call__(
         self,
@@ -104,12 +107,15 @@ class SolveRequestWorkflow:
             reason = "the field was found, but there are no reference stars to refine and to calibrate it"
             return _unsolved(found, outcome, reason, outcome.advice, n_sources=len(stars), seconds=seconds)
         begin = time.perf_counter()
-        refine = RefineSolution(refine_options(request.astrometry, fwhm_px=fwhm_px or request.fwhm_px))
-        solution = refine.run(stars, outcome.reference, outcome.transform, geometry)
+        options = refine_options(request.astrometry, fwhm_px=fwhm_px or request.fwhm_px)
+        refine = RefineWithPrior(options, self._earlier, self._why_no_prior)
+        solution, prior = refine.run(stars, outcome.reference, outcome.transform, geometry)
         seconds["refine"] = round(time.perf_counter() - begin, 3)
         cards = _cards(solution, outcome, found, header)
         sip = _sip(solution, geometry)
-        report = _report(found, outcome, solution, geometry, len(stars), seconds, sip)
+        report = _report(found, outcome, solution, geometry, len(stars), seconds, sip).model_copy(
+            update={"prior": DistortionPriorUse(**asdict(prior))}
+        )
         places = _wanted_places(solution, wanted) if wanted is not None else None
         return Solved(report, outcome, solution, cards, sip.cards if sip else {}, places)
 

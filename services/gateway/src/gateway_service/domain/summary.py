@@ -13,7 +13,7 @@ from astro_shared.contracts.gateway import CollectStage, ReductionStatus, StageN
 _ASTROMETRY = (
     "state", "engine", "ra_center_deg", "dec_center_deg", "scale_arcsec_px", "rotation_deg", "parity", "n_matched",
     "rms_mas", "degree", "alpha", "alpha_err", "sigma_sys_mas", "sigma_sys_err_mas", "chi2_dof", "solution_error_mas",
-    "epoch_jyear", "reference_name",
+    "epoch_jyear", "reference_name", "prior",
 )  # fmt: skip
 # Of a frame that was not solved: how many stars there were, what was tried for how long, and what to try.
 _FAILURE = ("n_sources", "header_wcs", "header_wcs_reason", "attempts", "advice")
