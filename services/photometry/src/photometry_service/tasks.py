@@ -27,18 +27,26 @@ from photometry_service.adapters.exposure_reader import read_calibration_frames,
 from photometry_service.adapters.held_planes import PlaneFolder
 from photometry_service.adapters.master_files import read_master, write_master
 from photometry_service.adapters.product_files import read_map, read_psf, read_wcs, write_map, write_psf, write_rows
+from photometry_service.algorithms.frame_quality import stacked_residual
 from photometry_service.algorithms.master_frames import CalibrationError, MasterFrame, MasterKind
 from photometry_service.algorithms.psf_model import psf_stamp
 from photometry_service.algorithms.zero_point import ZeroPointFit
 from photometry_service.domain.psf import Sources
 from photometry_service.workflows.build_master import BuildMaster, describe
-from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration, limiting_magnitudes
+from photometry_service.workflows.calibrate_sources import (
+    CalibrateSources,
+    Calibration,
+    limiting_magnitudes,
+    zero_point_field,
+)
 from photometry_service.workflows.fit_series import FitSeries
 from photometry_service.workflows.measure_positions import MeasurePositions
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
 from photometry_service.workflows.prepare_frame import PreparedFrame, prepare_frame, with_variance
 
 PLOT_STAMP_FWHM = 5
+COARSEST_STEP = 0.25
+"""Of maps, in units of the noise: the rounding adds 0.3 % to it."""
 
 
 def measure(request: MeasureRequest, context: TaskContext) -> TaskOutput:
@@ -108,10 +116,11 @@ def extinction(request: ExtinctionRequest, context: TaskContext) -> TaskOutput:
     write_rows(table, result.frames)
     files = {document.name: OutputFile(document, products.JSON), table.name: OutputFile(table, products.CSV)}
     # matplotlib is loaded only where something is drawn, so that the fork server stays small
-    from photometry_service.adapters.plots import PlotFolder
+    from photometry_service.adapters.calibration_plots import draw_extinction
+    from photometry_service.adapters.plot_folder import PlotFolder
 
     plots = PlotFolder(context.workspace / "plots")
-    plots.extinction(result.model_dump(mode="json"))
+    draw_extinction(plots, result)
     return TaskOutput(result=result.model_dump(mode="json"), files=files | _plot_files(plots.files))
 
 
@@ -164,7 +173,7 @@ def calibrate(request: CalibrateRequest, context: TaskContext) -> TaskOutput:
         files[products.LIMITS] = _limits(request, done.fit, context)
     if request.products.plots and done.fit is not None:
         context.progress(0.7, "plots")
-        files |= _zero_point_plot(done, context.workspace)
+        files |= _zero_point_plots(request, done, done.fit, context.workspace)
     calibrated = int(done.report.n_used and len(done.calibrated["id"]))
     result = CalibrateResult(zero_point=done.report, calibrated_sources=calibrated)
     return TaskOutput(result=result.model_dump(mode="json"), files=files)
@@ -188,13 +197,15 @@ def _measure_files(measured: Measurement, request: MeasureRequest, folder: Path)
         write_map(folder / products.DEPTH, depth, what=what, gain_e_per_adu=measured.frame.gain_e_per_adu, more=cards)
         names.append(products.DEPTH)
     if request.products.maps:
+        rms = measured.background.rms_median
         maps = (
-            (products.BACKGROUND, measured.background.level_map(), "background"),
-            (products.BACKGROUND_RMS, measured.background.rms_map(), "noise of the background, one sigma per pixel"),
-            (products.RESIDUAL, measured.residual, "frame minus background and sources"),
+            (products.BACKGROUND, measured.background.level_map(), "background", rms / 1000),
+            (products.BACKGROUND_RMS, measured.background.rms_map(), "noise, one sigma per pixel", rms / 10_000),
+            (products.RESIDUAL, measured.residual, "frame minus background and sources", rms / 16),
         )
-        for name, values, what in maps:
-            write_map(folder / name, values, what=what, gain_e_per_adu=measured.frame.gain_e_per_adu)
+        for name, values, what, step in maps:
+            gain = measured.frame.gain_e_per_adu
+            write_map(folder / name, values, what=what, gain_e_per_adu=gain, step=step, coarsest=rms * COARSEST_STEP)
             names.append(name)
     return {name: OutputFile(folder / name, products.FITS) for name in names}
 
@@ -205,22 +216,24 @@ def _stamp_half(measured: Measurement) -> int:
 
 
 def _measure_plots(measured: Measurement, title: str, folder: Path) -> dict[str, OutputFile]:
-    # matplotlib is loaded only where something is drawn, so that the fork server stays small
-    from photometry_service.adapters.plots import PlotFolder
+    from photometry_service.adapters import measurement_plots as draw
+    from photometry_service.adapters.plot_folder import PlotFolder
 
     plots = PlotFolder(folder / "plots")
-    columns, result = measured.columns, measured.result
+    columns, result, background = measured.columns, measured.result, measured.background
     fwhm = result.fwhm_psf_px or result.fwhm_marginal_px or 3.0
-    plots.image(measured.frame.data, columns["x"], columns["y"], columns["flags"], fwhm, title=title)
-    plots.map("background", measured.background.level_map(), title="Background", unit="electron / px")
-    plots.map("background_rms", measured.background.rms_map(), title="Background noise", unit="electron / px")
-    plots.fwhm(measured.marginal.star_fwhm_px, marginal_px=result.fwhm_marginal_px, psf_px=result.fwhm_psf_px)
+    draw.draw_image(plots, measured.frame.data, columns["x"], columns["y"], columns["flags"], fwhm, title=title)
+    draw.draw_maps(plots, background.level_map(), background.rms_map(), measured.residual, result.background_rms_e)
+    draw.draw_fwhm(
+        plots, measured.marginal.star_fwhm_px, marginal_px=result.fwhm_marginal_px, psf_px=result.fwhm_psf_px
+    )
     if measured.psf is not None:
-        stamp = psf_stamp(measured.psf, _stamp_half(measured))
-        plots.psf(stamp, result.psf_stars, fwhm_px=result.fwhm_psf_px, kind=result.psf_kind)
+        half = _stamp_half(measured)
+        stamp = psf_stamp(measured.psf, half)
+        left = stacked_residual(measured.residual, columns, peak=float(stamp.max()), half_px=half)
+        draw.draw_psf(plots, stamp, left, result.psf_stars, fwhm_px=result.fwhm_psf_px, kind=result.psf_kind)
         if result.curve_of_growth:
-            plots.curve_of_growth(result.curve_of_growth, stamp, fwhm_px=fwhm)
-    plots.residual(measured.residual, result.background_rms_e)
+            draw.draw_curve_of_growth(plots, result.curve_of_growth, stamp, fwhm_px=fwhm)
     return _plot_files(plots.files)
 
 
@@ -234,11 +247,16 @@ def _limits(request: CalibrateRequest, fit: ZeroPointFit, context: TaskContext) 
     return OutputFile(path, products.FITS)
 
 
-def _zero_point_plot(done: Calibration, folder: Path) -> dict[str, OutputFile]:
-    from photometry_service.adapters.plots import PlotFolder
+def _zero_point_plots(
+    request: CalibrateRequest, done: Calibration, fit: ZeroPointFit, folder: Path
+) -> dict[str, OutputFile]:
+    from photometry_service.adapters.calibration_plots import draw_zero_point, draw_zero_point_map
+    from photometry_service.adapters.plot_folder import PlotFolder
 
     plots = PlotFolder(folder / "plots")
-    plots.zero_point(done.calibrators, report=done.report.model_dump(mode="json"))
+    draw_zero_point(plots, done.calibrators, done.report)
+    shape = (request.measure.frame.height_px, request.measure.frame.width_px)
+    draw_zero_point_map(plots, done.calibrators, zero_point_field(fit, shape), done.report, shape)
     return _plot_files(plots.files)
 
 

@@ -18,18 +18,37 @@ from astro_shared.errors import InvalidRequestError
 from photometry_service.algorithms.psf_model import psf_from_arrays, psf_to_arrays
 from photometry_service.domain.psf import PsfModel
 
+STEPS = 65_000  # that 16 bits hold, with some to spare
+
 
 def write_map(
     path: Path, values: NDArray[Any], *, what: str, gain_e_per_adu: float | None, unit: str = "electron",
-    more: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None, step: float | None = None, coarsest: float = np.inf,
 ) -> None:  # fmt: skip
-    """One map, in electrons where nothing else is said, as the primary image; ``more`` are further cards."""
+    """One map, in electrons where nothing else is said, as the primary image; ``more`` are further cards.
+
+    Parameters
+    ----------
+    step : values are rounded to multiples of this and kept in 16 bits, which pack to a seventh; None keeps float32
+    coarsest : a wider range takes steps up to this one; one that is still wider stays float32, like values not finite
+    """
     header = fits.Header()
     header["BUNIT"] = (unit, what)
     if gain_e_per_adu is not None:
         header["GAIN"] = (gain_e_per_adu, "[electron/adu] divide by this for ADU")
     header.update(dict(more or {}))
-    fits.PrimaryHDU(np.ascontiguousarray(values, dtype=">f4"), header).writeto(path, overwrite=True)
+    low, high = float(values.min()), float(values.max())
+    fitting = max(step, (high - low) / STEPS) if step and np.isfinite(high - low) else np.inf
+    if fitting > coarsest or not np.isfinite(fitting):
+        fits.PrimaryHDU(np.ascontiguousarray(values, dtype=">f4"), header).writeto(path, overwrite=True)
+        return
+    middle = 0.5 * (low + high)
+    levels = np.asarray(values, np.float32) - np.float32(middle)
+    levels *= np.float32(1 / fitting)
+    hdu = fits.PrimaryHDU(np.rint(levels, out=levels).astype(">i2"), header)
+    hdu.header["BSCALE"] = (fitting, "values are rounded to multiples of this")
+    hdu.header["BZERO"] = middle
+    hdu.writeto(path, overwrite=True)
 
 
 def read_map(path: Path) -> tuple[NDArray[np.float64], dict[str, Any]]:

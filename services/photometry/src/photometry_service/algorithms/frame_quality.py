@@ -101,3 +101,31 @@ def curve_of_growth(columns: Mapping[str, NDArray[Any]], radii_px: Array) -> tup
         return ()
     ratios = [np.median(columns[f"flux_aper_{n + 1}"][rows] / columns["flux_psf"][rows]) for n in range(len(radii_px))]
     return tuple((round(float(r), 4), round(float(q), 5)) for r, q in zip(radii_px, ratios, strict=True))
+
+
+def stacked_residual(
+    residual: NDArray[np.float32], columns: Mapping[str, NDArray[Any]], *, peak: float, half_px: int
+) -> Array:
+    """Median over bright clean stars of what the model leaves around them, as a share of the model's peak.
+
+    Parameters
+    ----------
+    residual : (ny, nx), electron, frame minus background and models
+    peak : highest value of the PSF, whose sum is 1
+    half_px : half side of the stamp
+
+    Returns
+    -------
+    (2 half_px + 1, 2 half_px + 1)
+        Stars at their nearest pixel; NaN everywhere with fewer than three.
+    """
+    side = 2 * half_px + 1
+    rows = clean_stars(columns, 100.0)[:200]
+    ny, nx = residual.shape
+    x, y = (np.rint(columns[name][rows]).astype(np.intp) for name in ("x", "y"))
+    inside = (x >= half_px) & (y >= half_px) & (x < nx - half_px) & (y < ny - half_px)
+    if inside.sum() < 3:
+        return np.full((side, side), np.nan)
+    dy, dx = np.mgrid[-half_px : half_px + 1, -half_px : half_px + 1]
+    stamps = residual[y[inside][:, None, None] + dy, x[inside][:, None, None] + dx]
+    return np.median(stamps / (peak * columns["flux_psf"][rows][inside])[:, None, None], axis=0)

@@ -1,0 +1,152 @@
+"""Every plot of ``measure`` and ``calibrate``: there, a picture, and its data as the contracts say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.photometry import CalibrateRequest, MeasureRequest, MeasureResult
+from astro_shared.contracts.plots import PLOT_DATA, PsfPlot, ZeroPointMapPlot, ZeroPointPlot
+from astro_shared.contracts.tables import POSITIONS
+from astro_shared.fits.tables import read_columns, write_columns
+from astro_shared.jobs.task import LocalLink, TaskContext
+from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
+from photometry_service import tasks
+from photometry_service.adapters.image_panel import ImagePanel, Picture, palette, reduced
+from photometry_service.adapters.measurement_plots import draw_image, zscale
+from photometry_service.adapters.plot_folder import PlotFolder, plain
+
+OF_A_FRAME = set(PLOT_DATA) - {"extinction"}
+
+
+def reference(path: Path) -> ObjectRef:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return ObjectRef(key=path.name, sha256=digest, size=path.stat().st_size)
+
+
+@pytest.fixture(scope="module")
+def frame() -> SimulatedFrame:
+    return simulate_frame(23, n_stars=500, camera=Camera(shape=(700, 900)))
+
+
+@pytest.fixture(scope="module")
+def folder(frame: SimulatedFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the products of both jobs."""
+    folder = tmp_path_factory.mktemp("plots")
+    frame.write(folder / "raw.fits")
+    frame.write_reference(folder / "reference.fits")
+    request = MeasureRequest(frame=reference(folder / "raw.fits"), frame_name="raw.fits")
+    done = tasks.measure(request, TaskContext(folder, {"raw.fits": folder / "raw.fits"}, LocalLink(None)))
+    sources = read_columns(folder / "sources.fits")
+    ra, dec = frame.wcs.all_pix2world(sources["x"], sources["y"], 0)
+    write_columns(folder / "positions.fits", {"id": sources["id"], "ra": ra, "dec": dec}, POSITIONS)
+    names = ("sources", "positions", "reference")
+    calibrate = CalibrateRequest(
+        **{name: reference(folder / f"{name}.fits") for name in names}, measure=MeasureResult.model_validate(done.result),
+        ra_center_deg=frame.sky.ra_deg, dec_center_deg=frame.sky.dec_deg, scale_arcsec_px=1.0,
+    )  # type: ignore[arg-type]  # fmt: skip
+    inputs = {f"{name}.fits": folder / f"{name}.fits" for name in names}
+    report = tasks.calibrate(calibrate, TaskContext(folder, inputs, LocalLink(None))).result["zero_point"]
+    assert report["status"] == "calibrated"
+    return folder
+
+
+def data(folder: Path, name: str) -> dict:
+    return json.loads((folder / "plots" / f"{name}.json").read_text())
+
+
+def test_every_plot_is_a_picture_with_data_of_its_schema(folder: Path) -> None:
+    assert {path.stem for path in (folder / "plots").iterdir()} == OF_A_FRAME
+    for name in OF_A_FRAME:
+        PLOT_DATA[name].model_validate(data(folder, name))
+        with Image.open(folder / "plots" / f"{name}.png") as picture:
+            picture.load()
+            assert 400 <= picture.width <= 1400 and 300 <= picture.height <= 1100, name
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 10, name
+
+
+def test_the_psf_leaves_little_of_its_stars(folder: Path) -> None:
+    psf = PsfPlot.model_validate(data(folder, "psf"))
+    assert sum(map(sum, psf.stamp)) == pytest.approx(1, abs=0.03)
+    assert np.abs(np.array(psf.residual, float)).max() < 0.02
+
+
+def test_the_map_of_the_zero_point_is_the_fit_and_the_stars(folder: Path) -> None:
+    field = ZeroPointMapPlot.model_validate(data(folder, "zero_point_map"))
+    report = ZeroPointPlot.model_validate(data(folder, "zero_point")).report
+    values = np.array(field.values, float)
+    assert values.shape == (70, 90)
+    assert values.mean() == pytest.approx(0, abs=0.02)
+    assert len(field.star) == len(field.x) == report.n_used
+    assert (values.std() > 0) == (report.spatial_order > 0)
+
+
+def test_binned_medians_of_the_zero_point_are_near_zero(folder: Path) -> None:
+    bins = ZeroPointPlot.model_validate(data(folder, "zero_point")).bins
+    assert set(bins) == {"mag_ref", "color_ref"}
+    for panel in bins.values():
+        pulls = np.array(panel.median, float) / np.array(panel.error, float)
+        assert len(pulls) > 1 and np.abs(pulls).max() < 6
+
+
+def test_blocks_are_means_and_leave_out_what_is_not_known() -> None:
+    image = np.arange(36, dtype=np.float32).reshape(6, 6)
+    image[0, 0] = np.nan
+    small, step = reduced(image, 3)
+    assert step == 2 and small.shape == (3, 3)
+    assert small[0, 0] == pytest.approx(np.nanmean(image[:2, :2]))
+    assert small[2, 1] == pytest.approx(image[4:, 2:4].mean())
+    assert reduced(np.full((1, 5000), 2.0), 100)[0].shape == (1, 100)
+    assert np.isnan(reduced(np.full((4, 4), np.nan), 2)[0]).all()
+
+
+def test_pixels_of_a_picture_are_its_values_and_row_0_is_at_the_bottom() -> None:
+    values = np.linspace(0, 1, 120 * 100, dtype=np.float32).reshape(120, 100)
+    panel = ImagePanel((120, 100), values.shape, bar=True)
+    picture = Picture(values, 0.0, 1.0, "viridis")
+    shown = np.asarray(panel.draw(picture, title="t", unit="u").convert("RGB"))
+    colors = palette("viridis")
+    row, column = panel.figure.bbox.height - 60 - 3, 80 + 3  # inside of the frame's lower left corner
+    assert tuple(shown[int(row), column]) == tuple(colors[0])
+    again = np.asarray(panel.draw(picture, title="t", unit="u").convert("RGB"))
+    np.testing.assert_array_equal(again, shown)
+
+
+def test_an_image_without_sources_and_with_holes_is_drawn(tmp_path: Path) -> None:
+    plots = PlotFolder(tmp_path)
+    image = np.random.default_rng(1).normal(100, 3, (64, 640)).astype(np.float32)
+    image[10:20] = np.nan
+    nothing = np.zeros(0)
+    draw_image(plots, image, nothing, nothing, nothing.astype(np.int32), 3.0, title="a name " * 30)
+    PLOT_DATA["image"].model_validate(json.loads(plots.files["image.json"].read_text()))
+
+
+def test_limits_of_a_constant_image_are_two_numbers() -> None:
+    low, high = zscale(np.full((50, 50), 7.0))
+    assert low <= 7.0 < high
+
+
+def test_data_that_differ_from_the_schema_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fwhm_px"):
+        PlotFolder(tmp_path).save("fwhm", Image.new("P", (4, 4)), {"fwhm_marginal_px": 1, "fwhm_psf_px": 2})
+
+
+def test_numbers_keep_six_digits_and_what_is_not_finite_is_null() -> None:
+    values = np.array([[1234567.8, -0.000123456789, 0.0], [np.nan, np.inf, 0.1]], np.float32)
+    assert plain(values) == [[1234570.0, -0.000123457, 0.0], [None, None, 0.1]]
+    rng = np.random.default_rng(2)
+    wild = rng.normal(0, 1, 1000) * 10.0 ** rng.integers(-12, 12, 1000)
+    assert plain(wild) == [float(f"{value:.6g}") for value in wild]
+    assert plain({"a": (np.float64(np.nan), np.int64(3), np.bool_(True))}) == {"a": [None, 3, True]}
+
+
+def test_depth_and_maps_belong_to_the_frame(folder: Path) -> None:
+    for name in ("background", "background_rms", "residual"):
+        assert fits.getdata(folder / f"{name}.fits").shape == (700, 900)
