@@ -108,6 +108,16 @@ async def test_senseless_requests_are_refused(client, mint, body):
     assert response.status_code == 422
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e400", '"10"x', "[1]"])
+@pytest.mark.parametrize("name", ["ra_deg", "dec_deg", "radius_deg", "mag_limit", "max_ruwe", "epoch_jyear"])
+async def test_what_is_no_finite_number_is_refused(client, mint, name, value):
+    fields = {"ra_deg": "10", "dec_deg": "10", "radius_deg": "1"} | {name: value}
+    body = "{" + ",".join(f'"{key}": {text}' for key, text in fields.items()) + "}"
+    headers = mint.service() | {"Content-Type": "application/json"}
+    response = await client.post("/v1/reference/cone", content=body, headers=headers)
+    assert response.status_code == 422
+
+
 async def test_a_concave_polygon_is_refused(client, mint, lists):
     lists.save(stars(), name="tycho2", scope="global", owner=None, facts={})
     body = {"name": "tycho2", "polygon": [[0, 0], [4, 0], [1, 1], [0, 4]]}

@@ -17,7 +17,6 @@ from astro_shared.contracts.settings import IdentificationSettings
 RightAscension = Annotated[float, Field(ge=0, lt=360)]
 Declination = Annotated[float, Field(ge=-90, le=90)]
 ListName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$", description="Name of a reference list.")]
-CatalogueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./+-]{0,62}$")]
 Layer = Literal["list", "mirror", "cache", "archive", "vizier"]
 
 REFERENCE_LAYER_HEADER = "X-Reference-Layer"

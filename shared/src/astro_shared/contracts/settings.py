@@ -219,13 +219,20 @@ class ReferenceSettings(_Section):
     max_rows: Annotated[int, Field(ge=10, le=2_000_000)] = Field(50_000, description="Brightest rows taken at most.")
 
 
+CatalogueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./+&-]{0,62}$")]
+"""``simbad``, or the name of a VizieR table such as ``I/239/hip_main``."""
+
 CATALOGUES = ("gaia", "simbad", "vsx", "milliquas", "skybot", "astro_colibri")
 
 
 class IdentificationSettings(_Section):
     """Known objects."""
 
-    catalogues: tuple[str, ...] = Field(CATALOGUES, description="Which are asked; empty for none.")
+    catalogues: tuple[CatalogueName, ...] = Field(
+        CATALOGUES,
+        max_length=30,
+        description="Which are asked, by name; any VizieR table too, by its own; empty for none.",
+    )
     radius_sigma: Positive = Field(3.0, description="Match radius in combined errors.")
     radius_floor_arcsec: Positive = Field(1.0, description="Added to the match radius.")
     min_snr: Annotated[float, Field(ge=0)] = Field(5.0, description="Least S/N of a source that is looked up.")
