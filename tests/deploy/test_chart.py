@@ -74,11 +74,15 @@ def rendered_by_helm3(run_helm3: Callable[..., Any], chart: Path, values: dict[s
     return str(made.stdout)
 
 
+def rendered_by_helm4(ask_helm4: Callable[..., Any], chart: Path, name: str) -> str:
+    parts = ask_helm4("render", example(chart, name))
+    return "\n---\n".join(text for part, text in sorted(parts.items()) if part.endswith(".yaml"))
+
+
 @pytest.fixture(scope="session", params=EXAMPLES)
 def manifest(request: pytest.FixtureRequest, ask_helm4: Callable[..., Any], chart: Path) -> str:
     """All that Helm 4 makes of an example."""
-    parts = ask_helm4("render", example(chart, request.param))
-    return "\n---\n".join(text for name, text in sorted(parts.items()) if name.endswith(".yaml"))
+    return rendered_by_helm4(ask_helm4, chart, request.param)
 
 
 @pytest.fixture(scope="session")
@@ -88,8 +92,7 @@ def objects(manifest: str) -> Objects:
 
 @pytest.fixture(scope="session")
 def everything(ask_helm4: Callable[..., Any], chart: Path) -> Objects:
-    parts = ask_helm4("render", example(chart, "everything"))
-    return [item for name, text in parts.items() if name.endswith(".yaml") for item in parse(text)]
+    return parse(rendered_by_helm4(ask_helm4, chart, "everything"))
 
 
 def parse(manifest: str) -> Objects:
@@ -237,9 +240,26 @@ def test_policies_deny_everything_and_then_allow_what_is_needed(objects: Objects
     labels = denied["podSelector"]["matchLabels"]
     for name, template in pods(objects):
         assert labels.items() <= template["metadata"]["labels"].items(), name
-    outside = [name for name, spec in policies.items() if "0.0.0.0/0" in json.dumps(spec)]
-    assert outside == ["sky-alidade-outside"]
-    assert policies["sky-alidade-outside"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "catalogs"
+    settings = named(objects, "ConfigMap", "sky-alidade-astrometry")["data"]
+    nova = settings["ASTROMETRY_NOVA__MODE"] == "online"
+    outside = {
+        spec["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+        for spec in policies.values()
+        if "0.0.0.0/0" in json.dumps(spec)
+    }
+    assert outside == ({"catalogs", "astrometry"} if nova else {"catalogs"})
+
+
+def test_nova_is_asked_only_where_it_is_switched_on(
+    everything: Objects, ask_helm4: Callable[..., Any], chart: Path
+) -> None:
+    least = parse(rendered_by_helm4(ask_helm4, chart, "existing-secrets"))
+    modes = [
+        named(objects, "ConfigMap", "sky-alidade-astrometry")["data"]["ASTROMETRY_NOVA__MODE"]
+        for objects in (least, everything)
+    ]
+    assert modes == ["offline", "online"]
+    assert "ASTROMETRY_SEALING_SECRET" in named(everything, "Secret", "sky-alidade-astrometry")["stringData"]
 
 
 def test_selectors_choose_one_kind_of_pod_each(objects: Objects) -> None:

@@ -105,6 +105,7 @@ http://{{ include "alidade.fullname" .root }}-{{ .service }}:8000
 {{- end -}}
 {{- if eq .service "astrometry" -}}
 {{- $_ := set $settings "CATALOGS_URL" (include "alidade.url" (dict "root" .root "service" "catalogs")) -}}
+{{- $_ := set $settings "NOVA__MODE" (ternary "online" "offline" $own.nova.enabled) -}}
 {{- if $own.indexes.existingClaim -}}
 {{- $_ := set $settings "INDEX_FOLDERS" (list "/var/lib/alidade/indexes" | toJson) -}}
 {{- end -}}
@@ -148,7 +149,7 @@ AUTH_SERVICE_CLIENTS__{{ upper $client }}__SECRET: {{ $secret | quote }}
 {{ $prefix }}_CLIENT_SECRET: {{ get $given.clients .service | quote }}
 {{ $prefix }}_STORAGE__S3_ACCESS_KEY: {{ $given.s3AccessKey | quote }}
 {{ $prefix }}_STORAGE__S3_SECRET_KEY: {{ $given.s3SecretKey | quote }}
-{{- if eq .service "catalogs" }}
+{{- if or (eq .service "catalogs") (and (eq .service "astrometry") $values.services.astrometry.nova.enabled) }}
 {{ $prefix }}_SEALING_SECRET: {{ printf "1:%s" $given.sealing | quote }}
 {{- end }}
 {{- end }}
