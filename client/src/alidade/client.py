@@ -19,6 +19,7 @@ from astro_shared.contracts.work import WorkView
 View = TypeVar("View")
 
 CHUNK_BYTES = 1 << 20
+WORK, SOLUTIONS = "/api/v1/work", "/api/v1/solutions"
 FINAL = frozenset({ReductionPhase.COMPLETED, ReductionPhase.ERROR, ReductionPhase.ABORTED})
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _TRIES = 4
@@ -213,27 +214,60 @@ class AlidadeClient:
         """Begin to fit the extinction of a night to five calibrated reductions of one band, or more."""
         return self._begin("/api/v1/extinction", {"reduction_ids": list(reduction_ids)}, key)
 
+    def solve(
+        self,
+        *,
+        name: str,
+        stars: Mapping[str, Sequence[float]] | None = None,
+        list_upload_id: str | None = None,
+        frame_upload_id: str | None = None,
+        size_px: tuple[int, int] | None = None,
+        epoch_jyear: float | None = None,
+        settings: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> WorkView:
+        """Begin to find where on the sky a frame is: from a list of stars, a table of them, or the frame.
+
+        Parameters
+        ----------
+        stars : ``x``, ``y`` (0-based pixels) and ``flux``
+        size_px : width and height of the image that a list is from
+        epoch_jyear : of the exposure, for a list
+        """
+        width, height = size_px or (None, None)
+        body = {
+            "name": name, "stars": stars, "list_upload_id": list_upload_id, "frame_upload_id": frame_upload_id,
+            "width_px": width, "height_px": height, "epoch_jyear": epoch_jyear, "settings": dict(settings or {}),
+        }  # fmt: skip
+        return self._begin(SOLUTIONS, body, key)
+
     def work(self, work_id: str) -> WorkView:
         """A piece of work as it stands."""
-        return WorkView.model_validate(self._json("GET", f"/api/v1/work/{work_id}"))
+        return WorkView.model_validate(self._json("GET", f"{WORK}/{work_id}"))
 
-    def finished(self, work: WorkView, *, every_s: float = 0.4) -> WorkView:
+    def finished(self, work: WorkView, *, at: str = WORK, every_s: float = 0.4) -> WorkView:
         """Wait until a piece of work has ended; a server that is away is asked again for two minutes.
+
+        ``at`` is the path below which it is, `SOLUTIONS` for what `solve` began.
 
         Raises
         ------
         AlidadeClientError
             It ended without a result, with the code and the sentence that say why.
         """
-        *_, done = self._followed(lambda: self.work(work.id), lambda view: view.phase in FINAL_PHASES, every_s)
+
+        def look() -> WorkView:
+            return WorkView.model_validate(self._json("GET", f"{at}/{work.id}"))
+
+        *_, done = self._followed(look, lambda view: view.phase in FINAL_PHASES, every_s)
         if done.phase is JobPhase.COMPLETED:
             return done
         reason, code = (done.error.message, done.error.code) if done.error else ("It was stopped.", "aborted")
         raise AlidadeClientError(reason, code=code)
 
-    def fetch(self, work: WorkView, name: str, path: Path) -> None:
+    def fetch(self, work: WorkView, name: str, path: Path, *, at: str = WORK) -> None:
         """Fetch one file that a piece of work made; nothing half-written is left behind."""
-        self.fetch_from(f"/api/v1/work/{work.id}/files/{name}", path)
+        self.fetch_from(f"{at}/{work.id}/files/{name}", path)
 
     def _begin(self, path: str, body: Mapping[str, Any], key: str | None) -> WorkView:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}

@@ -83,6 +83,8 @@ def test_an_added_folder_is_kept_once_and_needs_index_files(tmp_path):
     state = tmp_path / "not" / "there"
     add_folder(state, folder)
     assert add_folder(state, folder) == (str(folder),) == added_folders(state)
+    # the database of a platform that root starts is another user's
+    assert state.stat().st_mode & 0o055 == 0o055
 
 
 def test_a_damaged_list_of_folders_is_named(tmp_path):

@@ -15,6 +15,7 @@ from astro_shared.contracts.astrometry import AstrometryReport, SolveRequest
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.contracts.photometry import FrameSummary
 from astro_shared.contracts.settings import AstrometrySettings, ProductSettings, SolveSettings
+from astro_shared.contracts.solutions import SolutionRequest
 from astro_shared.contracts.tables import TableSchema
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import LocalLink, TaskContext, TaskOutput
@@ -23,7 +24,7 @@ from astro_shared.testing.truth import solution_error
 from astrometry_service.adapters.distortion_plot import distortion_px
 from astrometry_service.algorithms.fits_transform import FitsTransform
 from astrometry_service.errors import NothingToSolveError, SourceListError
-from astrometry_service.tasks import solve
+from astrometry_service.tasks import solution, solve
 from astrometry_service.workflows.report_words import report_in_words
 
 
@@ -163,6 +164,42 @@ def test_a_plain_list_of_x_y_flux_is_enough(sim, tmp_path, kind):
     assert report_of(output).solved and report_of(output).n_used > 50
     assert report_of(output).chi2_dof is not None
     assert read_columns(output.files[products.POSITIONS].path)["id"].tolist() == list(range(1, len(stars) + 1))
+
+
+def solved_alone(sim, folder, request, **inputs):
+    def reference_stars(payload: dict) -> dict:
+        sim.write_reference(folder / "reference_in.fits")
+        return {"path": str(folder / "reference_in.fits"), "layer": "list"}
+
+    link = LocalLink({"reference_stars": reference_stars})
+    return solution(request, TaskContext(folder, {path.name: path for path in inputs.values()}, link))
+
+
+def test_a_list_inside_the_request_is_solved_without_any_file(sim, tmp_path):
+    stars, (ny, nx) = bright(sim), sim.camera.shape
+    columns = {"x": stars["x"].tolist(), "y": stars["y"].tolist(), "flux": stars["flux_e"].tolist()}
+    scale = sim.camera.scale_arcsec
+    hints = {
+        "ra_deg": sim.sky.ra_deg % 360,
+        "dec_deg": sim.sky.dec_deg,
+        "scale_low_arcsec": scale / 1.02,
+        "scale_high_arcsec": scale * 1.02,
+    }
+    request = SolutionRequest(
+        name="list", stars=columns, width_px=nx, height_px=ny, epoch_jyear=sim.exposure.epoch,
+        solve=SolveSettings(blind=False, **hints), products=ProductSettings(plots=False),
+    )  # fmt: skip
+    report = report_of(solved_alone(sim, tmp_path, request))
+    assert report.solved and report.n_used > 50 and report.epoch_jyear == pytest.approx(sim.exposure.epoch)
+
+
+def test_a_frame_alone_is_solved_with_what_its_header_says(sim, tmp_path):
+    path = sim.write(tmp_path / "f.fits")
+    request = SolutionRequest(
+        name="f.fits", frame=ref(path), solve=SolveSettings(blind=False), products=ProductSettings(plots=False)
+    )
+    report = report_of(solved_alone(sim, tmp_path, request, frame=path))
+    assert report.state == "calibrated"
 
 
 def test_sep_without_a_frame_is_refused_not_ignored(sim, tmp_path):

@@ -12,6 +12,7 @@ from alidade.cli.extinction import extinction
 from alidade.cli.forced import forced
 from alidade.cli.masters import masters
 from alidade.cli.process import process
+from alidade.cli.solve import solve
 from alidade.cli.up import up
 from alidade.cli.upstreams import upstreams
 
@@ -22,6 +23,7 @@ app.command()(process)
 app.command()(forced)
 app.command()(extinction)
 app.command()(masters)
+app.command()(solve)
 app.command()(up)
 app.command()(demo)
 app.command()(doctor)

@@ -46,6 +46,6 @@ def add_folder(root: Path, folder: Path) -> tuple[str, ...]:
     if not any(folder.glob("index*.fits")):
         raise LocalPlatformError(f"{folder} holds no file named index*.fits.")
     folders = tuple(dict.fromkeys((*added_folders(root), str(folder))))
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
     write_private(root / FILE, json.dumps(folders))
     return folders

@@ -27,11 +27,11 @@ from astro_shared.contracts.settings import (
 )
 from astro_shared.contracts.tables import TableSchema
 from astro_shared.fits import RawFrame, header_text, read_frame
-from astro_shared.fits.keywords import FrameFacts, frame_facts
 from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.oneshot import DataFolder, OneShotTask, Outcome, run_oneshot
 from astro_shared.science.source_extraction import extract_sources
 from astrometry_service.adapters.asked_catalogue import QUESTION
+from astrometry_service.adapters.frame_summary import summarise_frame
 from astrometry_service.adapters.reference_file import (
     Columns,
     ReferenceFile,
@@ -40,8 +40,6 @@ from astrometry_service.adapters.reference_file import (
 )
 from astrometry_service.errors import NothingToSolveError, ReferenceListError
 from astrometry_service.tasks import solve
-
-ASSUMED_GAIN, ASSUMED_READ_NOISE_E = 1.0, 10.0
 
 
 class AstrometerTask(OneShotTask):
@@ -65,8 +63,7 @@ def astrometer(task: AstrometerTask, data: DataFolder) -> Outcome:
     data.answers[QUESTION] = ReferenceFile(_reference(reference, task.indexes), data.workspace).answer
     hdu = task.input.hdu
     raw = read_frame(frame, None if isinstance(hdu, str) else hdu, scratch=data.workspace)
-    facts = frame_facts(raw.header)
-    summary = _summary(raw, facts, task.input, frame.name)
+    summary = summarise_frame(raw, task.input, frame.name)
     table, fwhm_px = (given, None) if given is not None else _sources(raw, summary, data.workspace)
     header = data.workspace / "header.txt"
     header.write_text(header_text(raw.header), encoding="utf-8")
@@ -120,31 +117,6 @@ def _sources(raw: RawFrame, summary: FrameSummary, workspace: Path) -> tuple[Pat
     path = workspace / "sources.fits"
     write_columns(path, columns, TableSchema("sources", ()))
     return path, found.fwhm_px
-
-
-def _summary(raw: RawFrame, facts: FrameFacts, given: InputSettings, name: str) -> FrameSummary:
-    """What is known of the frame; a gain that is missing is 1, which only scales fluxes."""
-    date, epoch = (facts.date_mid, facts.epoch_jyear) if given.date_mid is None else facts.mid_of(given.date_mid)
-    gain = given.gain_e_per_adu or facts.gain_e_per_adu or ASSUMED_GAIN
-    saturation_adu = given.saturation_adu or facts.saturation_adu
-    ny, nx = raw.shape
-    return FrameSummary(
-        frame_name=name,
-        hdu=raw.hdu_index,
-        width_px=nx,
-        height_px=ny,
-        date_mid=date,
-        epoch_jyear=epoch,
-        gain_e_per_adu=gain,
-        read_noise_e=given.read_noise_e or facts.read_noise_e or ASSUMED_READ_NOISE_E,
-        saturation_e=None if saturation_adu is None else saturation_adu * gain,
-        noise_model="header" if facts.gain_e_per_adu else "assumed",
-        ra_pointing_deg=facts.ra_deg,
-        dec_pointing_deg=facts.dec_deg,
-        pixel_scale_arcsec=facts.pixel_scale_arcsec,
-        image_type=facts.image_type,
-        warnings=(*raw.warnings, *facts.warnings),
-    )
 
 
 def run(text: str) -> int:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts import products
 from astro_shared.contracts.astrometry import SolveRequest, SolveResult
+from astro_shared.contracts.solutions import SolutionRequest
 from astro_shared.contracts.tables import PAIRS, POSITIONS, TableSchema
+from astro_shared.fits import read_frame
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
@@ -22,6 +24,7 @@ from astrometry_service.adapters.asked_distortions import AskedDistortions
 from astrometry_service.adapters.debug_files import write_debug_files
 from astrometry_service.adapters.engine_settings import ask_engine_facts
 from astrometry_service.adapters.engines import local_engines
+from astrometry_service.adapters.frame_summary import list_summary, summarise_frame
 from astrometry_service.adapters.relayed_engine import RelayedEngine
 from astrometry_service.adapters.sky_maker import AskedSky
 from astrometry_service.adapters.source_input import SourceInput, read_sources
@@ -39,8 +42,34 @@ def solve(request: SolveRequest, context: TaskContext) -> TaskOutput:
     """Sources, header and hints in; WCS, sky positions with errors, pairs, reference stars and plots out."""
     context.progress(0.02, "sources")
     given = read_sources(request, context)
-    sources = given.columns
     header = _header(context.input(request.header)) if request.header is not None else None
+    return _solve(request, given, header, context)
+
+
+def solution(request: SolutionRequest, context: TaskContext) -> TaskOutput:
+    """The same from a plain list with the size of its image, or from a frame alone."""
+    context.progress(0.02, "sources")
+    header, detector = None, "photometry"
+    if request.frame is not None:
+        hdu = request.input.hdu
+        with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
+            raw = read_frame(
+                context.input(request.frame), None if isinstance(hdu, str) else hdu, scratch=context.workspace
+            )
+        summary, header, detector = summarise_frame(raw, request.input, request.name), raw.header, "sep"
+    else:
+        size = request.width_px or 0, request.height_px or 0
+        summary = list_summary(request.name, *size, request.epoch_jyear)
+    shared = ("sources", "stars", "frame", "solve", "reference", "products")
+    plain = SolveRequest(
+        summary=summary,
+        astrometry=request.astrometry.model_copy(update={"detector": detector}),
+        **{name: getattr(request, name) for name in shared},
+    )
+    return _solve(plain, read_sources(plain, context), header, context)
+
+
+def _solve(request: SolveRequest, given: SourceInput, header: fits.Header | None, context: TaskContext) -> TaskOutput:
     context.progress(0.1, "solving")
     catalogue = AskedCatalogue(context, request.reference)
     options = SolveOptions(
@@ -49,13 +78,13 @@ def solve(request: SolveRequest, context: TaskContext) -> TaskOutput:
     find = SolveFrame(catalogue, _engines(request, context), all_sky=AskedSky(context), options=options)
     earlier, why_none = _earlier_distortions(request, header, context)
     done = SolveRequestWorkflow(find, earlier, why_none)(
-        request, sources, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px
+        request, given.columns, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px
     )
     context.progress(0.8, "files")
     files = _files(done, request, given, catalogue, context.workspace)
     if request.products.plots and done.solution is not None and len(done.solution.pairs.source):
         context.progress(0.9, "plots")
-        files |= _plots(done, request, sources, context.workspace)
+        files |= _plots(done, request, given.columns, context.workspace)
     return TaskOutput(result=SolveResult(astrometry=done.report).model_dump(mode="json"), files=files)
 
 

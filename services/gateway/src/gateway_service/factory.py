@@ -29,6 +29,7 @@ from gateway_service.workflows.create_reduction import CreateReduction
 from gateway_service.workflows.find_file import FindFile
 from gateway_service.workflows.receive_upload import ReceiveUpload
 from gateway_service.workflows.remove_reduction import RemoveReduction
+from gateway_service.workflows.start_solution import StartSolution
 from gateway_service.workflows.start_work import StartWork
 
 SCOPES = (Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.USER_SETTINGS_READ, Scope.CATALOGS_READ, Scope.JOBS_CALLBACK)
@@ -71,8 +72,14 @@ class GatewayFactory:
         return ReceiveUpload(self.uploads, self.store, max_bytes=self.settings.max_upload_bytes)
 
     def create_reduction(self) -> CreateReduction:
-        saved = AuthUserSettings(AuthClient(self.settings.auth_url, tokens=self.tokens, http=self.http))
-        return CreateReduction(self.find_file(), self.reductions, saved)
+        return CreateReduction(self.find_file(), self.reductions, self.user_settings())
+
+    def start_solution(self, owner: str) -> StartSolution:
+        jobs = self.stages.client("astrometry", owner)
+        return StartSolution(owner, self.find_file(), self.user_settings(), jobs)
+
+    def user_settings(self) -> AuthUserSettings:
+        return AuthUserSettings(AuthClient(self.settings.auth_url, tokens=self.tokens, http=self.http))
 
     def advance_reduction(self) -> AdvanceReduction:
         return AdvanceReduction(self.reductions, self.stages)

@@ -17,10 +17,28 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+MAX_STARS = 50_000
+
+
+class StarColumns(_Model):
+    """A plain list of detected stars, column by column."""
+
+    x: tuple[float, ...] = Field(min_length=1, max_length=MAX_STARS, description="Pixels, zero-based.")
+    y: tuple[float, ...] = Field(min_length=1, max_length=MAX_STARS, description="Pixels, zero-based.")
+    flux: tuple[float, ...] = Field(min_length=1, max_length=MAX_STARS, description="Any linear unit.")
+
+    @model_validator(mode="after")
+    def _same_length(self) -> StarColumns:
+        if not len(self.x) == len(self.y) == len(self.flux):
+            raise ValueError(f"{len(self.x)} x, {len(self.y)} y and {len(self.flux)} fluxes")
+        return self
+
+
 class SolveRequest(_Model):
-    """A source table (``sources``) or a frame, its header and hints in; a WCS with errors out."""
+    """A source table (``sources``), a plain list or a frame, its header and hints in; a WCS with errors out."""
 
     sources: ObjectRef | None = None
+    stars: StarColumns | None = None
     frame: ObjectRef | None = None
     header: ObjectRef | None = Field(None, description="The frame's header as text cards.")
     summary: FrameSummary
@@ -32,8 +50,8 @@ class SolveRequest(_Model):
 
     @model_validator(mode="after")
     def _something_to_solve(self) -> SolveRequest:
-        if self.sources is None and self.frame is None:
-            raise ValueError("give a source table or a frame")
+        if self.sources is None and self.stars is None and self.frame is None:
+            raise ValueError("give a source table, a list of stars or a frame")
         return self
 
 

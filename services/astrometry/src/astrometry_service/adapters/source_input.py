@@ -52,7 +52,7 @@ def read_sources(request: SolveRequest, context: TaskContext) -> SourceInput:
     SourceListError
         A list has no columns x, y and flux.
     """
-    table = read_source_list(context.input(request.sources)) if request.sources is not None else None
+    table = _given_table(request, context)
     if table is not None and request.astrometry.detector != "sep":
         return SourceInput(table)
     if request.frame is None:
@@ -65,6 +65,13 @@ def read_sources(request: SolveRequest, context: TaskContext) -> SourceInput:
     if len(found) == 0:
         raise NothingToSolveError("No source was found in the frame.")
     return SourceInput(_columns(found, table), ~found.usable, table, found.fwhm_px)
+
+
+def _given_table(request: SolveRequest, context: TaskContext) -> Columns | None:
+    if request.stars is not None:
+        columns = {name: np.array(values) for name, values in request.stars.model_dump().items()}
+        return columns | {"id": np.arange(1, len(request.stars.x) + 1)}
+    return read_source_list(context.input(request.sources)) if request.sources is not None else None
 
 
 def read_source_list(path: Path) -> Columns:

@@ -70,13 +70,13 @@ async def extinction(
 
 @router.get("/work/{work_id}", summary="A piece of work and how far it is", responses=problem_responses(404))
 async def get(work_id: UUID, user: ReductionReader, factory: Factory) -> WorkView:
-    return _view(await factory.start_work(user.user_id).look(str(work_id)))
+    return work_view(await factory.start_work(user.user_id).look(str(work_id)))
 
 
 @router.post("/work/{work_id}:abort", summary="Stop a piece of work", responses=problem_responses(404))
 async def abort(work_id: UUID, user: ReductionWriter, factory: Factory) -> WorkView:
     """Finished work stays as it is."""
-    return _view(await factory.start_work(user.user_id).abort(str(work_id)))
+    return work_view(await factory.start_work(user.user_id).abort(str(work_id)))
 
 
 @router.get(
@@ -99,14 +99,15 @@ async def file(work_id: UUID, name: str, user: ReductionReader, factory: Factory
 
 def _started(job: JobView, response: Response) -> WorkView:
     response.headers["Location"] = f"/api/v1/work/{job.id}"
-    return _view(job)
+    return work_view(job)
 
 
-def _view(job: JobView) -> WorkView:
+def work_view(job: JobView, base: str = "/api/v1/work") -> WorkView:
+    """A job as the public API shows it, with its files below ``base``."""
     files = tuple(
         ResultFile(
             name=name, size=ref.size, media_type=ref.media_type, sha256=ref.sha256,
-            url=f"/api/v1/work/{job.id}/files/{name}",
+            url=f"{base}/{job.id}/files/{name}",
         )
         for name, ref in sorted(job.files.items())
     )  # fmt: skip

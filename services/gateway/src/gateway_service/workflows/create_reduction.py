@@ -70,7 +70,7 @@ class CreateReduction:
         if preset is not None and preset not in PRESETS:
             raise UnknownPresetError(f"There is no preset {preset!r}; there are {', '.join(sorted(PRESETS))}.")
         saved = await self._user_settings.overrides(owner)
-        full = _resolved(saved, PRESETS.get(preset or "", {}), settings)
+        full = resolved_settings(saved, PRESETS.get(preset or "", {}), settings)
         reduction = Reduction(
             id=str(uuid.uuid4()),
             owner=owner,
@@ -85,7 +85,8 @@ class CreateReduction:
         return await self._reductions.add(reduction, idempotency_key)
 
 
-def _resolved(*layers: Mapping[str, Any]) -> ProcessingSettings:
+def resolved_settings(*layers: Mapping[str, Any]) -> ProcessingSettings:
+    """Full settings of layers, later ones winning; raises SettingsInvalidError with every problem."""
     try:
         return resolve(*layers)
     except ValidationError as error:
