@@ -8,16 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table
+from scipy.ndimage import binary_dilation
 
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.contracts.photometry import MeasureRequest, MeasureResult
+from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits import read_frame
 from astro_shared.fits.tables import read_columns
 from astro_shared.jobs.task import LocalLink, TaskContext
 from astro_shared.testing.real_data import MISSING, find_real_data
 from astro_shared.testing.truth import robust_sigma
 from photometry_service import tasks
+from photometry_service.algorithms.cosmic_rays import remove_cosmic_rays
+from photometry_service.algorithms.fwhm import bright_peaks
 from photometry_service.algorithms.zero_point import ZeroPointOptions, fit_zero_point
+from photometry_service.workflows.prepare_frame import prepare_frame
 
 DATA = find_real_data()
 pytestmark = pytest.mark.skipif(DATA is None, reason=MISSING)
@@ -130,7 +135,52 @@ def test_undersampled_series_counts_alike(tmp_path: Path) -> None:
         result, _ = measure(path, tmp_path)
         counts.append(result.sources)
     assert min(counts) > 20
+    # the counts follow the width of the stars, 2.05 to 1.58 px
     assert max(counts) < 1.5 * min(counts)
+
+
+def test_what_is_taken_for_cosmic_rays_in_the_undersampled_series_is_no_star() -> None:
+    """Hits at the same pixel in half of the frames are hot; those that move with the sky would be cores of stars."""
+    paths = sorted(frame("hatp32").glob("*.FITS"))[:6]
+    frames = [prepare_frame(read_frame(path), InputSettings(), path.name).frame for path in paths]
+    masks = [remove_cosmic_rays(one).mask for one in frames]
+    hot = np.sum(masks, axis=0) >= len(paths) / 2
+    assert hot.sum() > 0.4 * np.mean([mask.sum() for mask in masks])
+    clear = ~binary_dilation(hot, np.ones((5, 5)))
+    flagged = bright = 0
+    for one, mask in zip(frames, masks, strict=True):
+        y, x = bright_peaks(one.data, ~clear | (one.data >= one.saturation_e))
+        ny, nx = one.shape
+        inside = (np.minimum(x, y) > 6) & (x < nx - 7) & (y < ny - 7)  # bands without exposure at the edges
+        y, x = y[inside], x[inside]
+        sky = np.median(one.data)
+        beside = np.median([one.data[y + j, x + i] for j, i in ((0, 1), (0, -1), (1, 0), (-1, 0))], axis=0) - sky
+        star = beside > 0.1 * (one.data[y, x] - sky)
+        bright += np.count_nonzero(star)
+        flagged += np.count_nonzero(mask[y, x] & star)
+    assert bright > 1000
+    assert flagged <= 0.02 * bright
+
+
+@pytest.mark.parametrize(("name", "most", "word"), [
+    ("not_alfosc_flat.fits.gz", 50, "shape of a star"), ("l1448_13co.fits", 5, "was assumed"),
+    ("panoptes_rotation.fits", 150, "shape of a star"), ("M13_blue_0003.fits", 120, "was assumed"),
+])  # fmt: skip
+def test_frames_without_clear_stars_are_warned_about(tmp_path: Path, name: str, most: int, word: str) -> None:
+    result, _ = measure(frame(name), tmp_path)
+    assert result.sources <= most
+    assert any(word in warning for warning in result.frame.warnings)
+
+
+def test_dark_rows_and_dead_pixels_make_no_difference_image(tmp_path: Path) -> None:
+    for name in ("hatp32/HATP-32171220020012.FITS", "M13_blue_0002.fits"):
+        assert measure(frame(name), tmp_path)[0].difference_image is None
+
+
+def test_a_nebula_is_no_star_cluster(tmp_path: Path) -> None:
+    result, columns = measure(frame("ukidss.fits"), tmp_path)
+    assert 7 <= result.sources <= 15
+    assert np.count_nonzero(columns["snr"] > 10) >= 7
 
 
 def test_tess_difference_is_recognised(tmp_path: Path) -> None:

@@ -244,3 +244,30 @@ def test_wrong_shapes_are_refused():
         estimate_background(noise((64, 64)), np.zeros((64, 65), bool))
     with pytest.raises(ValueError, match="data"):
         estimate_background(noise((64, 64))).subtract_from(noise((64, 65)))
+
+
+def test_a_few_mended_pixels_do_not_hide_the_digitisation():
+    """Noise of one step, as a dark-subtracted 12-bit camera gives: level and noise stay, whatever a repair left between."""
+    rng = np.random.default_rng(21)
+    data = np.rint(rng.normal(357.3, 1.1, (300, 300))).astype(np.float32)
+    mended = data.copy()
+    some = rng.choice(data.size, 600, replace=False)
+    mended.ravel()[some] = 357.0 + np.float32(1) / rng.integers(2, 25, 600)
+    for pixels in (data, mended):
+        found = estimate_background(pixels)
+        # the median is interpolated inside its step, which is as wide as the noise
+        assert found.median == pytest.approx(357.3, abs=0.06)
+        # the rounding itself has a variance of 1/12
+        assert found.rms_median == pytest.approx(np.sqrt(1.1**2 + 1 / 12), rel=0.04)
+
+
+def test_a_few_empty_meshes_do_not_speak_for_a_field_full_of_sources():
+    """Noise of 1 on the left and 2 on the right; sources leave one mesh more than half free, and a sixth of the others."""
+    rng = np.random.default_rng(22)
+    noise = np.where(np.arange(512) < 256, 1.0, 2.0)
+    data = (100 + noise * rng.standard_normal((512, 512))).astype(np.float32)
+    y, x = np.mgrid[:512, :512]
+    full = (x % 16 < 14) & (y % 16 < 14) & ~((x < 64) & (y < 64))
+    sources = estimate_background(data, full, BackgroundOptions(mask_sources=False))
+    assert np.median(sources.mesh_rms[:, :3]) == pytest.approx(1.0, rel=0.05)
+    assert np.median(sources.mesh_rms[:, -3:]) == pytest.approx(2.0, rel=0.05)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from photometry_service.algorithms.frame_quality import core_residual, curve_of_growth, dark_objects, difference_words
+from photometry_service.algorithms.frame_quality import (
+    core_residual,
+    curve_of_growth,
+    dark_objects,
+    difference_words,
+    shape_warnings,
+)
 from photometry_service.domain.flags import SourceFlag
 
 
@@ -25,6 +31,32 @@ def test_dark_stars_give_a_difference_away_and_bright_ones_do_not() -> None:
     mask = np.zeros((300, 300), bool)
     assert dark_objects(picture(1.0), 10.0, mask) is None
     assert "below the sky" in (dark_objects(picture(-1.0), 10.0, mask) or "")
+
+
+def test_dark_bands_and_dead_pixels_are_no_dark_stars() -> None:
+    data, mask = picture(1.0), np.zeros((300, 300), bool)
+    data[:5] = -500
+    data[50:290:5, 10:290:20] = -500
+    data[50:290:5, 11:290:20] = -500
+    assert dark_objects(data, 10.0, mask) is None
+
+
+def shapes(odd: int, snr: float = 20.0) -> dict[str, np.ndarray]:
+    flags = np.zeros(20, np.int32)
+    flags[:odd] = SourceFlag.NOT_POINT_LIKE.value
+    return {"flags": flags, "snr": np.full(20, snr)}
+
+
+def test_a_frame_of_odd_shapes_is_warned_about() -> None:
+    assert shape_warnings(shapes(9), "moffat", 3.0) == ()
+    assert "15 of 20 clear sources" in shape_warnings(shapes(15), "moffat", 3.0)[0]
+    assert "15 of 20" in shape_warnings(shapes(15, snr=5.0), "moffat", 3.0)[0]
+    assert shape_warnings({"flags": np.empty(0, np.int32), "snr": np.empty(0)}, "moffat", 3.0) == ()
+
+
+def test_an_assumed_profile_is_said() -> None:
+    (sentence,) = shape_warnings(shapes(0), "assumed", 3.5)
+    assert "3.5 px was assumed" in sentence
 
 
 def test_masked_holes_are_no_dark_stars() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from scipy.ndimage import binary_dilation
 
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.contracts.photometry import MeasureRequest
@@ -17,6 +18,7 @@ from astro_shared.errors import InvalidRequestError
 from astro_shared.fits import FitsError, RawFrame, check_image, mask_and_fill
 from astro_shared.fits.limits import DEFAULT_LIMITS
 from astro_shared.testing.frames import Camera, Exposure, Galaxies, SimulatedFrame, simulate_frame
+from astro_shared.testing.optics import PointSpread
 from astro_shared.testing.truth import completeness, match_to_truth
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
 from photometry_service.workflows.prepare_frame import prepare_frame
@@ -124,6 +126,64 @@ def test_galaxies_do_not_hide_the_stars() -> None:
     match = match_to_truth(frame.truth, result.columns["x"], result.columns["y"], shape=frame.data.shape)
     assert completeness(frame.truth, match, 10) > 0.93
     assert result.result.fwhm_psf_px == pytest.approx(3.2, rel=0.1)
+
+
+def test_glow_at_an_edge_is_no_field_of_stars(frame: SimulatedFrame, clean: int) -> None:
+    """Light that falls off within a few pixels, steeper than any mesh follows."""
+    x = np.arange(frame.data.shape[1])
+    glow = 3000 * np.exp(-x / 12.0)
+    result = measured(frame.data + np.random.default_rng(3).poisson(glow, frame.data.shape), frame.header)
+    match = match_to_truth(frame.truth, result.columns["x"], result.columns["y"], shape=frame.data.shape)
+    assert match.false.size < 0.03 * result.result.sources
+    # a twentieth of the frame is lost to the light
+    assert 0.87 * clean < result.result.sources < clean
+
+
+def test_a_flat_field_with_unexposed_strips_is_warned_about() -> None:
+    """Steps of thousands, dust rings and fringes: no hundreds of stars, and a word that these are none."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[:600, :600]
+    level = 20_000 * (1 + 0.01 * np.sin((x + 0.4 * y) / 9.0))
+    for cx, cy in rng.uniform(60, 540, (12, 2)):
+        level *= 1 - 0.05 * (np.abs(np.hypot(x - cx, y - cy) - 12) < 4)
+    level[:, :40] = level[:, 570:] = 600
+    header = fits.Header({"GAIN": 1.0, "RDNOISE": 5.0, "EXPTIME": 1.0, "SATURATE": 60000.0, "IMAGETYP": "FLAT"})
+    try:
+        result = measured(rng.poisson(level), header)
+    except CLEAR_END as error:
+        assert len(str(error)) > 20
+        return
+    assert result.result.sources < 100
+    assert any("do not have the shape of a star" in warning for warning in result.result.frame.warnings)
+
+
+@pytest.mark.parametrize("fwhm_px", [1.3, 1.6, 2.0])
+def test_undersampled_stars_keep_their_cores_and_hits_go(fwhm_px: float) -> None:
+    frame = simulate_frame(65, n_stars=500, camera=Camera(shape=(600, 600), psf=PointSpread(fwhm_px=fwhm_px)))
+    result = measured(frame.data, frame.header)
+    assert result.cosmic_rays is not None
+    bright = (np.asarray(frame.truth["snr"]) > 30) & ~np.asarray(frame.truth["saturated"])
+    x, y = (np.rint(np.asarray(frame.truth[k])[bright]).astype(int) for k in ("x", "y"))
+    inside = (np.minimum(x, y) > 4) & (np.maximum(x, y) < 595)
+    x, y = x[inside], y[inside]
+    clear = ~binary_dilation(frame.cosmic_rays_e > 0, np.ones((5, 5)))[y, x]
+    flagged = binary_dilation(result.cosmic_rays.mask, np.ones((3, 3)))[y, x] & clear
+    assert clear.sum() > 50
+    assert flagged.sum() <= 0.02 * clear.sum()
+    match = match_to_truth(frame.truth, result.columns["x"], result.columns["y"], shape=frame.data.shape)
+    assert completeness(frame.truth, match, 10) > 0.97
+    assert match.false.size < 0.03 * result.result.sources
+
+
+def test_a_frame_cut_off_by_its_converter_has_its_saturated_stars_flagged(frame: SimulatedFrame) -> None:
+    header = frame.header.copy()
+    del header["SATURATE"]
+    result = measured(np.minimum(frame.data, 4095), header).result
+    assert result.frame.saturation_e == pytest.approx(4095 * frame.camera.gain_e_per_adu)
+    assert result.saturated >= np.count_nonzero(
+        np.asarray(frame.truth["peak_e"]) > 1.5 * 4095 * frame.camera.gain_e_per_adu
+    )
+    assert any("cut off at 4095" in warning for warning in result.frame.warnings)
 
 
 def test_trailed_stars_are_found_once() -> None:

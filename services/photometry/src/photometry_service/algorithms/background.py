@@ -34,8 +34,13 @@ MAX_MODE_SKEW = 0.3
 COARSE_STEPS = 1.5
 """Sigma in steps of the digitisation below which the median alone is used: the mode magnifies its rounding."""
 
-MIN_MESH_PIXELS = 16
-"""Fewest good pixels that say anything about a mesh, when no mesh is half good."""
+DIGITISED_SHARE, RARE_VALUE = 0.5, 0.05
+"""Share of the pixels that common values must hold; where they hold fewer, the steps are too fine to matter. A value is
+rare that is seen once, or this often for each time that the most common one is."""
+
+MIN_MESH_PIXELS, MIN_MESH_SHARE, FEWEST_GOOD_MESHES = 16, 0.1, 0.5
+"""Fewest good pixels, and share of them, that say anything about a mesh: enough where less than half of the meshes are
+half good (sources fill the frame). A few meshes must not speak for all."""
 
 
 class NoGoodPixelsError(ValueError):
@@ -166,8 +171,10 @@ def _measure(
         used,
         unmasked,
     )
-    good = unmasked >= (1 - options.max_masked_fraction) * np.outer(np.diff(y_edges), np.diff(x_edges))
-    good &= unmasked > 0
+    size_px = np.outer(np.diff(y_edges), np.diff(x_edges))
+    good = unmasked >= np.maximum(1, (1 - options.max_masked_fraction) * size_px)
+    if np.mean(good) < FEWEST_GOOD_MESHES:
+        good = used >= np.maximum(MIN_MESH_PIXELS, MIN_MESH_SHARE * size_px)
     if not good.any():
         good = used >= MIN_MESH_PIXELS
     if not good.any():
@@ -226,14 +233,20 @@ def _filter_level(mesh: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 
 def _digitisation(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """Step and offset of digitised data, in the unit of the data; (0, 0) when they are not digitised."""
+    """Step and offset of digitised data, in the unit of the data; (0, 0) when they are not digitised.
+
+    Rare values do not count: mended pixels lie between the steps.
+    """
     stride = max(1, data.size // 4096) | 1
     sample = data.ravel()[::stride][~mask.ravel()[::stride]].astype(np.float64)
     if sample.size < 64:
         return 0.0, 0.0
     low, high = np.quantile(sample, [0.02, 0.9])
-    values = np.unique(sample[(sample >= low) & (sample <= high)])
-    if values.size < 2:
+    inner = sample[(sample >= low) & (sample <= high)]
+    values, counts = np.unique(inner, return_counts=True)
+    common = counts > max(1.0, RARE_VALUE * counts.max(initial=0))
+    values, counts = values[common], counts[common]
+    if values.size < 2 or counts.sum() < DIGITISED_SHARE * inner.size:
         return 0.0, 0.0
     resolution = 4 * np.finfo(np.float32).eps * np.abs(values).max()
     differences = np.diff(values)

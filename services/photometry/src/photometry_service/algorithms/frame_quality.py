@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from photometry_service.domain.flags import SourceFlag
 
@@ -18,8 +19,12 @@ WORDS = re.compile(
 )
 CARDS = ("IMAGETYP", "OBSTYPE", "IMGTYPE", "OBJTYPE", "PRODTYPE", "PRODCATG")
 NEGATIVE_SIGMA = 6.0
-NEGATIVE_SHARE, NEGATIVE_PAIRS = 0.2, 20
-"""Dark objects: at least so many pairs of neighbouring pixels below -6 sigma, and this share of the bright pairs."""
+NEGATIVE_SHARE, FEWEST_NEGATIVE = 0.2, 20
+OBJECT_PX = (3, 400)
+"""Dark objects: at least so many areas below -6 sigma, of the size of a star, and this share of the bright ones."""
+
+SHAPE_SNR, FEWEST_FOR_SHAPE, MOST_ODD_SHAPES = 10.0, 5, 0.5
+"""Sources above this S/N (all, if fewer than so many are) shall have the PSF's shape, but for at most this share."""
 
 GOOD_STARS = (
     SourceFlag.SATURATED | SourceFlag.TRUNCATED | SourceFlag.BLENDED | SourceFlag.CROWDED
@@ -52,11 +57,23 @@ def dark_objects(data: NDArray[np.float32], rms: float, mask: NDArray[np.bool_])
     rms : one sigma per pixel, same unit
     mask : (ny, nx), True = bad
     """
-    low, high = (data < -NEGATIVE_SIGMA * rms) & ~mask, (data > NEGATIVE_SIGMA * rms) & ~mask
-    dark, bright = (int(np.count_nonzero(part[:, 1:] & part[:, :-1])) for part in (low, high))
-    if dark < NEGATIVE_PAIRS or dark < NEGATIVE_SHARE * bright:
+    dark = _areas_of_a_star(data < -NEGATIVE_SIGMA * rms, mask)
+    if dark < FEWEST_NEGATIVE:
         return None
-    return f"{dark} pairs of pixels lie 6 sigma below the sky, {bright} above"
+    bright = _areas_of_a_star(data > NEGATIVE_SIGMA * rms, mask)
+    if dark < NEGATIVE_SHARE * bright:
+        return None
+    return f"{dark} objects are 6 sigma below the sky, {bright} above"
+
+
+def _areas_of_a_star(far: NDArray[np.bool_], mask: NDArray[np.bool_]) -> int:
+    """Connected areas of the size of a star, 0 where few pixels are; dead ones are smaller, dark bands and gaps larger."""
+    far = far & ~mask
+    if np.count_nonzero(far) < FEWEST_NEGATIVE * OBJECT_PX[0]:
+        return 0
+    number, _ = label(far)
+    size = np.bincount(number.ravel())[1:]
+    return int(np.count_nonzero((size >= OBJECT_PX[0]) & (size <= OBJECT_PX[1])))
 
 
 def clean_stars(columns: Mapping[str, NDArray[Any]], min_snr: float) -> NDArray[np.intp]:
@@ -64,6 +81,33 @@ def clean_stars(columns: Mapping[str, NDArray[Any]], min_snr: float) -> NDArray[
     good = ((columns["flags"] & int(GOOD_STARS)) == 0) & (columns["snr"] > min_snr) & (columns["flux_psf"] > 0)
     rows = np.flatnonzero(good)
     return rows[np.argsort(-columns["flux_psf"][rows], kind="stable")]
+
+
+def shape_warnings(columns: Mapping[str, NDArray[Any]], kind: str | None, fwhm_px: float) -> tuple[str, ...]:
+    """Sentences where the sources of a frame are no stars, or no star was there to make a profile from.
+
+    Parameters
+    ----------
+    columns : of the source table
+    kind : of the PSF; ``assumed`` when there was no star for it
+    fwhm_px : of the PSF
+    """
+    sentences = []
+    if kind == "assumed":
+        sentences.append(
+            f"no star was clean and bright enough for a profile: a Moffat of {fwhm_px:.1f} px was assumed, fluxes and "
+            "positions depend on it"
+        )
+    odd = (columns["flags"] & int(SourceFlag.NOT_POINT_LIKE)) != 0
+    clear = columns["snr"] > SHAPE_SNR
+    chosen = clear if np.count_nonzero(clear) >= FEWEST_FOR_SHAPE else np.ones(odd.size, dtype=bool)
+    share = float(np.mean(odd[chosen])) if odd.size else 0.0
+    if np.count_nonzero(chosen) >= FEWEST_FOR_SHAPE and share > MOST_ODD_SHAPES:
+        sentences.append(
+            f"{np.count_nonzero(odd & chosen)} of {np.count_nonzero(chosen)} clear sources do not have the shape of a "
+            "star: the frame may be trailed, out of focus, no picture of the sky, or not linear"
+        )
+    return tuple(sentences)
 
 
 def median_chi2(columns: Mapping[str, NDArray[Any]]) -> float:

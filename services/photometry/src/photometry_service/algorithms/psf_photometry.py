@@ -35,6 +35,7 @@ from photometry_service.algorithms.residual_detection import (
     noise_factor,
     residual_snr,
 )
+from photometry_service.algorithms.surroundings import surroundings
 from photometry_service.domain.psf import PsfModel, PsfPhotometry, PsfSummary, Sources
 
 __all__ = ["MeasureOptions", "ResidualBackground", "find_psf_stars", "measure_psf"]
@@ -42,6 +43,8 @@ __all__ = ["MeasureOptions", "ResidualBackground", "find_psf_stars", "measure_ps
 FloatImage = NDArray[np.float32]
 PRUNING_ROUNDS = 3
 SMALLEST_RMS_E = 0.5
+EDGE_MISFIT = 0.1
+"""Relative misfit per pixel that no profile of a star has; 0.02 is that of a poor one."""
 NEIGHBOUR_FWHM = 5.0
 """A source that comes or goes can move the fits of sources this near."""
 
@@ -103,7 +106,8 @@ def measure_psf(
     found = _in_unit(sources, frame.unit) if sources is not None else _detect(frame, kernel, options, buffer)
     start = np.fmax(found.flux, start_flux(frame.data, frame.state, kernel, found.x, found.y))
     fit = fit_psf(frame, psf, found.x, found.y, start, options.fit)
-    first = MeasuredSources(fit, found, np.zeros(len(found), dtype=bool))
+    none = np.zeros(len(found), dtype=bool)
+    first = MeasuredSources(fit, found, from_residual=none, extended=none)
     measured, snr_left = _with_noise_factor(frame, psf, kernel, first, options, buffer, prune=sources is None)
     crowded = len(found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
     remeasure = remeasure_background if crowded else None
@@ -118,6 +122,7 @@ def measure_psf(
         if more is None:
             break
         measured, rounds, snr_left = more, rounds + 1, None
+    measured = _without_surroundings(frame, psf, kernel, measured, options)
     measured = _without_failures(frame, psf, measured, options)
     keep = _holds(measured, options)
     summary = PsfSummary(
@@ -213,7 +218,9 @@ def _residual_round(
     active = None if all_anew else _concerned(fit, fitted, new, psf, options)
     refit = _refit(frame, psf, _joined(fitted, new), options, fit.residual, active)
     added = np.concatenate([measured.from_residual, np.ones(len(new), dtype=bool)])
-    return replace(measured, fit=refit, found=_joined(old, new), from_residual=added)
+    return replace(
+        measured, fit=refit, found=_joined(old, new), from_residual=added, extended=np.zeros(added.size, dtype=bool)
+    )
 
 
 def _joined(one: Sources, other: Sources) -> Sources:
@@ -250,6 +257,28 @@ def _holds(measured: MeasuredSources, options: MeasureOptions) -> NDArray[np.boo
     return keep
 
 
+def _without_surroundings(
+    frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: MeasuredSources, options: MeasureOptions
+) -> MeasuredSources:
+    """Mark sources that are part of something larger, and drop those that are not even its peak; their light then shows
+    the next ones up."""
+    for _ in range(PRUNING_ROUNDS):
+        fit = measured.fit
+        seen = surroundings(frame, fit.residual, psf, kernel, fit.x, fit.y, fit.flux)
+        measured = replace(measured, extended=seen.extended)
+        gone = seen.no_peak | _drifted_to_edge(frame, kernel, fit)
+        if not gone.any():
+            break
+        measured = _kept(frame, psf, measured, ~gone, options)
+    return measured
+
+
+def _drifted_to_edge(frame: FitFrame, kernel: MatchedFilter, fit: PsfFit) -> NDArray[np.bool_]:
+    """(n,): sources that the fit moved nearer to an edge than is searched, far from the shape of a star."""
+    edge = np.minimum.reduce([fit.x, fit.y, frame.shape[1] - 1 - fit.x, frame.shape[0] - 1 - fit.y])
+    return np.asarray((edge < kernel.half_px) & (fit.chi2_red > 2 + (EDGE_MISFIT * fit.snr) ** 2))
+
+
 def _without_failures(
     frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: MeasureOptions
 ) -> MeasuredSources:
@@ -274,5 +303,6 @@ def _kept(
         fit=_refit(frame, psf, Sources(fit.x, fit.y, fit.flux, fit.snr).take(keep), options, fit.residual, active),
         found=measured.found.take(keep),
         from_residual=measured.from_residual[keep],
+        extended=measured.extended[keep],
         dropped=measured.dropped + int((~keep).sum()),
     )

@@ -22,11 +22,15 @@ UNSETTLED_PX, UNSETTLED_SIGMA = 0.03, 0.3
 
 @dataclass(frozen=True, eq=False)
 class MeasuredSources:
-    """Fit of all sources with what is known of each from its detection; how many were dropped on the way."""
+    """Fit of all sources with what is known of each from its detection; how many were dropped on the way.
+
+    ``extended``: there is as much light around the source as in it.
+    """
 
     fit: PsfFit
     found: Sources
     from_residual: NDArray[np.bool_]
+    extended: NDArray[np.bool_]
     dropped: int = 0
     noise_factor: float = 1.0
 
@@ -110,7 +114,7 @@ def _flags(frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: F
         SourceFlag.STAMP_INCOMPLETE: fit.missing > 0,
         SourceFlag.NOT_CONVERGED: fit.last_step_px > np.fmax(UNSETTLED_PX, UNSETTLED_SIGMA * np.sqrt(fit.x_var)),
         SourceFlag.SHIFTED: np.hypot(fit.x - found.x, fit.y - found.y) > psf.fwhm_px,
-        SourceFlag.NOT_POINT_LIKE: not_point_like(fit),
+        SourceFlag.NOT_POINT_LIKE: not_point_like(fit) | measured.extended,
         SourceFlag.FOUND_ON_RESIDUAL: measured.from_residual,
         SourceFlag.USED_FOR_PSF: near_any(fit.x, fit.y, psf.star_x, psf.star_y, 0.5 * psf.fwhm_px),
     }

@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 
 from photometry_service.algorithms.detection import MatchedFilter, detect_sources, filter_flux, snr_map
 from photometry_service.algorithms.fit_frame import FitFrame
+from photometry_service.algorithms.surroundings import circle_levels
 from photometry_service.domain.psf import FloatArray, PsfModel, Sources
 
 __all__ = ["ResidualDetectionOptions", "find_companions", "noise_factor", "residual_contrast", "residual_snr"]
@@ -202,14 +203,9 @@ def _no_part_of_a_ring(
     pairs = pairs[known.flux[pairs["j"]] > found.flux[pairs["i"]]]
     c, h = pairs["i"], pairs["j"]
     towards = np.arctan2(found.y[c] - known.y[h], found.x[c] - known.x[h])
-    angle = towards[:, None] + RING_ANGLES
-    x, y = (
-        known.x[h, None] + pairs["v"][:, None] * np.cos(angle),
-        known.y[h, None] + pairs["v"][:, None] * np.sin(angle),
+    level = circle_levels(
+        frame, residual, kernel, known.x[h], known.y[h], pairs["v"][:, None], towards[:, None] + RING_ANGLES
     )
-    iy = np.clip(np.rint(y), 0, frame.shape[0] - 1).astype(np.intp)
-    ix = np.clip(np.rint(x), 0, frame.shape[1] - 1).astype(np.intp)
-    level = filter_flux(residual, frame.state, kernel, iy.ravel(), ix.ravel()).reshape(angle.shape)
     around = np.quantile(np.nan_to_num(level), RING_QUANTILE, axis=1)
     part = np.zeros(len(found), dtype=bool)
     part[c[found.flux[c] < options.ring_factor * around]] = True

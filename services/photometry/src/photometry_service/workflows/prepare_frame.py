@@ -13,7 +13,7 @@ from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import FrameFacts, frame_facts
 from photometry_service.algorithms.colour_mosaic import blend_mosaic, mosaic_pattern
-from photometry_service.algorithms.frame_checks import check_image
+from photometry_service.algorithms.frame_checks import check_image, pile_up_level
 from photometry_service.algorithms.frame_quality import difference_words
 from photometry_service.domain.frame import Frame, NoiseModel
 
@@ -51,6 +51,13 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
             "so errors are as good as that assumption (set input.gain_e_per_adu and input.read_noise_e)"
         )
     pixels, mask = checked.data, checked.mask
+    if level_adu is None:
+        level_adu = pile_up_level(pixels, mask)
+        if level_adu is not None:
+            warnings.append(
+                f"the header gives no saturation, and the brightest pixels are all cut off at {level_adu:g} ADU: that is "
+                "taken for it (input.saturation_adu)"
+            )
     pattern = mosaic_pattern(raw.header.get("BAYERPAT"), raw.header.get("COLORTYP"), facts.filter)
     if pattern is not None:
         pixels, mask = blend_mosaic(pixels, mask, saturation=level_adu or inf)
