@@ -49,8 +49,8 @@ def shapes(odd: int, snr: float = 20.0) -> dict[str, np.ndarray]:
 
 def test_a_frame_of_odd_shapes_is_warned_about() -> None:
     assert shape_warnings(shapes(9), "moffat", 3.0) == ()
-    assert "15 of 20 clear sources" in shape_warnings(shapes(15), "moffat", 3.0)[0]
-    assert "15 of 20" in shape_warnings(shapes(15, snr=5.0), "moffat", 3.0)[0]
+    assert "15 of 20 sources above S/N 10" in shape_warnings(shapes(15), "moffat", 3.0)[0]
+    assert "15 of 20 sources do not" in shape_warnings(shapes(15, snr=5.0), "moffat", 3.0)[0]
     assert shape_warnings({"flags": np.empty(0, np.int32), "snr": np.empty(0)}, "moffat", 3.0) == ()
 
 

@@ -24,7 +24,7 @@ OBJECT_PX = (3, 400)
 """Dark objects: at least so many areas below -6 sigma, of the size of a star, and this share of the bright ones."""
 
 SHAPE_SNR, FEWEST_FOR_SHAPE, MOST_ODD_SHAPES = 10.0, 5, 0.5
-"""Sources above this S/N (all, if fewer than so many are) shall have the PSF's shape, but for at most this share."""
+"""Of the sources above this S/N, and of all (if they are so many), at most this share may differ from the PSF in shape."""
 
 GOOD_STARS = (
     SourceFlag.SATURATED | SourceFlag.TRUNCATED | SourceFlag.BLENDED | SourceFlag.CROWDED
@@ -100,13 +100,14 @@ def shape_warnings(columns: Mapping[str, NDArray[Any]], kind: str | None, fwhm_p
         )
     odd = (columns["flags"] & int(SourceFlag.NOT_POINT_LIKE)) != 0
     clear = columns["snr"] > SHAPE_SNR
-    chosen = clear if np.count_nonzero(clear) >= FEWEST_FOR_SHAPE else np.ones(odd.size, dtype=bool)
-    share = float(np.mean(odd[chosen])) if odd.size else 0.0
-    if np.count_nonzero(chosen) >= FEWEST_FOR_SHAPE and share > MOST_ODD_SHAPES:
-        sentences.append(
-            f"{np.count_nonzero(odd & chosen)} of {np.count_nonzero(chosen)} clear sources do not have the shape of a "
-            "star: the frame may be trailed, out of focus, no picture of the sky, or not linear"
-        )
+    for chosen, what in ((clear, f"sources above S/N {SHAPE_SNR:g}"), (np.ones(odd.size, dtype=bool), "sources")):
+        number, strange = np.count_nonzero(chosen), np.count_nonzero(odd & chosen)
+        if number >= FEWEST_FOR_SHAPE and strange > MOST_ODD_SHAPES * number:
+            sentences.append(
+                f"{strange} of {number} {what} do not have the shape of a star: the frame may be trailed, out of focus, "
+                "uneven, no picture of the sky, or not linear"
+            )
+            break
     return tuple(sentences)
 
 
