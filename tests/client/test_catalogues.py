@@ -46,6 +46,8 @@ class Server:
         if path == "/api/v1/references/cone":
             told = {"x-reference-rows": "12", "x-reference-layer": "mirror"}
             return httpx.Response(200, content=b"SIMPLE", headers=told)
+        if path == "/api/v1/reductions":
+            return httpx.Response(200, json={"items": [VIEW], "next": None})
         if path.startswith("/api/v1/reductions"):
             return httpx.Response(200, json=VIEW)
         if path == "/api/v1/admin/upstreams":
@@ -135,6 +137,12 @@ def test_failed_catalogues_are_asked_again_and_shown(server: Server) -> None:
     assert server.sent[0][:2] == ("POST", "/api/v1/reductions/r1:identify")
     assert "vsx: failed, VizieR is away." in done.output
     assert "simbad: matched, 4 sources" in done.output
+
+
+def test_a_narrow_terminal_cuts_no_identifier(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(VIEW, "id", "b8ee3e8d-db5a-4c11-9d7f-0123456789ab")
+    monkeypatch.setitem(VIEW, "frame_name", "a very long name of a frame that takes all of the line.fits")
+    assert "b8ee3e8d-db5a-4c11-9d7f-0123456789ab" in run("jobs", "list").output
 
 
 def test_upstreams_say_why_and_until_when(server: Server) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from alidade.cli.console import out, plain_errors, say
 from alidade.processing import fetch_results
@@ -24,7 +24,8 @@ def list_jobs(server: ServerOption = None, limit: Annotated[int, typer.Option(mi
     """The latest, newest first."""
     with plain_errors(), client_session(server, say=say) as client:
         found = client.reductions(limit)
-    table = Table("id", "frame", "phase", "status", "created", box=None)
+    # an identifier that is cut is of no use for the other commands
+    table = Table(Column("id", no_wrap=True, min_width=36), "frame", "phase", "status", "created", box=None)
     for view in found:
         table.add_row(
             view.id, view.frame_name, str(view.phase), view.status or "", f"{view.created_at:%Y-%m-%d %H:%M:%S}"
