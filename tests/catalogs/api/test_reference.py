@@ -147,3 +147,85 @@ async def test_only_services_may_call(client, mint):
     body = {"ra_deg": 0.0, "dec_deg": 20.0, "radius_deg": 1.0}
     assert (await client.post("/v1/reference/cone", json=body)).status_code == 401
     assert (await client.post("/v1/reference/cone", json=body, headers=mint.user())).status_code == 403
+
+
+def full_stars(n=3000):
+    """Stars with every column that a cut needs."""
+    rng = np.random.default_rng(8)
+    g = rng.uniform(10, 18, n)
+    color = rng.uniform(-0.3, 5.0, n)
+    variable = np.where(rng.uniform(size=n) < 0.2, "VARIABLE", "NOT_AVAILABLE").astype(object)
+    return Stars(
+        {
+            "source_id": np.arange(n) + 2**60, "ra": rng.uniform(359, 361, n) % 360, "dec": rng.uniform(-1, 1, n),
+            "ra_error": rng.uniform(0.02, 1, n).astype(np.float32), "dec_error": rng.uniform(0.02, 1, n).astype(np.float32),
+            "pmra": rng.normal(0, 500, n), "pmdec": rng.normal(0, 500, n),
+            "pmra_error": np.full(n, 0.1, np.float32), "pmdec_error": np.full(n, 0.1, np.float32),
+            "ref_epoch": np.full(n, 2016.0), "phot_g_mean_mag": g.astype(np.float32),
+            "phot_bp_mean_mag": (g + 0.5 * color).astype(np.float32),
+            "phot_rp_mean_mag": (g - 0.5 * color).astype(np.float32),
+            "phot_g_mean_flux_over_error": rng.uniform(5, 500, n).astype(np.float32),
+            "phot_bp_rp_excess_factor": (expected_excess(color) + rng.normal(0, 3, n) * excess_sigma(g)).astype(np.float32),
+            "ruwe": rng.uniform(0.8, 2, n).astype(np.float32), "duplicated_source": rng.uniform(size=n) < 0.2,
+            "phot_variable_flag": variable,
+        }
+    )  # fmt: skip
+
+
+def expected_excess(color):
+    """Riello et al. 2021, A&A 649, A3, table 2: flux excess of a well behaved source by BP-RP."""
+    return np.select(
+        [color < 0.5, color < 4.0],
+        [
+            1.154360 + 0.033772 * color + 0.032277 * color**2,
+            1.162004 + 0.011464 * color + 0.049255 * color**2 - 0.005879 * color**3,
+        ],
+        1.057572 + 0.140537 * color,
+    )
+
+
+def excess_sigma(g):
+    """The same, equation 18."""
+    return 0.0059898 + 8.817481e-12 * g**7.618399
+
+
+async def test_all_cuts_together_leave_what_each_of_them_leaves(client, mint, lists):
+    lists.save(full_stars(), name="gaia", scope="global", owner=None, facts={"release": "dr4"})
+    body = {
+        "ra_deg": 0.0, "dec_deg": 0.0, "radius_deg": 0.8, "release": "dr4", "mag_limit": 17.0, "max_ruwe": 1.4,
+        "color_range": [0.2, 4.5], "drop_duplicated": True, "drop_variable": True, "min_flux_over_error": 50.0,
+        "max_excess_sigma": 3.0,
+    }  # fmt: skip
+    found = table(await client.post("/v1/reference/cone", json=body, headers=mint.service()))
+    assert "SKIP1" not in found.header
+    assert found.header["RELEASE"] == "dr4"
+    s = full_stars()
+    color = s["phot_bp_mean_mag"].astype(float) - s["phot_rp_mean_mag"]
+    g = s["phot_g_mean_mag"].astype(float)
+    x = (s["ra"] + 180) % 360 - 180
+    radius = np.degrees(np.arccos(np.cos(np.radians(x)) * np.cos(np.radians(s["dec"]))))
+    excess = np.abs(s["phot_bp_rp_excess_factor"] - expected_excess(color)) / excess_sigma(g)
+    keep = (
+        (radius <= 0.8) & (g <= 17.0) & (s["ruwe"] <= 1.4) & (color >= 0.2) & (color <= 4.5) & ~s["duplicated_source"]
+        & (s["phot_variable_flag"] != "VARIABLE") & (s["phot_g_mean_flux_over_error"] >= 50) & (excess <= 3)
+    )  # fmt: skip
+    assert 20 < keep.sum() < 2000
+    assert sorted(found.data["source_id"]) == sorted(s["source_id"][keep])
+
+
+async def test_positions_are_moved_to_an_epoch_on_request_only(client, mint, lists):
+    lists.save(full_stars(), name="gaia", scope="global", owner=None, facts={"release": "dr3"})
+    body = {"ra_deg": 0.0, "dec_deg": 0.0, "radius_deg": 0.5, "epoch_jyear": 2036.0}
+    plain = table(await client.post("/v1/reference/cone", json=body, headers=mint.service()))
+    moved = table(await client.post("/v1/reference/cone", json=body | {"propagate": True}, headers=mint.service()))
+    assert "POSEPOCH" not in plain.header
+    assert moved.header["POSEPOCH"] == 2036.0
+    s = full_stars()
+    there = {i: k for k, i in enumerate(s["source_id"])}
+    k = [there[i] for i in moved.data["source_id"]]
+    assert sorted(plain.data["source_id"]) == sorted(moved.data["source_id"])
+    # 20 years at most 2 arcsec a year near the equator: the plane is good to a microarcsecond
+    np.testing.assert_allclose((moved.data["dec"] - s["dec"][k]) * 3.6e6, 20 * s["pmdec"][k], atol=0.1)
+    np.testing.assert_allclose(moved.data["dec_error"], np.hypot(s["dec_error"][k], 20 * 0.1), rtol=1e-4)
+    radius = np.hypot((moved.data["ra"] + 180) % 360 - 180, moved.data["dec"])
+    assert radius.max() <= 0.5001
