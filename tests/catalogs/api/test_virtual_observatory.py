@@ -80,6 +80,15 @@ async def test_an_unknown_list_is_such_an_error(client, mint):
     assert "no reference list other" in parse(io.BytesIO(answer.content)).infos[0].value
 
 
+@pytest.mark.parametrize("name", ["%00", "..", "%2e%2e", "a%0ab", "It's", "x" * 10_000, "a%22%3bb", "%c3%a4"])
+async def test_a_name_that_no_list_can_have_is_such_an_error(client, mint, name):
+    answer = await client.get(f"/v1/scs/{name}?RA=1&DEC=1&SR=1", headers=mint.service())
+    if answer.status_code == 200:
+        assert "is not the name of a reference list" in parse(io.BytesIO(answer.content)).infos[0].value
+    else:
+        assert (answer.status_code, name) in ((404, ".."), (404, "%2e%2e"), (400, "%00"))
+
+
 async def test_availability(client):
     assert "<vosi:available>true" in (await client.get("/v1/vosi/availability")).text
 

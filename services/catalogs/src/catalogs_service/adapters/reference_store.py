@@ -8,6 +8,7 @@ list and an interrupted import leaves the old one in place.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import threading
 import time
@@ -23,6 +24,8 @@ from catalogs_service.domain.stars import Stars
 from catalogs_service.errors import ReferenceListNotFoundError
 
 Scope = Literal["user", "global"]
+# Names are folders: nothing that climbs or that a file system refuses.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 # A generation without a pointer is somebody's import in progress until it is this old.
 _ABANDONED_S = 6 * 3600.0
 
@@ -56,7 +59,13 @@ class ReferenceStore:
         return self._opened(folder)
 
     def find(self, name: str, owner: str | None) -> Mirror | None:
-        """The owner's list of that name, else the global one."""
+        """The owner's list of that name, else the global one.
+
+        Raises
+        ------
+        ReferenceListNotFoundError
+            No list can have that name.
+        """
         places = [self._place(name, "user", owner)] if owner else []
         for place in [*places, self._place(name, "global", None)]:
             mirror = self._current(place)
@@ -94,6 +103,8 @@ class ReferenceStore:
         return self._root / "users" / hashlib.sha256(owner.encode()).hexdigest()[:32]
 
     def _place(self, name: str, scope: Scope, owner: str | None) -> Path:
+        if not _NAME.fullmatch(name):
+            raise ReferenceListNotFoundError(f"{name[:40]!r} is not the name of a reference list.", name=name[:40])
         if scope == "global":
             return self._root / "global" / name
         if not owner:
