@@ -50,14 +50,16 @@ class Case:
     name: str
     n_stars: int
     camera: Camera
-    passes: int = 1
+    seeds: int = SEEDS
 
 
 CASES = (
     Case("2048 x 2048", 2000, Camera()),
     Case("3000 x 3000, distorted by 70 px", 4000,
-         Camera(shape=(3000, 3000), distortion=Distortion(cubic_px=60.0, quintic_px=10.0, tilt_px=4.0)), passes=3),
+         Camera(shape=(3000, 3000), distortion=Distortion(cubic_px=60.0, quintic_px=10.0, tilt_px=4.0))),
     Case("4096 x 4096", 8000, Camera(shape=(4096, 4096))),
+    Case("9576 x 6388, distorted by 25 px", 30000,
+         Camera(shape=(6388, 9576), distortion=Distortion(cubic_px=20.0, quintic_px=4.0, tilt_px=2.0)), seeds=1),
 )  # fmt: skip
 
 
@@ -159,7 +161,7 @@ def theirs(sim: SimulatedFrame, case: Case, folder: Path, stars: ReferenceStars,
     peer.write_ldac(folder / "reference.cat", places.ra, places.dec, stars.mag, sim.exposure.epoch)
     return peer.solve(
         folder, folder / "peer.fits", folder / "reference.cat", gain=sim.camera.gain_e_per_adu,
-        saturation=0.98 * sim.camera.saturation_adu, degree=max(degree, 3), passes=case.passes, quick=quick,
+        saturation=0.98 * sim.camera.saturation_adu, degree=max(degree, 3), quick=quick,
     )  # fmt: skip
 
 
@@ -167,8 +169,8 @@ def test_solution_error_star_error_and_time_against_floor_and_scamp(report: Repo
     rows, bins, times, ratios_all = [], {}, [], []
     below_peer = 0
     for case in CASES:
-        figures, seconds, slow = [], [], None
-        for seed in range(SEEDS):
+        figures, seconds, below, slow = [], [], [], None
+        for seed in range(case.seeds):
             sim = simulate_frame(300 + seed, n_stars=case.n_stars, camera=case.camera, exposure=Exposure())
             stars = ReferenceStars.from_columns({c: np.asarray(sim.reference[c]) for c in sim.reference.colnames})
             mine = ours(sim, sim.write(tmp_path / "frame.fits"), stars)
@@ -179,7 +181,7 @@ def test_solution_error_star_error_and_time_against_floor_and_scamp(report: Repo
             if other is not None and seed == 0:
                 slow = theirs(sim, case, tmp_path, stars, degree, quick=False)
             peer_error = solution_error(other.wcs, sim.wcs, case.camera.shape).rms_axis_mas if other else np.nan
-            below_peer += bool(error <= peer_error)
+            below.append(bool(error <= peer_error))
             figures.append((degree, mine.solution.report["kept"], error, floor, error / floor, peer_error))
             seconds.append(
                 (mine.detect_s, mine.match_s, mine.refine_s, mine.seconds, other.seconds if other else np.nan)
@@ -188,19 +190,22 @@ def test_solution_error_star_error_and_time_against_floor_and_scamp(report: Repo
                 bins.setdefault(name, []).append((star.n, star.mad_over_floor))
         middle = np.median(np.array(figures, float), axis=0)
         ratios_all += [f[4] for f in figures]
+        below_peer += sum(below)
         rows.append(
-            (case.name, f"{middle[0]:.0f}", f"{middle[1]:.0f}", *map(float, middle[2:6]), max(f[4] for f in figures))
-        )
+            (case.name, f"{middle[0]:.0f}", f"{middle[1]:.0f}", *map(float, middle[2:6]), max(f[4] for f in figures),
+             f"{sum(below)} of {case.seeds}")
+        )  # fmt: skip
         spent = np.median(np.array(seconds), axis=0)
         default = (slow.seconds, float(spent[3] / slow.seconds)) if slow else (np.nan, np.nan)
         times.append((case.name, *map(float, spent), float(spent[3] / spent[4]), *default))
-    frames = SEEDS * len(CASES)
+    frames = sum(case.seeds for case in CASES)
     report.parts["solution"] = [
-        f"Solution error: rms per axis of solved minus true WCS over the frame, medians of {SEEDS} seeds, mas. SCAMP: same "
-        "degree, same reference stars at the epoch; its passes and options are in `tests/support/scamp_peer.py`. They were "
-        "chosen by hand on the first seeds that the table uses; other choices gave SCAMP errors from 1.5 to over 100 mas, so "
-        "its column is what one careful user reached, not its best.", "",
-        *page.table(("frame", "degree", "pairs", "ours", "floor", "ours / floor", "SCAMP", "worst seed / floor"), rows), "",
+        f"Solution error: rms per axis of solved minus true WCS over the frame, medians of {SEEDS} seeds (one of the largest "
+        "frame), mas. SCAMP: same degree, same reference stars at the epoch; its options, chosen among ten sets on ten of "
+        "these frames, are in `tests/support/scamp_peer.py`. The floor takes all unsaturated stars at their bound; slightly "
+        "saturated ones carry our fit as well, so that it can get below.", "",
+        *page.table(("frame", "degree", "pairs", "ours", "floor", "ours / floor", "SCAMP", "worst seed / floor",
+                     "not above SCAMP"), rows), "",
         f"Median of all ratios {np.median(ratios_all):.2f} (goal 1.25); not above SCAMP on {below_peer} of {frames} frames "
         "(goal: all).",
     ]  # fmt: skip
@@ -222,7 +227,7 @@ def test_solution_error_star_error_and_time_against_floor_and_scamp(report: Repo
 
 @pytest.mark.parametrize("injected_mas", [0.0, 5.0, 20.0])
 def test_alpha_and_sigma_sys_are_recovered(injected_mas: float, report: Report) -> None:
-    n = max(20, 4 * SEEDS)
+    n = max(20, 5 * SEEDS)
     inside_alpha = inside_sigma = chi_inside = 0
     found = []
     for seed in range(n):

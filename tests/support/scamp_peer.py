@@ -25,10 +25,12 @@ PARAMETERS = (
 KERNEL = "CONV NORM\n1 2 1\n2 4 2\n1 2 1\n"
 OPTIONS = (
     "-c", os.devnull, "-ASTREF_CATALOG", "FILE", "-POSITION_MAXERR", "2", "-POSANGLE_MAXERR", "2", "-PIXSCALE_MAXERR", "1.05",
-    "-SOLVE_PHOTOM", "N", "-CHECKPLOT_TYPE", "NONE", "-WRITE_XML", "N",
+    "-FWHM_THRESHOLDS", "2,8", "-SOLVE_PHOTOM", "N", "-CHECKPLOT_TYPE", "NONE", "-WRITE_XML", "N",
     "-ASTR_ACCURACY", "0.001", "-PROJECTION_TYPE", "TPV", "-NTHREADS", "1", "-VERBOSE_TYPE", "QUIET",
 )  # fmt: skip
 LIMIT_S = 300.0
+# Pairing radius of each run in arcseconds; those after the first start from the solution before them.
+RADII_ARCSEC = (5.0, 2.0, 0.5)
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,14 @@ def solve(
     gain: float,
     saturation: float,
     degree: int,
-    passes: int = 1,
     quick: bool = True,
 ) -> PeerSolution:
     """Run both programs on a frame whose header has a linear WCS; raises CalledProcessError where one of them fails.
 
     ``quick`` gives SCAMP a MATCH_RESOL with which it finds every frame of the benchmarks in a sixth of the time that its
-    default takes. ``passes`` of SCAMP: each after the first starts from the solution before it, as strongly distorted
-    frames need.
+    default takes. SCAMP runs three times with shrinking radii, since a wide one lets cosmic rays into the fit and a narrow
+    one does not reach the corners of a distorted frame; FWHM_THRESHOLDS keep cosmic rays out as well. Of ten sets of options
+    tried on ten frames this is the one without failures, and within a few per cent of the best elsewhere.
     """
     (folder / "peer.param").write_text("\n".join(PARAMETERS) + "\n")
     (folder / "peer.conv").write_text(KERNEL)
@@ -96,10 +98,10 @@ def solve(
         str(saturation), "-SATUR_KEY", "NONE", "-VERBOSE_TYPE", "QUIET",
     )  # fmt: skip
     solved_s = 0.0
-    for turn in range(passes):
+    for turn, radius in enumerate(RADII_ARCSEC):
         begin = ("-MATCH", "N") if turn else ("-MATCH_RESOL", "4") if quick else ()
         solved_s += _run(folder, "scamp", str(table), *OPTIONS, "-ASTREFCAT_NAME", str(reference), "-DISTORT_DEGREES",
-                         str(degree), "-CROSSID_RADIUS", "3" if turn else "5", *begin)  # fmt: skip
+                         str(degree), "-CROSSID_RADIUS", str(radius), *begin)  # fmt: skip
         shutil.copy(head, folder / "peer.ahead")
     return PeerSolution(WCS(_header(head, frame)), found_s, solved_s)
 

@@ -5,6 +5,12 @@ from libc.math cimport NAN, ceil, exp, fabs, floor, sqrt
 
 cdef enum:
     MAX_SIDE = 129
+    # Passes after which a PSF fit is close enough to tell strange pixels.
+    SETTLED = 3
+
+# A pixel is strange beyond so many sigma of its noise and this share of the model, by which a profile may be wrong.
+cdef double STRANGE_SIGMA = 5.0
+cdef double STRANGE_SHARE = 0.05
 
 
 def windowed(
@@ -125,6 +131,111 @@ cdef inline void _cubic(double t, double* w, double* d) noexcept nogil:
     d[3] = (3 * t * t - 1) / 6
 
 
+def half_light(
+    const float[:, ::1] image, const double[::1] x, const double[::1] y, double reach, double[::1] radius
+):
+    """Radii that hold half of the light within ``reach``; pixels are cut into quarters. NaN without light."""
+    cdef double rings[512]
+    cdef Py_ssize_t k
+    cdef int ny = <int>image.shape[0], nx = <int>image.shape[1], i, j, a, n, most
+    cdef double total, dx, dy, r2, value, half, limit = reach * reach, sum_before
+    # Rings of equal area: the radius of ring n is sqrt(n / fine).
+    cdef double fine = 500.0 / limit
+    with nogil:
+        for k in range(x.shape[0]):
+            most = <int>(limit * fine) + 1
+            for n in range(most + 1):
+                rings[n] = 0.0
+            for j in range(max(<int>floor(y[k] - reach), 0), min(<int>ceil(y[k] + reach), ny - 1) + 1):
+                for i in range(max(<int>floor(x[k] - reach), 0), min(<int>ceil(x[k] + reach), nx - 1) + 1):
+                    value = 0.25 * image[j, i]
+                    for a in range(4):
+                        dx = i - x[k] + (0.25 if a & 1 else -0.25)
+                        dy = j - y[k] + (0.25 if a & 2 else -0.25)
+                        r2 = dx * dx + dy * dy
+                        if r2 < limit:
+                            rings[<int>(r2 * fine)] += value
+            total = 0.0
+            for n in range(most + 1):
+                total += rings[n]
+            half, sum_before, radius[k] = 0.5 * total, 0.0, NAN
+            if not total > 0.0:
+                continue
+            for n in range(most + 1):
+                if sum_before + rings[n] >= half:
+                    radius[k] = sqrt((n + (half - sum_before) / rings[n]) / fine)
+                    break
+                sum_before += rings[n]
+
+
+def psf_fit_together(
+    float[:, ::1] residual,
+    const unsigned char[:, ::1] mask,
+    const double[::1] x_start,
+    const double[::1] y_start,
+    const double[::1] background_variance,
+    double inverse_gain,
+    const double[:, ::1] psf,
+    int oversampling,
+    int reach,
+    int far,
+    int rounds,
+    int passes,
+    double step,
+    double[::1] x_out,
+    double[::1] y_out,
+    double[::1] flux_out,
+    double[::1] chi2_out,
+    double[:, ::1] covariance,
+    int[::1] rejected,
+    unsigned char[::1] ok,
+):
+    """Fits one after the other with the present models of all others taken off; ``residual`` is what stays in the end."""
+    cdef Py_ssize_t k, n = x_start.shape[0]
+    cdef int turn
+    with nogil:
+        for turn in range(rounds):
+            for k in range(n):
+                if ok[k]:
+                    _add_star(residual, psf, oversampling, far, x_out[k], y_out[k], flux_out[k])
+                ok[k] = _psf_one(
+                    residual, mask, x_start[k], y_start[k], background_variance[k], inverse_gain, psf, oversampling,
+                    reach, passes, step, &x_out[k], &y_out[k], &flux_out[k], &chi2_out[k], &covariance[k, 0],
+                    &rejected[k],
+                )
+                if ok[k]:
+                    _add_star(residual, psf, oversampling, far, x_out[k], y_out[k], -flux_out[k])
+
+
+cdef void _add_star(
+    float[:, ::1] image, const double[:, ::1] psf, int oversampling, int far, double x, double y, double flux
+) noexcept nogil:
+    cdef double wx[4]
+    cdef double wy[4]
+    cdef double slope[4]
+    cdef int ny = <int>image.shape[0], nx = <int>image.shape[1], side = <int>psf.shape[0], centre = side // 2
+    cdef int ix = <int>floor(x + 0.5), iy = <int>floor(y + 0.5), i, j, a, px, py, row, column
+    cdef double tx = -(x - ix) * oversampling, ty = -(y - iy) * oversampling, value
+    px, py = <int>floor(tx), <int>floor(ty)
+    _cubic(tx - px, wx, slope)
+    _cubic(ty - py, wy, slope)
+    for j in range(max(iy - far, 0), min(iy + far, ny - 1) + 1):
+        row = centre + py + (j - iy) * oversampling - 1
+        if row < 0 or row + 3 >= side:
+            continue
+        for i in range(max(ix - far, 0), min(ix + far, nx - 1) + 1):
+            column = centre + px + (i - ix) * oversampling - 1
+            if column < 0 or column + 3 >= side:
+                continue
+            value = 0.0
+            for a in range(4):
+                value += wy[a] * (
+                    wx[0] * psf[row + a, column] + wx[1] * psf[row + a, column + 1]
+                    + wx[2] * psf[row + a, column + 2] + wx[3] * psf[row + a, column + 3]
+                )
+            image[j, i] += <float>(flux * value)
+
+
 def psf_fit(
     const float[:, ::1] image,
     const unsigned char[:, ::1] mask,
@@ -142,6 +253,7 @@ def psf_fit(
     double[::1] flux_out,
     double[::1] chi2_out,
     double[:, ::1] covariance,
+    int[::1] rejected,
     unsigned char[::1] ok,
 ):
     """Weighted fits of flux and place with a tabulated PSF; covariance (xx, yy, xy); see `centroids.psf_fit`."""
@@ -150,14 +262,14 @@ def psf_fit(
         for k in range(n):
             ok[k] = _psf_one(
                 image, mask, x_start[k], y_start[k], background_variance[k], inverse_gain, psf, oversampling, reach,
-                passes, step, &x_out[k], &y_out[k], &flux_out[k], &chi2_out[k], &covariance[k, 0],
+                passes, step, &x_out[k], &y_out[k], &flux_out[k], &chi2_out[k], &covariance[k, 0], &rejected[k],
             )
 
 
 cdef int _psf_one(
     const float[:, ::1] image, const unsigned char[:, ::1] mask, double x0, double y0, double variance,
     double inverse_gain, const double[:, ::1] psf, int oversampling, int reach, int passes, double step,
-    double* x_out, double* y_out, double* flux_out, double* chi2_out, double* cov,
+    double* x_out, double* y_out, double* flux_out, double* chi2_out, double* cov, int* rejected,
 ) noexcept nogil:
     cdef double wx[4]
     cdef double wy[4]
@@ -184,6 +296,7 @@ cdef int _psf_one(
         _cubic(ty - py, wy, gy)
         m00 = m01 = m02 = m11 = m12 = m22 = b0 = b1 = b2 = chi2 = top = bottom = 0.0
         used = 0
+        rejected[0] = 0
         for j in range(max(iy - reach, 0), min(iy + reach, ny - 1) + 1):
             row = centre + py + (j - iy) * oversampling - 1
             if row < 0 or row + 3 >= side:
@@ -216,6 +329,10 @@ cdef int _psf_one(
                 r = value - flux * p
                 weight = flux * p * inverse_gain
                 weight = 1.0 / (variance + (weight if weight > 0 else 0.0))
+                if it >= SETTLED and fabs(r) > STRANGE_SIGMA * sqrt(1.0 / weight + (STRANGE_SHARE * flux * p) ** 2):
+                    used -= 1
+                    rejected[0] += 1
+                    continue
                 m00 += weight * p * p
                 m01 += weight * p * px_d
                 m02 += weight * p * py_d
@@ -255,7 +372,7 @@ cdef int _psf_one(
         y += dy
         if not flux > 0.0:
             return 0
-        if fabs(dx) < step and fabs(dy) < step:
+        if it > SETTLED and fabs(dx) < step and fabs(dy) < step:
             break
     x_out[0] = x
     y_out[0] = y

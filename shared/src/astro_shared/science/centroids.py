@@ -21,10 +21,12 @@ __all__ = [
     "Centroids",
     "PsfTable",
     "floor_covariance",
+    "half_light_radius",
     "half_light_sigma",
     "isophotal_covariance",
     "moffat_table",
     "psf_fit",
+    "psf_fit_together",
     "windowed",
 ]
 
@@ -32,6 +34,8 @@ Floats = NDArray[np.float64]
 
 _PASSES = 25
 _STEP_PX = 1e-4
+# Steps of a PSF fit shrink by a hundred each: the place is good to a hundredth of the last one.
+_FIT_STEP_PX = 1e-3
 _FWHM_PER_SIGMA = 2.3548
 
 
@@ -45,6 +49,7 @@ class Centroids:
     covariance : (n, 2, 2), pixel^2
     flux : (n,), the unit of the image; only from a PSF fit, else NaN
     reduced_chi2 : (n,), of a PSF fit, else NaN
+    rejected : (n,), pixels that a PSF fit left out, far beyond noise and 5 per cent of the model: cosmic rays, neighbours
     """
 
     x: Floats
@@ -52,6 +57,7 @@ class Centroids:
     covariance: Floats
     flux: Floats
     reduced_chi2: Floats
+    rejected: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,13 @@ class PsfTable:
 def half_light_sigma(half_light_radius_px: float) -> float:
     """Sigma of the Gaussian window that suits stars of this half-light radius, in pixels."""
     return 2.0 * half_light_radius_px / _FWHM_PER_SIGMA
+
+
+def half_light_radius(image: NDArray[np.float32], x: Floats, y: Floats, *, reach_px: float) -> Floats:
+    """Radii (n,) in pixels that hold half of the light within ``reach_px`` of each place; NaN where there is no light."""
+    out = np.empty(x.size)
+    _centroids.half_light(np.ascontiguousarray(image, np.float32), _contiguous(x), _contiguous(y), reach_px, out)
+    return out
 
 
 def windowed(
@@ -122,7 +135,7 @@ def windowed(
         out_x, out_y, covariance, ok,
     )  # fmt: skip
     nothing = np.full(n, np.nan)
-    return Centroids(out_x, out_y, _matrices(covariance), nothing, nothing.copy())
+    return Centroids(out_x, out_y, _matrices(covariance), nothing, nothing.copy(), np.zeros(n, np.int32))
 
 
 def psf_fit(
@@ -152,15 +165,51 @@ def psf_fit(
     """
     n = x.size
     out_x, out_y, flux, chi2 = (np.empty(n) for _ in range(4))
-    covariance, ok = np.empty((n, 3)), np.empty(n, np.uint8)
+    covariance, rejected, ok = np.empty((n, 3)), np.zeros(n, np.int32), np.empty(n, np.uint8)
     _centroids.psf_fit(
         np.ascontiguousarray(image, np.float32), _mask(image, mask), _contiguous(x), _contiguous(y),
         _contiguous(np.broadcast_to(background_variance, n)), 1.0 / gain, _contiguous(psf.values), psf.oversampling,
-        int(reach_px), _PASSES, _STEP_PX, out_x, out_y, flux, chi2, covariance, ok,
+        int(reach_px), _PASSES, _FIT_STEP_PX, out_x, out_y, flux, chi2, covariance, rejected, ok,
     )  # fmt: skip
     bad = ok == 0
     covariance[bad] = np.nan
-    return Centroids(out_x, out_y, _matrices(covariance), flux, chi2)
+    return Centroids(out_x, out_y, _matrices(covariance), flux, chi2, rejected)
+
+
+def psf_fit_together(
+    image: NDArray[np.float32],
+    x: Floats,
+    y: Floats,
+    psf: PsfTable,
+    *,
+    reach_px: int,
+    background_variance: Floats,
+    gain: float,
+    mask: NDArray[np.bool_] | None = None,
+    rounds: int = 3,
+) -> Centroids:
+    """`psf_fit` of stars in each other's light: every fit is made with the models of all the others taken off.
+
+    Parameters
+    ----------
+    image, x, y, psf, reach_px, background_variance, gain, mask : as for `psf_fit`, brightest first
+    rounds : through all stars; the light that a star still lends to its neighbour falls by their overlap in each
+
+    Returns
+    -------
+    Centroids
+        As of `psf_fit`; the covariances take the neighbours as known.
+    """
+    n = x.size
+    out_x, out_y, flux, chi2 = (np.empty(n) for _ in range(4))
+    covariance, rejected, ok = np.empty((n, 3)), np.zeros(n, np.int32), np.zeros(n, np.uint8)
+    _centroids.psf_fit_together(
+        np.array(image, np.float32, order="C"), _mask(image, mask), _contiguous(x), _contiguous(y),
+        _contiguous(np.broadcast_to(background_variance, n)), 1.0 / gain, _contiguous(psf.values), psf.oversampling,
+        int(reach_px), psf.reach_px, rounds, _PASSES, _FIT_STEP_PX, out_x, out_y, flux, chi2, covariance, rejected, ok,
+    )  # fmt: skip
+    covariance[ok == 0] = np.nan
+    return Centroids(out_x, out_y, _matrices(covariance), flux, chi2, rejected)
 
 
 def isophotal_covariance(errx2: Floats, erry2: Floats, errxy: Floats) -> Floats:

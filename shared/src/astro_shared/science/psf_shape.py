@@ -77,7 +77,8 @@ def fit_moffat(
     for turn in range(rounds):
         fitted = least_squares(
             _residuals, start, args=(stamps, variance, px, py, half), loss="huber", f_scale=2.0, max_nfev=12,
-            bounds=([np.log(0.8), np.log(1.1), -0.6, -0.6], [np.log(30.0), np.log(12.0), 0.6, 0.6]), x_scale=0.1,
+            xtol=1e-4, ftol=1e-5, x_scale=0.1,
+            bounds=([np.log(0.8), np.log(1.1), -0.6, -0.6], [np.log(30.0), np.log(12.0), 0.6, 0.6]),
         )  # fmt: skip
         start = fitted.x
         if turn + 1 < rounds:
@@ -127,7 +128,8 @@ def _profile(shape: Floats, dx: Floats, dy: Floats, nodes: int) -> Floats:
 
 def _residuals(shape: Floats, stamps: Floats, variance: Floats, px: Floats, py: Floats, half: int) -> Floats:
     grid = np.arange(-half, half + 1)
-    model = _profile(shape, grid - px[:, None], grid - py[:, None], 3)
+    nodes = 3 if shape[0] < np.log(2.5) else 2
+    model = _profile(shape, grid - px[:, None], grid - py[:, None], nodes)
     peak = stamps.max(axis=(1, 2))
     weight = 1.0 / np.sqrt(variance[:, None, None] + np.maximum(stamps, 0.0) + (0.02 * peak[:, None, None]) ** 2)
     wm = weight * model

@@ -12,13 +12,16 @@ from enum import IntFlag
 import numpy as np
 import sep
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from astro_shared.science.centroids import (
     Centroids,
     floor_covariance,
+    half_light_radius,
     half_light_sigma,
     isophotal_covariance,
     psf_fit,
+    psf_fit_together,
     windowed,
 )
 from astro_shared.science.psf_shape import fit_moffat
@@ -27,13 +30,16 @@ __all__ = ["ExtractedSources", "ExtractionFlag", "ExtractionOptions", "extract_s
 
 Floats = NDArray[np.float64]
 
+PIXEL_STACK = 300_000
+APERTURE_HALF_LIGHTS = 2.5
+
 
 class ExtractionFlag(IntFlag):
     """Why a source may be doubtful.
 
     ========== ==============================================================
-    BLENDED    deblended from a neighbour
-    TRUNCATED  reaches the edge of the frame, or the deblending overflowed
+    BLENDED    deblended from a neighbour, or no single star by the pixels that its PSF fit left out
+    TRUNCATED  too close to the edge of the frame for its light to be summed, or the deblending overflowed
     SATURATED  has a saturated pixel in its core
     MASKED     has masked pixels in its core
     SHARP      half-light radius below the stellar locus: cosmic ray, hot pixel
@@ -65,10 +71,14 @@ class ExtractionOptions:
     deblend_contrast : of SEP
     locus_low, locus_high : half-light radius in units of the stellar median outside which a source is no star
     max_elongation : axis ratio in units of the stellar median above which a clear source (S/N > 20) is no star
-    max_move_px : pixel, largest way of a centroid from the barycentre
+    max_move_px : pixel, largest way of a centroid from the barycentre; twice that for stars fitted with their neighbours
     psf_below_fwhm_px : pixel, below it the image is undersampled and every centroid is a PSF fit
     psf_above_snr : PSF fits of brighter stars, when ``psf_for_bright``
     psf_for_bright : refine bright stars of well-sampled images by PSF fits as well
+    blend_fwhm : stars closer than this many FWHM are fitted together, where there are PSF fits
+    resolved_fwhm : a blended star whose neighbours are all further away than this has a centroid to be trusted
+    max_rejected_share : ... and any star whose fit left out no more than this share of its pixels
+    max_saturated_pixels : ... and a saturated one with no more such pixels, all within two pixels of its centre
     max_sources : the brightest of the relaxed list
     """
 
@@ -84,8 +94,12 @@ class ExtractionOptions:
     max_elongation: float = 1.6
     max_move_px: float = 1.0
     psf_below_fwhm_px: float = 2.4
-    psf_above_snr: float = 300.0
+    psf_above_snr: float = 200.0
     psf_for_bright: bool = True
+    blend_fwhm: float = 2.5
+    resolved_fwhm: float = 1.0
+    max_rejected_share: float = 0.07
+    max_saturated_pixels: int = 9
     max_sources: int = 200_000
 
 
@@ -98,6 +112,7 @@ class ExtractedSources:
     x, y : (n,), pixel, 0-based
     covariance : (n, 2, 2), pixel^2
     psf_fitted : (n,), True where the place is from a PSF fit
+    recovered : (n,), True where a PSF fit has allowed for neighbours and a few saturated pixels and there is no other flag
     flux, flux_err : (n,), electron, in an aperture of 2.5 half-light radii
     snr : (n,), flux / flux_err
     half_light_px : (n,), pixel
@@ -112,6 +127,7 @@ class ExtractedSources:
     y: Floats
     covariance: Floats
     psf_fitted: NDArray[np.bool_]
+    recovered: NDArray[np.bool_]
     flux: Floats
     flux_err: Floats
     snr: Floats
@@ -133,8 +149,8 @@ class ExtractedSources:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Sources without any flag: those that may carry an astrometric fit."""
-        return self.flags == 0
+        """Sources that may carry an astrometric fit: without any flag, or recovered from being blended or saturated."""
+        return (self.flags == 0) | self.recovered
 
 
 def extract_sources(
@@ -188,15 +204,27 @@ def _extract(
     The image is divided by its noise and smoothed with SExtractor's default kernel: the threshold counts sigmas of the
     unsmoothed noise, as SExtractor's does. (SEP's own matched filter takes four times as long with a noise map.)
     """
-    sep.set_extract_pixstack(max(1_000_000, image.size // 4))
     sep.set_sub_object_limit(8192)
-    objects = sep.extract(
-        image / rms, options.relaxed_sigma, err=1.0, mask=bad if bad.any() else None, filter_type="conv",
-        minarea=options.relaxed_pixels, deblend_cont=options.deblend_contrast,
-    )  # fmt: skip
+    objects = _sep_rows(image / rms, bad if bad.any() else None, options, PIXEL_STACK)
     finite = np.isfinite(objects["x"]) & np.isfinite(objects["y"]) & (objects["flux"] > 0)
     objects = objects[finite]
     return objects[np.argsort(-objects["flux"], kind="stable")][: options.max_sources]
+
+
+def _sep_rows(
+    snr: NDArray[np.float32], bad: NDArray[np.bool_] | None, options: ExtractionOptions, stack: int
+) -> NDArray[np.void]:
+    """SEP with room for ``stack`` pixels of unfinished sources; all of it is written first, so it is kept small."""
+    sep.set_extract_pixstack(stack)
+    try:
+        return sep.extract(
+            snr, options.relaxed_sigma, err=1.0, mask=bad, filter_type="conv", minarea=options.relaxed_pixels,
+            deblend_cont=options.deblend_contrast,
+        )  # fmt: skip
+    except Exception:
+        if stack > snr.size:
+            raise
+        return _sep_rows(snr, bad, options, 8 * stack)
 
 
 def _refine(
@@ -216,9 +244,12 @@ def _refine(
     strict = above >= options.strict_pixels
     flags = _core_flags(found, saturated, bad, column, row)
     half, locus = _half_light(image, x0, y0, _solid(above, strict & (flags == 0), options))
+    flags[(found["flag"] & ~sep.OBJ_MERGED & ~sep.OBJ_TRUNC) != 0] |= ExtractionFlag.TRUNCATED
+    margin = np.minimum(np.minimum(x0, image.shape[1] - 1 - x0), np.minimum(y0, image.shape[0] - 1 - y0))
+    flags[margin < APERTURE_HALF_LIGHTS * locus] |= ExtractionFlag.TRUNCATED
     flags[half < options.locus_low * locus] |= ExtractionFlag.SHARP
     flags[half > options.locus_high * locus] |= ExtractionFlag.EXTENDED
-    flux, flux_err, _ = sep.sum_circle(image, x0, y0, 2.5 * locus, err=rms, gain=1.0, subpix=5)
+    flux, flux_err, _ = sep.sum_circle(image, x0, y0, APERTURE_HALF_LIGHTS * locus, err=rms, gain=1.0, subpix=5)
     flux_err = np.maximum(flux_err, 1e-6)
     snr = flux / flux_err
     ratio = found["a"] / np.maximum(found["b"], 0.3)
@@ -226,8 +257,15 @@ def _refine(
     if sample.size:
         flags[(ratio > options.max_elongation * np.median(sample)) & (snr > 20.0)] |= ExtractionFlag.EXTENDED
     clean = _solid(above, strict & (flags == 0), options)
-    places, fitted, fwhm = _centroids(image, x0, y0, variance, snr, bad | saturated, clean, locus, options)
-    moved = ~(np.hypot(places.x - x0, places.y - y0) <= options.max_move_px)
+    blended = (flags & ExtractionFlag.BLENDED) != 0
+    full = _slightly_saturated(saturated, column, row, options)
+    places, fitted, blended, clear, fwhm = _centroids(
+        image, x0, y0, variance, snr, bad | saturated, clean, blended, full, locus, options
+    )
+    flags[blended] |= ExtractionFlag.BLENDED
+    # Deblending leaves the barycentres of close stars further off than those of others.
+    way = np.where(clear, 2.0, 1.0) * options.max_move_px
+    moved = ~(np.hypot(places.x - x0, places.y - y0) <= way)
     flags[moved] |= ExtractionFlag.MOVED
     fallback = isophotal_covariance(found["errx2"], found["erry2"], found["errxy"])
     covariance = np.where(moved[:, None, None], fallback, places.covariance)
@@ -236,6 +274,9 @@ def _refine(
         y=np.where(moved, y0, places.y),
         covariance=floor_covariance(covariance, found["npix"].astype(np.float64)),
         psf_fitted=fitted & ~moved,
+        recovered=fitted
+        & ((~blended | clear) & _only(flags, ExtractionFlag.BLENDED | ExtractionFlag.SATURATED))
+        & (full | ((flags & ExtractionFlag.SATURATED) == 0)),
         flux=np.asarray(flux, np.float64),
         flux_err=np.asarray(flux_err, np.float64),
         snr=np.asarray(snr, np.float64),
@@ -247,6 +288,24 @@ def _refine(
         background_e=float(background.globalback),
         background_rms_e=float(background.globalrms),
     )
+
+
+def _only(flags: NDArray[np.int32], allowed: ExtractionFlag) -> NDArray[np.bool_]:
+    """Sources without any other flag."""
+    return (flags & ~int(allowed)) == 0
+
+
+def _slightly_saturated(
+    saturated: NDArray[np.bool_], column: NDArray[np.int_], row: NDArray[np.int_], options: ExtractionOptions
+) -> NDArray[np.bool_]:
+    """Sources with few saturated pixels, none of them three pixels from the centre, where a bleeding one would have some."""
+    core, ring = np.zeros(column.size, int), np.zeros(column.size, int)
+    ny, nx = saturated.shape
+    for dy in range(-3, 4):
+        for dx in range(-3, 4):
+            hit = saturated[np.clip(row + dy, 0, ny - 1), np.clip(column + dx, 0, nx - 1)]
+            (ring if max(abs(dx), abs(dy)) == 3 else core)[hit] += 1
+    return (core > 0) & (core <= options.max_saturated_pixels) & (ring == 0)
 
 
 def _solid(above: NDArray[np.int_], clean: NDArray[np.bool_], options: ExtractionOptions) -> NDArray[np.bool_]:
@@ -281,7 +340,6 @@ def _core_flags(
 ) -> NDArray[np.int32]:
     flags = np.zeros(len(found), np.int32)
     flags[(found["flag"] & sep.OBJ_MERGED) != 0] |= ExtractionFlag.BLENDED
-    flags[(found["flag"] & ~sep.OBJ_MERGED) != 0] |= ExtractionFlag.TRUNCATED
     for image, flag in ((saturated, ExtractionFlag.SATURATED), (bad, ExtractionFlag.MASKED)):
         for dy in (-1, 0, 1):
             for dx in (-1, 0, 1):
@@ -294,10 +352,9 @@ def _core_flags(
 def _half_light(image: NDArray[np.float32], x: Floats, y: Floats, clean: NDArray[np.bool_]) -> tuple[Floats, float]:
     """Half-light radii and their median over clean stars, pixels."""
     sample = np.flatnonzero(clean)[:2000] if clean.sum() >= 5 else np.arange(min(x.size, 200))
-    first, _ = sep.flux_radius(image, x[sample], y[sample], np.full(sample.size, 10.0), 0.5, subpix=5)
+    first = half_light_radius(image, x[sample], y[sample], reach_px=10.0)
     locus = max(float(np.median(first[first > 0.3])) if np.any(first > 0.3) else 1.0, 0.5)
-    reach = np.full(x.size, max(3.5 * locus, 3.0))
-    half, _ = sep.flux_radius(image, x, y, reach, 0.5, subpix=2)
+    half = half_light_radius(image, x, y, reach_px=max(3.5 * locus, 3.0))
     inner = half[sample]
     return half, max(float(np.median(inner[inner > 0.3])) if np.any(inner > 0.3) else locus, 0.5)
 
@@ -310,41 +367,66 @@ def _centroids(
     snr: Floats,
     bad: NDArray[np.bool_],
     clean: NDArray[np.bool_],
+    blended: NDArray[np.bool_],
+    full: NDArray[np.bool_],
     locus: float,
     options: ExtractionOptions,
-) -> tuple[Centroids, NDArray[np.bool_], float]:
-    """Windowed centroids; PSF fits where the image is undersampled, and for bright stars. And the FWHM."""
-    sigma = half_light_sigma(locus)
-    places = windowed(
-        image, x, y, window_sigma_px=sigma, background_variance=variance, gain=1.0, mask=bad
-    )  # fmt: skip
-    fitted = np.zeros(x.size, bool)
-    stars = np.flatnonzero(clean & np.isfinite(places.x) & (snr > 20))
-    shape = fit_moffat(image, places.x[stars], places.y[stars], variance[stars], mask=bad) if stars.size >= 5 else None
+) -> tuple[Centroids, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_], float]:
+    """PSF fits of all stars of an undersampled image, else of the bright, close and full ones; windowed for the rest.
+
+    Returns the centroids, which of them are PSF fits, which sources are blended, which were fitted with their neighbours and
+    are clear of them, and the FWHM.
+    """
+    none = np.zeros(x.size, bool)
+    stars = np.flatnonzero(clean & (snr > 20))
+    shape = fit_moffat(image, x[stars], y[stars], variance[stars], mask=bad) if stars.size >= 5 else None
     fwhm = shape.fwhm_px if shape else 2.0 * locus
-    if shape is None:
-        return places, fitted, fwhm
-    undersampled = fwhm < options.psf_below_fwhm_px
-    wanted = np.isfinite(places.x) & ((snr > options.psf_above_snr) if not undersampled else True)
-    if not undersampled and not options.psf_for_bright:
-        return places, fitted, fwhm
-    rows = np.flatnonzero(wanted)
-    # Bright stars reach further out; three widths hold all of the information that a Moffat has.
-    fit = psf_fit(
-        image, places.x[rows], places.y[rows], shape.table(), reach_px=max(3, round(2.0 * fwhm)),
-        background_variance=variance[rows], gain=1.0, mask=bad,
-    )  # fmt: skip
-    taken = np.isfinite(fit.x)
-    rows, px, py = rows[taken], places.x.copy(), places.y.copy()
-    covariance = places.covariance.copy()
-    px[rows], py[rows], covariance[rows] = fit.x[taken], fit.y[taken], fit.covariance[taken]
-    fitted[rows] = True
-    return Centroids(px, py, covariance, places.flux, places.reduced_chi2), fitted, fwhm
+    wanted = none
+    if shape is not None and fwhm < options.psf_below_fwhm_px:
+        wanted = ~none
+    elif shape is not None and options.psf_for_bright:
+        wanted = (snr > options.psf_above_snr) | blended | full
+    out = Centroids(
+        *(np.full((x.size, *more), np.nan) for more in ((), (), (2, 2), (), ())), np.zeros(x.size, np.int32)
+    )
+    clear = none
+    if shape is not None and wanted.any():
+        # Three widths hold all of the information that a Moffat has.
+        reach, table = max(3, round(2.0 * fwhm)), shape.table()
+        group, clear = _neighbours(x, y, blended & wanted, fwhm, options)
+        for rows, fit in ((np.flatnonzero(wanted & ~group), psf_fit), (np.flatnonzero(group), psf_fit_together)):
+            _put(out, rows, fit(image, x[rows], y[rows], table, reach_px=reach, background_variance=variance[rows],
+                                gain=1.0, mask=bad))  # fmt: skip
+        crowded = out.rejected > options.max_rejected_share * (2 * reach + 1) ** 2
+        blended, clear = blended | crowded, clear & ~crowded
+    fitted = np.isfinite(out.x)
+    rows = np.flatnonzero(~fitted)
+    _put(out, rows, windowed(image, x[rows], y[rows], window_sigma_px=half_light_sigma(locus),
+                             background_variance=variance[rows], gain=1.0, mask=bad))  # fmt: skip
+    return out, fitted, blended, clear & fitted, fwhm
+
+
+def _put(out: Centroids, rows: NDArray[np.intp], part: Centroids) -> None:
+    """Write the centroids of some rows."""
+    for name in ("x", "y", "covariance", "flux", "reduced_chi2", "rejected"):
+        getattr(out, name)[rows] = getattr(part, name)
+
+
+def _neighbours(
+    x: Floats, y: Floats, blended: NDArray[np.bool_], fwhm: float, options: ExtractionOptions
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Sources to be fitted together: blended ones and all near them; and which of them stand clear enough for a fit."""
+    links = cKDTree(np.stack([x, y], axis=1)).query_pairs(options.blend_fwhm * fwhm, output_type="ndarray")
+    apart = np.hypot(*(np.stack([x, y])[:, links[:, 0]] - np.stack([x, y])[:, links[:, 1]]))
+    group, clear = blended.copy(), np.ones(x.size, bool)
+    group[links[blended[links].any(axis=1)]] = True
+    clear[links[apart < options.resolved_fwhm * fwhm]] = False
+    return group, group & clear
 
 
 def _empty() -> ExtractedSources:
     none = np.zeros(0)
     return ExtractedSources(
-        none, none, np.zeros((0, 2, 2)), np.zeros(0, bool), none, none, none, none, np.zeros(0, np.int32),
+        none, none, np.zeros((0, 2, 2)), np.zeros(0, bool), np.zeros(0, bool), none, none, none, none, np.zeros(0, np.int32),
         np.zeros(0, bool), float("nan"), "windowed", float("nan"), float("nan"),
     )  # fmt: skip

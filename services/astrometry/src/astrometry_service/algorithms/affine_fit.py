@@ -11,6 +11,8 @@ Floats = NDArray[np.float64]
 
 # Tukey's biweight keeps 95 per cent efficiency for Gaussian residuals at this many sigma (Maronna et al. 2006).
 TUKEY_CONSTANT = 4.685
+# Relative change of sigma at which reweighting has nothing left to change.
+SIGMA_TOLERANCE = 1e-3
 
 
 def median_scatter(distance: Floats) -> float:
@@ -33,7 +35,7 @@ def fit_affine(
     ----------
     x, y : (n,), n >= 3, centred by the caller where conditioning matters
     target : (n, 2)
-    rounds : reweightings
+    rounds : reweightings at most; ends when sigma stands still
     floor : least sigma of the weights, unit of ``target``: keeps pairs that agree to rounding from being thrown out
 
     Returns
@@ -44,7 +46,7 @@ def fit_affine(
     sigma : one sigma per axis of the residuals
     """
     design = np.stack([x, y, np.ones_like(x)], axis=1)
-    weights = np.ones(x.size)
+    weights, before = np.ones(x.size), np.inf
     for _ in range(rounds):
         normal = design.T @ (design * weights[:, None])
         matrix = np.linalg.solve(normal, design.T @ (target * weights[:, None])).T
@@ -54,6 +56,9 @@ def fit_affine(
         if np.count_nonzero(updated) < 4:
             break
         weights = updated
+        if abs(sigma - before) < SIGMA_TOLERANCE * sigma:
+            break
+        before = sigma
     freedom = max(float(np.count_nonzero(weights)) - 3.0, 1.0)
     normal = design.T @ (design * weights[:, None])
     sigma = max(float(np.sqrt(np.sum(weights * distance**2) / 2.0 / freedom)), floor)

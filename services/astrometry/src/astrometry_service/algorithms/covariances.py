@@ -81,5 +81,11 @@ def from_matrices(matrices: Floats) -> Sym2:
 
 
 def carry(jacobian: Floats, covariance: Floats) -> Floats:
-    """J C J^T for stacks (n, 2, 2)."""
-    return np.asarray(jacobian @ covariance @ np.swapaxes(jacobian, -1, -2), dtype=np.float64)
+    """J C J^T for stacks (n, 2, 2) of symmetric C; written out, since numpy multiplies small matrices slowly."""
+    a, b, c, d = jacobian[:, 0, 0], jacobian[:, 0, 1], jacobian[:, 1, 0], jacobian[:, 1, 1]
+    xx, yy, xy = covariance[:, 0, 0], covariance[:, 1, 1], covariance[:, 0, 1]
+    out = np.empty(jacobian.shape)
+    out[:, 0, 0] = a * a * xx + 2.0 * a * b * xy + b * b * yy
+    out[:, 1, 1] = c * c * xx + 2.0 * c * d * xy + d * d * yy
+    out[:, 0, 1] = out[:, 1, 0] = a * c * xx + (a * d + b * c) * xy + b * d * yy
+    return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ class ErrorModelOptions:
     limit_sigmas : where sigma_sys^2, whose error is Gaussian down to zero, is below this many of its errors, an upper
         limit is given
     max_steps, tolerance : of the scoring
+    coarse_tolerance : ... of models on the way, which only set weights
     """
 
     fix_alpha: bool = False
@@ -36,6 +37,11 @@ class ErrorModelOptions:
     limit_sigmas: float = 2.0
     max_steps: int = 40
     tolerance: float = 1e-5
+    coarse_tolerance: float = 1e-3
+
+    def coarse(self) -> ErrorModelOptions:
+        """The same for a model that is only on the way to another."""
+        return replace(self, tolerance=max(self.tolerance, self.coarse_tolerance))
 
 
 @dataclass(frozen=True)

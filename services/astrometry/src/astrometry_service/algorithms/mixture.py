@@ -34,7 +34,7 @@ def fit_mixture(
     ----------
     residuals : of all pairs
     match_area_mas2 : (n,), mas^2, area within which a chance pair could have been made
-    rounds : at most; ends when the share of false pairs is stable to 1e-4
+    rounds : at most; ends when the share of false pairs is stable to 1e-3
 
     Returns
     -------
@@ -44,6 +44,7 @@ def fit_mixture(
     """
     share, model = 0.05, ErrorModel(sigma_sys_mas=_robust_sigma(residuals))
     probability = np.ones(len(residuals))
+    coarse = (options or ErrorModelOptions()).coarse()
     for _ in range(rounds):
         covariance = total_covariance(residuals, model)
         distance2 = covariance.inverse().quadratic(residuals.rx, residuals.ry)
@@ -51,8 +52,8 @@ def fit_mixture(
         false = share / match_area_mas2
         probability = true / (true + false)
         updated = float(np.clip(1.0 - probability.mean(), 1e-4, 0.5))
-        model = fit_error_model(residuals, options, weights=probability, start=model, limits=False)
-        if abs(updated - share) < 1e-4:
+        model = fit_error_model(residuals, coarse, weights=probability, start=model, limits=False)
+        if abs(updated - share) < 1e-3:
             break
         share = updated
     return model, probability, share

@@ -91,7 +91,8 @@ def settle(
         # Without exact leverages: 2 N - 2 n_terms of the residuals' freedom is left.
         share = 1.0 if final else max(1.0 - terms / max(rows.size, 1), 0.2)
         model = fit_error_model(
-            residuals.take(rows), options, design=pairs.design[rows, :terms] if final and prior is None else None,
+            residuals.take(rows), options if final else options.coarse(),
+            design=pairs.design[rows, :terms] if final and prior is None else None,
             truncation=truncation * share, start=model if turn or model.pairs else None, limits=False,
         )  # fmt: skip
         covariance = total_covariance(residuals, model)
