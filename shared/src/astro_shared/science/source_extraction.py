@@ -386,9 +386,11 @@ def _centroids(
         wanted = ~none
     elif shape is not None and options.psf_for_bright:
         wanted = (snr > options.psf_above_snr) | blended | full
+    n = x.size
     out = Centroids(
-        *(np.full((x.size, *more), np.nan) for more in ((), (), (2, 2), (), ())), np.zeros(x.size, np.int32)
-    )
+        np.full(n, np.nan), np.full(n, np.nan), np.full((n, 2, 2), np.nan), np.full(n, np.nan), np.full(n, np.nan),
+        np.zeros(n, np.int32),
+    )  # fmt: skip
     clear = none
     if shape is not None and wanted.any():
         # Three widths hold all of the information that a Moffat has.
