@@ -103,3 +103,12 @@ def test_a_frame_that_was_not_solved_says_what_was_tried_and_what_to_try() -> No
     sky = summary("f.fits", "0", "alidade", stages(solve={"result": {"astrometry": report}}), [])["astrometry"]
     assert sky["reason"] == "no stars match" and sky["n_sources"] == 14
     assert sky["attempts"] == [attempt] and sky["advice"] == ["expose longer"]
+
+
+def test_figures_of_quality_are_passed_on_and_null_where_there_are_none() -> None:
+    measured = MEASURED | {"rms_ratio": 1.02, "seconds": {"background": 0.1}}
+    document = summary("a.fits", "h", "alidade 0", stages(measure={"result": measured}), [])
+    assert document["quality"]["rms_ratio"] == 1.02 and document["quality"]["psf_stars"] is None
+    assert document["quality"]["steps_seconds"] == {"background": 0.1}
+    failed = summary("a.fits", "h", "alidade 0", stages(measure={"state": StageState.FAILED, "result": None}), [])
+    assert set(failed["quality"]) == set(document["quality"])

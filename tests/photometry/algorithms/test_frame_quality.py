@@ -11,7 +11,9 @@ from photometry_service.algorithms.frame_quality import (
     curve_of_growth,
     dark_objects,
     difference_words,
+    position_error_over_bound,
     shape_warnings,
+    stacked_residual,
 )
 from photometry_service.domain.flags import SourceFlag
 
@@ -103,3 +105,34 @@ def test_flagged_stars_do_not_count() -> None:
     table["flags"][:] = int(SourceFlag.SATURATED)
     assert curve_of_growth(table, np.array([3.0, 4.5, 6.0, 9.0])) == ()
     assert np.isnan(core_residual(np.zeros((300, 300), np.float32), np.zeros((300, 300), np.float32), 1.0, table))
+
+
+def gaussian(half: int = 12, sigma: float = 1.5) -> np.ndarray:
+    y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    return np.exp(-(x**2 + y**2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
+
+
+def bright(rows: int, **columns: object) -> dict[str, np.ndarray]:
+    plain = {"flags": np.zeros(rows, np.int32), "snr": np.full(rows, 300.0), "flux_psf": np.full(rows, 1e5)}
+    return plain | {name: np.asarray(values) for name, values in columns.items()}  # type: ignore[arg-type]
+
+
+def test_position_error_of_a_gaussian_without_sky_is_its_bound() -> None:
+    # without sky the bound is sigma / sqrt(flux); finite differences of 1 px make it 10 % larger at sigma = 1.5 px
+    bound = 1.5**2 / 1e5
+    columns = bright(5, x_var=np.full(5, 4 * bound), y_var=np.full(5, 4 * bound))
+    assert position_error_over_bound(columns, gaussian(), 1e-3) == pytest.approx(2.0, rel=0.2)
+    assert np.isnan(position_error_over_bound(bright(0, x_var=[], y_var=[]), gaussian(), 1.0))
+
+
+def test_stacked_residual_is_what_all_stars_leave() -> None:
+    rng = np.random.default_rng(4)
+    residual = rng.normal(0, 1, (200, 200)).astype(np.float32)
+    x, y = np.meshgrid(np.arange(20, 190, 20), np.arange(20, 190, 20))
+    left = 0.05 * 1e5 * gaussian(5)
+    for column, row in zip(x.ravel(), y.ravel(), strict=True):
+        residual[row - 5 : row + 6, column - 5 : column + 6] += left
+    columns = bright(x.size, x=x.ravel() + 0.2, y=y.ravel() - 0.3)
+    stacked = stacked_residual(residual, columns, peak=float(gaussian().max()), half_px=4)
+    np.testing.assert_allclose(stacked, 0.05 * gaussian(4) / gaussian().max(), atol=1e-4)
+    assert np.isnan(stacked_residual(residual, bright(2, x=[50, 90], y=[50, 90]), peak=1.0, half_px=4)).all()

@@ -211,3 +211,25 @@ def test_quality_figures_of_a_simulated_frame_are_healthy(measurement: Measureme
     assert result.core_residual_over_noise == pytest.approx(1.0, abs=0.35)
     ratios = [ratio for _, ratio in result.curve_of_growth]
     assert len(ratios) == 4 and ratios == sorted(ratios) and 0.5 < ratios[0] < ratios[-1] < 1.05
+
+
+def test_completeness_on_request_has_magnitudes_and_repeats(frame: SimulatedFrame, measurement: Measurement) -> None:
+    assert measurement.result.completeness is None
+    found = measured(raw(frame), products={"completeness": True})
+    report = found.result.completeness
+    assert report is not None and found.result.noise_flux_e is not None
+    assert report == measured(raw(frame), products={"completeness": True}).result.completeness
+    share = np.array([np.nan if value is None else value for value in report.fraction])
+    assert sum(report.injected) > 50
+    assert np.nanmean(share[:3]) < 0.4 and np.nanmean(share[-4:]) > 0.85
+    assert report.flux_50_e is not None
+    # the threshold is 4.7 times the error of a flux of zero
+    assert 3 < report.flux_50_e / found.result.noise_flux_e < 8
+    told = replace(measurement, result=measurement.result.model_copy(update={"completeness": report}))
+    zero = calibrated(frame, told).report
+    assert zero.value is not None and zero.completeness_50_mag is not None
+    assert zero.completeness_50_mag == pytest.approx(zero.value - 2.5 * np.log10(report.flux_50_e / 60.0))
+
+
+def test_positions_are_quoted_near_their_bound(measurement: Measurement) -> None:
+    assert measurement.result.position_error_over_bound == pytest.approx(1.1, abs=0.25)

@@ -68,6 +68,19 @@ class FrameSummary(_Model):
     warnings: tuple[str, ...] = ()
 
 
+class CompletenessReport(_Model):
+    """Share of injected stars that were found, in bins of equal width in the logarithm of the flux."""
+
+    flux_e: tuple[float, ...] = Field(description="Geometric middle of the bin.")
+    injected: tuple[int, ...]
+    found: tuple[int, ...]
+    fraction: tuple[float | None, ...]
+    fraction_err: tuple[float, ...]
+    flux_bias: tuple[float | None, ...] = Field(description="Median of measured over injected flux minus 1.")
+    flux_50_e: float | None = Field(None, description="Flux at which half of the stars are found.")
+    flux_90_e: float | None = Field(None, description="Flux at which nine in ten are found.")
+
+
 class MeasureResult(_Model):
     """Figures of ``measure``; tables and maps are files."""
 
@@ -88,6 +101,10 @@ class MeasureResult(_Model):
     core_residual_over_noise: float | None = Field(
         None, description="Residual rms over noise in cores of bright stars."
     )
+    position_error_over_bound: float | None = Field(
+        None, description="Quoted error of bright clean stars over the Cramer-Rao bound of the PSF, median of x and y."
+    )
+    completeness: CompletenessReport | None = Field(None, description="Where products.completeness asked for it.")
     curve_of_growth: tuple[tuple[float, float], ...] = Field(
         (), description="Radius [px], aperture over profile flux: median of bright clean stars."
     )
@@ -143,6 +160,8 @@ class ZeroPointReport(_Model):
     airmass: float | None = None
     airmass_reason: str | None = None
     limiting_mag_5sigma: float | None = None
+    completeness_50_mag: float | None = Field(None, description="Magnitude at which half of the stars are found.")
+    completeness_90_mag: float | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -243,6 +243,9 @@ class ProductSettings(_Section):
 
     plots: bool = Field(True, description="Draw plots.")
     maps: bool = Field(True, description="Keep background, RMS and residual maps.")
+    completeness: bool = Field(
+        False, description="Put stars into the frame and measure it twice more: which share is found at which flux."
+    )
 
 
 class ProcessingSettings(_Section):

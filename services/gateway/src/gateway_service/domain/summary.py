@@ -18,6 +18,12 @@ _ASTROMETRY = (
 # Of a frame that was not solved: how many stars there were, what was tried for how long, and what to try.
 _FAILURE = ("n_sources", "header_wcs", "header_wcs_reason", "attempts", "advice")
 
+_QUALITY = (
+    "saturated", "ellipticity", "background_e", "background_rms_e", "rms_ratio", "cosmic_ray_pixels", "psf_kind", "psf_stars",
+    "chi2_median", "core_residual_over_noise", "position_error_over_bound", "aperture_correction_mag",
+    "aperture_correction_err_mag", "noise_flux_e",
+)  # fmt: skip
+
 
 def outcome(stages: Mapping[StageName, CollectStage]) -> tuple[ReductionStatus, str | None]:
     """Status of the reduction and, unless it is calibrated, the reason in words."""
@@ -55,6 +61,7 @@ def summary(
         "astrometry": _astrometry(stages[StageName.SOLVE]),
         "zero_point": _zero_point(stages),
         "limiting_mag_5sigma": _report(stages).get("limiting_mag_5sigma"),
+        "quality": _quality(stages),
         "airmass": airmass,
         "identification": _identification(stages[StageName.IDENTIFY]),
         "warnings": _warnings(stages),
@@ -68,6 +75,19 @@ def summary(
     if airmass is None:
         document["airmass_reason"] = airmass_reason
     return document
+
+
+def _quality(stages: Mapping[StageName, CollectStage]) -> dict[str, Any]:
+    """Figures that tell how far the frame can be trusted; ``seconds`` are those of the steps of ``measure``."""
+    measured, report = stages[StageName.MEASURE].result or {}, _report(stages)
+    return (
+        {name: measured.get(name) for name in _QUALITY}
+        | {
+            "completeness_50_mag": report.get("completeness_50_mag"),
+            "completeness_90_mag": report.get("completeness_90_mag"),
+        }
+        | {"steps_seconds": measured.get("seconds") or {}}
+    )
 
 
 def _solved(stage: CollectStage) -> bool:

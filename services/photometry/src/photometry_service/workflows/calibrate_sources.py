@@ -286,8 +286,11 @@ def _flags(
 def _figures(
     request: CalibrateRequest, fit: ZeroPointFit, magnitudes: ReferenceMagnitudes, exposure_s: float, extinction: float
 ) -> dict[str, Any]:
-    noise = request.measure.noise_flux_e
-    limit = fit.value - 2.5 * math.log10(5 * noise / exposure_s) - extinction if noise else None
+    noise, shares = request.measure.noise_flux_e, request.measure.completeness
+
+    def magnitude(flux_e: float | None) -> float | None:
+        return fit.value - 2.5 * math.log10(flux_e / exposure_s) - extinction if flux_e else None
+
     return {
         "status": "calibrated",
         "value": fit.value,
@@ -302,7 +305,9 @@ def _figures(
         "mad": 1.4826 * float(np.median(np.abs(fit.residual[fit.used] - np.median(fit.residual[fit.used])))),
         "sigma_int": fit.sigma_int,
         "chi2_red": None if math.isnan(fit.chi2_red) else fit.chi2_red,
-        "limiting_mag_5sigma": limit,
+        "limiting_mag_5sigma": magnitude(5 * noise if noise else None),
+        "completeness_50_mag": magnitude(shares.flux_50_e if shares else None),
+        "completeness_90_mag": magnitude(shares.flux_90_e if shares else None),
     }
 
 

@@ -27,6 +27,7 @@ from photometry_service.algorithms.frame_quality import (
     curve_of_growth,
     dark_objects,
     median_chi2,
+    position_error_over_bound,
     shape_warnings,
 )
 from photometry_service.algorithms.fwhm import MarginalFwhm, bright_peaks, guess_fwhm, marginal_fwhm
@@ -39,6 +40,7 @@ from photometry_service.domain.psf import PsfModel, PsfPhotometry
 from photometry_service.errors import NoStarsError, TooManySourcesError
 from photometry_service.workflows.assemble_sources import assemble, core_peak, tie_aperture
 from photometry_service.workflows.chosen_engines import by_choice, is_default
+from photometry_service.workflows.estimate_completeness import estimate_completeness
 from photometry_service.workflows.measure_options import psf_options
 from photometry_service.workflows.prepare_frame import PreparedFrame
 
@@ -100,6 +102,14 @@ class MeasureSources:
         result = _result(prepared.summary, frame, background, rays, psf, marginal, columns, clock)
         with clock("quality"):
             result = result.model_copy(update=_quality(prepared, request, background, data, psf, columns, result))
+        if request.products.completeness and psf.psf is not None and result.noise_flux_e is not None:
+            progress(0.8, "completeness")
+            with clock("completeness"):
+                report = estimate_completeness(
+                    data, psf, result.noise_flux_e,
+                    lambda pixels: _measure_psf(frame, pixels, background, saturated, only_stars, request),
+                )  # fmt: skip
+            result = result.model_copy(update={"completeness": report})
         return Measurement(frame, result.frame, background, rays, psf.psf, psf.residual, marginal, columns, result)
 
 
@@ -312,8 +322,17 @@ def _quality(
         "difference_image": difference,
         "chi2_median": _finite(median_chi2(columns)),
         "core_residual_over_noise": _finite(core_residual(psf.residual, data, rms, columns)),
+        "position_error_over_bound": _position_over_bound(psf.psf, columns, rms),
         "curve_of_growth": curve_of_growth(columns, np.array(request.aperture.radii_fwhm) * fwhm),
     }
+
+
+def _position_over_bound(psf: PsfModel | None, columns: dict[str, NDArray[Any]], rms: float) -> float | None:
+    if psf is None:
+        return None
+    return _finite(
+        position_error_over_bound(columns, psf_stamp(psf, min(psf.half_px - 2, round(3 * psf.fwhm_px))), rms)
+    )
 
 
 def _point_noise(psf: PsfModel | None, background: Background) -> float | None:
