@@ -241,6 +241,10 @@ class AlidadeClient:
         }  # fmt: skip
         return self._begin(SOLUTIONS, body, key)
 
+    def frames_at(self, ra_deg: float, dec_deg: float) -> dict[str, Any]:
+        """One's solved frames that hold a position (degrees, ICRS), newest first, with their outlines."""
+        return self._json("GET", "/api/v1/frames", params={"ra": ra_deg, "dec": dec_deg})
+
     def work(self, work_id: str) -> WorkView:
         """A piece of work as it stands."""
         return WorkView.model_validate(self._json("GET", f"{WORK}/{work_id}"))

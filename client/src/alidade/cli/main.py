@@ -10,6 +10,7 @@ from alidade.cli.demo import demo
 from alidade.cli.doctor import doctor
 from alidade.cli.extinction import extinction
 from alidade.cli.forced import forced
+from alidade.cli.frames import frames
 from alidade.cli.masters import masters
 from alidade.cli.process import process
 from alidade.cli.solve import solve
@@ -24,6 +25,7 @@ app.command()(forced)
 app.command()(extinction)
 app.command()(masters)
 app.command()(solve)
+app.command()(frames)
 app.command()(up)
 app.command()(demo)
 app.command()(doctor)

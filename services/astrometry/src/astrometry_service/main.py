@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from astro_shared.jobs.service import JobServiceParts, job_service_app
 from astro_shared.settings import settings_or_exit
-from astrometry_service.api import solving
+from astrometry_service.api import frames, solving
 from astrometry_service.config import VERSION, AstrometrySettings
 from astrometry_service.kinds import kinds
 
@@ -14,4 +14,6 @@ from astrometry_service.kinds import kinds
 def create_app(settings: AstrometrySettings | None = None) -> FastAPI:
     """The application; settings come from the environment unless given."""
     parts = JobServiceParts("astrometry", settings or settings_or_exit(AstrometrySettings))
-    return job_service_app(parts, kinds(), title="Alidade astrometry", version=VERSION, routers=(solving.router,))
+    return job_service_app(
+        parts, kinds(), title="Alidade astrometry", version=VERSION, routers=(solving.router, frames.router)
+    )

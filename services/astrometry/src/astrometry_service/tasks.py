@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,10 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.contracts import products
-from astro_shared.contracts.astrometry import SolveRequest, SolveResult
+from astro_shared.contracts.astrometry import AstrometryReport, SolveRequest, SolveResult
 from astro_shared.contracts.solutions import SolutionRequest
 from astro_shared.contracts.tables import PAIRS, POSITIONS, TableSchema
+from astro_shared.errors import AlidadeError
 from astro_shared.fits import read_frame
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import write_columns
@@ -24,10 +26,12 @@ from astrometry_service.adapters.asked_distortions import AskedDistortions
 from astrometry_service.adapters.debug_files import write_debug_files
 from astrometry_service.adapters.engine_settings import ask_engine_facts
 from astrometry_service.adapters.engines import local_engines
+from astrometry_service.adapters.footprint_store import KEEP_FOOTPRINT
 from astrometry_service.adapters.frame_summary import list_summary, summarise_frame
 from astrometry_service.adapters.relayed_engine import RelayedEngine
 from astrometry_service.adapters.sky_maker import AskedSky
 from astrometry_service.adapters.source_input import SourceInput, read_sources
+from astrometry_service.algorithms.field_search import frame_cells, unique_cells
 from astrometry_service.domain.solution import AstrometricSolution
 from astrometry_service.ports import SolveEngine
 from astrometry_service.workflows.report_words import report_in_words
@@ -80,12 +84,25 @@ def _solve(request: SolveRequest, given: SourceInput, header: fits.Header | None
     done = SolveRequestWorkflow(find, earlier, why_none)(
         request, given.columns, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px
     )
+    if done.solution is not None and done.report.scale_arcsec_px is not None:
+        _keep_footprint(done.report, request.summary.frame_name, context)
     context.progress(0.8, "files")
     files = _files(done, request, given, catalogue, context.workspace)
     if request.products.plots and done.solution is not None and len(done.solution.pairs.source):
         context.progress(0.9, "plots")
         files |= _plots(done, request, given.columns, context.workspace)
     return TaskOutput(result=SolveResult(astrometry=done.report).model_dump(mode="json"), files=files)
+
+
+def _keep_footprint(report: AstrometryReport, frame_name: str, context: TaskContext) -> None:
+    """Tell the parent where the frame is; a solution is one where nobody keeps it, too."""
+    footprint = {
+        "frame_name": frame_name[:255], "epoch_jyear": report.epoch_jyear, "scale_arcsec_px": report.scale_arcsec_px,
+        "outline_deg": [list(corner) for corner in report.footprint_deg],
+        "cells": unique_cells(frame_cells(np.array(report.footprint_deg))),
+    }  # fmt: skip
+    with contextlib.suppress(AlidadeError):
+        context.ask(KEEP_FOOTPRINT, footprint)
 
 
 def _engines(request: SolveRequest, context: TaskContext) -> list[SolveEngine]:

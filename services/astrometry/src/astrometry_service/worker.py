@@ -11,6 +11,7 @@ from astro_shared.settings import settings_or_exit
 from astrometry_service.adapters.catalogs import CatalogsClient
 from astrometry_service.adapters.distortion_store import ASK_DISTORTIONS, KEEP_DISTORTION, DistortionStore
 from astrometry_service.adapters.engine_settings import ENGINE_SETTINGS, engine_settings
+from astrometry_service.adapters.footprint_store import KEEP_FOOTPRINT, FootprintStore
 from astrometry_service.adapters.nova_relay import NovaRelay
 from astrometry_service.adapters.relayed_engine import SOLVE_REMOTE
 from astrometry_service.adapters.sky_maker import SKY_PATTERNS, SkyMaker
@@ -40,6 +41,7 @@ def _answers(settings: AstrometrySettings, parts: JobServiceParts) -> dict[str, 
     return {
         ASK_DISTORTIONS: earlier.ask,
         KEEP_DISTORTION: earlier.keep,
+        KEEP_FOOTPRINT: FootprintStore(parts.engine).keep,
         "reference_stars": catalogs.answer,
         ENGINE_SETTINGS: engine_settings(settings.index_folders, nova),
         SKY_PATTERNS: SkyMaker(settings.sky_folder, settings.index_folders).answer,

@@ -23,6 +23,7 @@ from gateway_service.api import (
     callbacks,
     cone_search,
     crossmatches,
+    frames,
     identifications,
     mirrors,
     reductions,
@@ -78,7 +79,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     app.state.factory = factory
     for routes in (uploads, reductions, work, references, astrometry, settings_routes, storage, callbacks, accounts):
         app.include_router(routes.router)
-    for routes in (identifications, crossmatches, cone_search, upstreams, mirrors, solutions):
+    for routes in (identifications, crossmatches, cone_search, upstreams, mirrors, solutions, frames):
         app.include_router(routes.router)
     internal = jobs_router(factory.ledger, KINDS, require_service(Scope.JOBS_WRITE))
     app.include_router(internal, include_in_schema=False)

@@ -117,6 +117,9 @@ class AstrometryReport(_Model):
     reference_name: str | None = None
     reference_layer: str | None = Field(None, description="mirror, cache, archive, vizier or list.")
     prior: DistortionPriorUse | None = None
+    footprint_deg: tuple[tuple[float, float], ...] = Field(
+        (), description="Right ascension and declination around the frame, along the outer edges of its pixels."
+    )
     warnings: tuple[str, ...] = ()
     report: dict[str, Any] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)

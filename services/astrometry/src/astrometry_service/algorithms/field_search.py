@@ -6,14 +6,20 @@ order 0 to the deepest, is among them: one indexed query. `contains` then decide
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from astro_shared.science.healpix_cells import ancestors, cells_of_cone, cells_of_outline
 from astro_shared.science.sky_time import mean_direction
 from astro_shared.science.tangent_plane import project
+from astrometry_service.domain.solution import SkyTransform
 
-__all__ = ["DEEPEST_ORDER", "contains", "distance_to_outline_deg", "frame_cells", "position_keys", "search_keys"]
+__all__ = [
+    "DEEPEST_ORDER", "contains", "distance_to_outline_deg", "frame_cells", "frame_outline", "position_keys", "search_keys",
+    "unique_cells",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Key = tuple[int, int]
@@ -22,6 +28,23 @@ Key = tuple[int, int]
 DEEPEST_ORDER = 12
 # An outline is never stored with more cells than about this; larger frames use a coarser edge.
 _MAX_CELLS = 2000
+
+
+def frame_outline(transform: SkyTransform, nx: int, ny: int, points: int = 4) -> Floats:
+    """Right ascension and declination (4 points, 2), deg, around a frame, along the outer edges of its pixels.
+
+    Several points per side follow its distortion; those where there is no sky are left out.
+    """
+    along = np.arange(points) / points
+    x = np.concatenate([along, np.ones(points), 1.0 - along, np.zeros(points)]) * nx - 0.5
+    y = np.concatenate([np.zeros(points), along, np.ones(points), 1.0 - along]) * ny - 0.5
+    outline = np.stack(transform.pixel_to_sky(x, y), axis=1)
+    return np.asarray(outline[np.isfinite(outline).all(axis=1)], np.float64)
+
+
+def unique_cells(keys: Sequence[Key]) -> list[int]:
+    """One number for each (order, cell): 4^(order + 1) + cell, as in IVOA's multi-order coverage maps."""
+    return [4 ** (order + 1) + int(cell) for order, cell in keys]
 
 
 def frame_cells(outline_deg: Floats) -> tuple[Key, ...]:

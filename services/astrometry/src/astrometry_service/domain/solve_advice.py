@@ -42,7 +42,7 @@ def advice(
     out = []
     if stars < FEW_STARS:
         out.append(
-            f"only {stars} stars were detected: check exposure, focus and tracking, or lower detection.threshold_sigma"
+            f"only {stars} stars were detected: check exposure, focus and tracking, or lower detection.detect_snr"
         )
     if not any(hint.pointing for hint in hints):
         out.append("give the rough centre of the frame: --hint RA,DEC in degrees")

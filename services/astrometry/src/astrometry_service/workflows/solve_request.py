@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import AstrometryReport, DistortionPriorUse, SolveAttempt, SolveRequest
 from astrometry_service.algorithms.error_terms import ErrorModel
+from astrometry_service.algorithms.field_search import frame_outline
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
 from astrometry_service.algorithms.sip_export import SipExport, sip_export
 from astrometry_service.algorithms.tpv import TpvTransform
@@ -114,7 +115,12 @@ class SolveRequestWorkflow:
         cards = _cards(solution, outcome, found, header)
         sip = _sip(solution, geometry)
         report = _report(found, outcome, solution, geometry, len(stars), seconds, sip).model_copy(
-            update={"prior": DistortionPriorUse(**asdict(prior))}
+            update={
+                "prior": DistortionPriorUse(**asdict(prior)),
+                "footprint_deg": tuple(
+                    map(tuple, frame_outline(solution.transform, geometry.nx, geometry.ny).tolist())
+                ),
+            }
         )
         places = _wanted_places(solution, wanted) if wanted is not None else None
         return Solved(report, outcome, solution, cards, sip.cards if sip else {}, places)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -71,6 +71,17 @@ class PostgresReductionStore:
         query = query.order_by(reductions.c.created_at.desc(), reductions.c.id.desc()).limit(limit)
         async with self._engine.connect() as connection:
             return [_from_row(row) for row in (await connection.execute(query)).mappings()]
+
+    async def ids_by_job(self, owner: str, job_ids: Collection[str]) -> dict[str, str]:
+        """Reduction of each job that is one of its stages; jobs of removed reductions are not in it."""
+        holds = [reductions.c.stages.contains(cast([{"job_id": job_id}], JSONB)) for job_id in job_ids]
+        if not holds:
+            return {}
+        query = select(reductions.c.id, reductions.c.stages).where(reductions.c.owner == owner, or_(*holds))
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        asked = set(job_ids)
+        return {stage["job_id"]: row.id for row in rows for stage in row.stages if stage["job_id"] in asked}
 
     async def request_abort(self, reduction_id: str, owner: str) -> Reduction:
         change = (
