@@ -21,8 +21,9 @@ from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import LocalLink, TaskContext, TaskOutput
 from astro_shared.testing.frames import Camera, Exposure, SimulatedFrame, simulate_frame
 from astro_shared.testing.truth import solution_error
-from astrometry_service.adapters.distortion_plot import distortion_px
+from astrometry_service.adapters.distortion_plot import distortion_px, distortion_title, draw_distortion
 from astrometry_service.algorithms.fits_transform import FitsTransform
+from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.errors import NothingToSolveError, SourceListError
 from astrometry_service.tasks import solution, solve
 from astrometry_service.workflows.report_words import report_in_words
@@ -227,3 +228,11 @@ def test_distortion_map_is_that_of_the_camera(sim, by_sep):
     # what is left of a linear map has no linear part
     design = np.stack([np.ones(x.size), x, y], axis=1)
     assert np.abs(np.linalg.lstsq(design, np.stack([dx, dy], axis=1), rcond=None)[0]).max() < 1e-3
+
+
+def test_a_linear_map_is_said_to_be_one_and_its_rounding_is_not_drawn(tmp_path):
+    plane = PlaneAffine(np.array([[-1e-3, 0.0, 0.3], [0.0, 1e-3, -0.3]]), 150.0, 20.0)
+    drawn = draw_distortion(tmp_path, plane, (600, 600))
+    data = json.loads(drawn["distortion.json"].read_text())
+    assert max(map(abs, data["dx_px"])) < 1e-3
+    assert distortion_title(5e-6).startswith("The map is linear") and "2.5 px" in distortion_title(2.5)

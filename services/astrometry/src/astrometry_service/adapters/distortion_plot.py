@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from astro_shared.science.tangent_plane import project
 from astrometry_service.domain.solution import SkyTransform
 
-__all__ = ["distortion_px", "draw_distortion"]
+__all__ = ["distortion_px", "distortion_title", "draw_distortion"]
 
 Floats = NDArray[np.float64]
 GRID = 25
 ARROWS = 12
+# Below this the map is linear for every purpose, and a picture of it would show rounding.
+LINEAR_PX = 1e-3
 
 
 def distortion_px(transform: SkyTransform, shape: tuple[int, int], *, grid: int = GRID) -> tuple[Floats, ...]:
@@ -35,6 +37,13 @@ def distortion_px(transform: SkyTransform, shape: tuple[int, int], *, grid: int 
     return x, y, offset[0].reshape(x.shape), offset[1].reshape(x.shape)
 
 
+def distortion_title(largest_px: float) -> str:
+    """What the picture shows, in words."""
+    if largest_px < LINEAR_PX:
+        return "The map is linear: there is no distortion to show"
+    return f"Distortion against a linear map, at most {largest_px:.2g} px"
+
+
 def draw_distortion(folder: Path, transform: SkyTransform, shape: tuple[int, int]) -> dict[str, Path]:
     """``distortion.png`` and ``distortion.json``."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,14 +53,16 @@ def draw_distortion(folder: Path, transform: SkyTransform, shape: tuple[int, int
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     largest = float(np.nanmax(size))
-    if largest > 0:
+    if largest >= LINEAR_PX:
         drawn = axes.contourf(x, y, size, levels=12, cmap="viridis")
         figure.colorbar(drawn, ax=axes, label="px", shrink=0.9)
-    step = max(1, GRID // ARROWS)
-    part = np.s_[::step, ::step]
-    axes.quiver(x[part], y[part], dx[part], dy[part], color="w", angles="xy", width=0.003)
+        step = max(1, GRID // ARROWS)
+        part = np.s_[::step, ::step]
+        axes.quiver(x[part], y[part], dx[part], dy[part], color="w", angles="xy", width=0.003)
     axes.set(
-        title=f"Distortion against a linear map, at most {largest:.2g} px",
+        title=distortion_title(largest),
+        xlim=(0, shape[1] - 1),
+        ylim=(0, shape[0] - 1),
         xlabel="x (px)",
         ylabel="y (px)",
         aspect="equal",
