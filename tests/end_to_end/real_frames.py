@@ -51,17 +51,20 @@ class Case:
 
 
 HATP, CYGNUS = "tycho2_hatp32.csv", "tycho2_panoptes_cygnus.csv"
+HATP_TIMES = (
+    "013343", "020012", "022712", "025412", "032112", "034812",
+    "041512", "044212", "050912", "053612", "060312", "063012",
+)  # fmt: skip
 UNSOLVED = ("uncalibrated", "failed")
 CASES = (
-    Case("hatp32/HATP-32171220013343.FITS", ("calibrated",), HATP),
-    Case("hatp32/HATP-32171220063012.FITS", ("calibrated",), HATP),
+    *(Case(f"hatp32/HATP-32171220{time}.FITS", ("calibrated",), HATP) for time in HATP_TIMES),
     Case("panoptes_unsolved.fits", ("calibrated",), CYGNUS),
     Case("panoptes_solved.fits.fz", ("calibrated",), CYGNUS),
     Case("nova_thumbnail.fit.gz", ("calibrated", "uncalibrated")),
     Case("sdss_g.fits.bz2", ("calibrated", "uncalibrated")),
     Case("M6707HH.fits", ("calibrated", "uncalibrated"), "tycho2_m67.csv"),
     Case("ntt_emmi_na36.fits", ("uncalibrated",), says="no verified solution"),
-    Case("M13_blue_0001.fits", UNSOLVED, says="star"),
+    *(Case(f"M13_blue_000{number}.fits", UNSOLVED, says="star") for number in (1, 2, 3)),
     Case("l1448_13co.fits", UNSOLVED, says="star"),
     Case("lco_sinistro_mef_raw.fits", ("uncalibrated",), says="no verified solution"),
     Case("panoptes_pole.fits", UNSOLVED, says="star"),

@@ -242,6 +242,19 @@ def test_plain_lists_and_catalogues_without_errors_work() -> None:
     assert {"epoch", "proper_motion", "parallax"} <= set(found.report["steps"]["reference"]["skipped"])
 
 
+def test_a_reference_without_magnitudes_is_matched_as_deeply() -> None:
+    sim = simulate_source_list(41, n_stars=1000, camera=Camera(shape=(1000, 1000)))
+    reference = dict(sim.reference_columns)
+    with_magnitudes = refine(sim)
+    for name in [name for name in reference if name.startswith("phot_")]:
+        del reference[name]
+    found = RefineSolution().run(
+        SourceList.from_columns(sim.columns, position_kind="psf"), ReferenceStars.from_columns(reference),
+        PlaneAffine(sim.start_matrix(), sim.sky.ra_deg, sim.sky.dec_deg), geometry_of(sim),
+    )  # fmt: skip
+    assert found.report["kept"] >= 0.95 * with_magnitudes.report["kept"]
+
+
 def test_debug_keeps_the_regions() -> None:
     sim = simulate_source_list(42, n_stars=1500, camera=Camera(shape=(1200, 1600)))
     found = refine(sim, RefineOptions(debug=True, regions=RegionOptions(seeds="astroalign")))

@@ -79,7 +79,8 @@ def rank_windows(source_mag: Floats, target_mag: Floats, options: DepthMatchOpti
     -----
     By rank, source k expects the targets about its magnitude at the places b to b + u of the free list, where b is the
     backlog (targets brighter than it less the k sources already served: stars off the frame or not detected) and u the
-    number of targets within half the allowed magnitude difference. S = max(60, b + 3 u).
+    number of targets within half the allowed magnitude difference. S = max(60, b + 3 u). A source without a magnitude on
+    the targets' scale has no rank and may choose from all.
     """
     order = np.sort(np.where(np.isfinite(target_mag), target_mag, np.inf))
     mags = np.where(np.isfinite(source_mag), source_mag, np.inf)
@@ -87,7 +88,8 @@ def rank_windows(source_mag: Floats, target_mag: Floats, options: DepthMatchOpti
     brighter = np.searchsorted(order, mags)
     spread = np.searchsorted(order, mags + half) - np.searchsorted(order, mags - half)
     backlog = np.maximum(brighter - np.arange(mags.size), 0)
-    return np.maximum(options.slice_size, backlog + np.ceil(options.rank_factor * spread)).astype(np.intp)
+    windows = np.maximum(options.slice_size, backlog + np.ceil(options.rank_factor * spread))
+    return np.where(np.isfinite(source_mag), windows, target_mag.size).astype(np.intp)
 
 
 def depth_match(
