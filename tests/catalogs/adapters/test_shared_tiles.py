@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from astro_shared.database.engine import make_engine
 from astro_shared.storage.errors import StorageUnavailableError
@@ -144,6 +145,20 @@ async def test_a_failed_flight_gives_its_locks_back(two_flights):
             raise RuntimeError
     async with asyncio.timeout(20), other.only(["a"]):
         pass
+
+
+async def test_a_connection_that_dies_ends_no_flight_and_leaves_no_lock(database):
+    one, other = make_engine(database, application="dying"), make_engine(database)
+    kill = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dying'")
+    async with asyncio.timeout(20):
+        async with DatabaseFlights(one).only(["a"]), other.connect() as connection:
+            await connection.execute(kill)
+        async with DatabaseFlights(other).only(["a"]):
+            pass
+        async with DatabaseFlights(one).only(["a"]):
+            pass
+    await one.dispose()
+    await other.dispose()
 
 
 async def test_without_the_database_everybody_flies():

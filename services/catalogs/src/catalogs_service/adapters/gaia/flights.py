@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 log = structlog.get_logger()
@@ -65,22 +66,21 @@ class DatabaseFlights:
     async def only(self, names: Sequence[str]) -> AsyncIterator[None]:
         while True:
             async with self._room, AsyncExitStack() as stack:
-                connection = await self._connection(stack)
-                if connection is None or await _taken(connection, names):
+                if await self._may_fly(names, stack):
                     yield
                     return
             await asyncio.sleep(_POLL_S)
 
-    async def _connection(self, stack: AsyncExitStack) -> AsyncConnection | None:
-        """A connection whose locks go with it; None where the database cannot be reached."""
+    async def _may_fly(self, names: Sequence[str], stack: AsyncExitStack) -> bool:
+        """Take the locks on a connection that ``stack`` gives back, with its locks."""
         try:
             plain = await stack.enter_async_context(self._engine.connect())
             connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-        except OperationalError:
-            log.warning("flight_without_lock")
-            return None
-        stack.push_async_callback(_released, connection)
-        return connection
+            stack.push_async_callback(_released, connection)
+            return await _taken(connection, names)
+        except (OperationalError, PoolTimeoutError) as error:
+            log.warning("flight_without_lock", error=type(error).__name__)
+            return True
 
 
 async def _taken(connection: AsyncConnection, names: Sequence[str]) -> bool:
