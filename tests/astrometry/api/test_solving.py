@@ -71,3 +71,11 @@ async def test_empty_lists_and_places_on_the_far_side_are_answered(client, mint,
     assert empty.json()["positions"] == []
     far = await client.post("/v1/transform", json=body(header, sky=[[180.0, -60.0]]), headers=mint.service())
     assert far.json()["positions"] == [None]
+
+
+async def test_the_epoch_of_the_positions_is_named_where_the_header_has_it(client, mint, header):
+    dated = header.copy()
+    dated["JEPOCH"] = 2017.97
+    for given, epoch in ((dated, 2017.97), (header, None)):
+        answer = await client.post("/v1/transform", json=body(given, pixels=[[1.0, 2.0]]), headers=mint.service())
+        assert answer.json()["epoch_jyear"] == epoch

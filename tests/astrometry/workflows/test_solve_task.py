@@ -112,6 +112,8 @@ def test_sip_header_is_the_same_sky_within_what_the_report_says(sim, by_sep):
     )  # fmt: skip
     apart_mas = solution_error(sip, tpv, sim.camera.shape).max_mas
     assert sip.sip is not None
+    for name in (products.WCS, products.WCS_SIP):
+        assert fits.getheader(by_sep.files[name].path)["JEPOCH"] == pytest.approx(sim.exposure.epoch, abs=1e-6)
     stated = report_of(by_sep).sip_max_deviation_px
     assert apart_mas <= 1000 * sim.camera.scale_arcsec * stated + 0.01
     assert stated < 0.01

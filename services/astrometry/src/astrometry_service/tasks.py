@@ -144,9 +144,9 @@ def _files(
         return files
     sources, shape = given.columns, (request.summary.width_px, request.summary.height_px)
     names = [products.WCS, products.POSITIONS, products.PAIRS, products.REFERENCE]
-    write_wcs(folder / products.WCS, done.wcs_cards, *shape)
+    write_wcs(folder / products.WCS, done.wcs_cards, *shape, epoch_jyear=done.report.epoch_jyear)
     if done.sip_cards:
-        write_wcs(folder / products.WCS_SIP, done.sip_cards, *shape)
+        write_wcs(folder / products.WCS_SIP, done.sip_cards, *shape, epoch_jyear=done.report.epoch_jyear)
         names.append(products.WCS_SIP)
     reference = catalogue.full_rows(done.outcome.reference.source_id)
     reference["ra_obs"], reference["dec_obs"] = observed_places(done.outcome.reference, request.summary.epoch_jyear)
@@ -159,12 +159,14 @@ def _files(
     return files | {name: OutputFile(folder / name, products.FITS) for name in names}
 
 
-def write_wcs(path: Path, cards: Mapping[str, Any], nx: int, ny: int) -> None:
-    """A FITS file that is a header only: the solution, and the size of the image that it belongs to."""
+def write_wcs(path: Path, cards: Mapping[str, Any], nx: int, ny: int, *, epoch_jyear: float | None = None) -> None:
+    """A FITS file that is a header only: the solution, its epoch, and the size of the image that it belongs to."""
     header = fits.Header()
     for key, value in cards.items():
         header[key] = value
     header["IMAGEW"], header["IMAGEH"] = (nx, "[pix] width of the image"), (ny, "[pix] height of the image")
+    if epoch_jyear is not None:
+        header["JEPOCH"] = (epoch_jyear, "[yr] epoch of the positions, proper motions applied")
     fits.PrimaryHDU(header=header).writeto(path, overwrite=True)
 
 

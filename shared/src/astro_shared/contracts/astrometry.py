@@ -183,3 +183,7 @@ class TransformResult(_Model):
     unit: Literal["deg", "px"]
     covariance_unit: Literal["mas2", "px2"]
     frame: Literal["ICRS"] = "ICRS"
+    epoch_jyear: float | None = Field(
+        None,
+        description="Of the positions, proper motions applied, as JEPOCH of the header says; null where it does not.",
+    )

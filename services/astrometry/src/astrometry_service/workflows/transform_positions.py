@@ -26,11 +26,12 @@ def transform_positions(request: TransformRequest) -> TransformResult:
     WcsHeaderError
         The header has no usable WCS; the problems are in the message.
     """
-    found = validate_header(_header(request.header), request.width_px, request.height_px)
+    header = _header(request.header)
+    found = validate_header(header, request.width_px, request.height_px)
     if found.transform is None:
         problems = "; ".join(found.problems) or "there are no celestial axes"
         raise WcsHeaderError(f"The WCS of the header cannot be used: {problems}", problems=list(found.problems))
-    given = _matrices(request)
+    given, epoch_jyear = _matrices(request), _epoch(header)
     if request.pixels is not None:
         x, y = np.array(request.pixels, dtype=np.float64).reshape(-1, 2).T
         places = transform_to_sky(found.transform, x, y, given)
@@ -40,11 +41,18 @@ def transform_positions(request: TransformRequest) -> TransformResult:
             covariances=_triples(three, given),
             unit="deg",
             covariance_unit="mas2",
+            epoch_jyear=epoch_jyear,
         )
     ra, dec = np.array(request.sky or (), dtype=np.float64).reshape(-1, 2).T
     x, y, covariance = transform_to_pixel(found.transform, ra, dec, given)
     three = np.stack([covariance[:, 0, 0], covariance[:, 1, 1], covariance[:, 0, 1]], axis=1)
-    return TransformResult(positions=_pairs(x, y), covariances=_triples(three, given), unit="px", covariance_unit="px2")
+    return TransformResult(
+        positions=_pairs(x, y),
+        covariances=_triples(three, given),
+        unit="px",
+        covariance_unit="px2",
+        epoch_jyear=epoch_jyear,
+    )
 
 
 def _header(text: str) -> fits.Header:
@@ -52,6 +60,12 @@ def _header(text: str) -> fits.Header:
         return fits.Header.fromstring(text, sep="\n" if "\n" in text else "")
     except (ValueError, OSError, KeyError) as error:
         raise WcsHeaderError(f"The header cannot be read: {error}", problems=[]) from None
+
+
+def _epoch(header: fits.Header) -> float | None:
+    """Julian year of the positions, where the header has one that can be."""
+    value = header.get("JEPOCH")
+    return float(value) if isinstance(value, (int, float)) and 1800.0 <= value <= 2200.0 else None
 
 
 def _matrices(request: TransformRequest) -> Floats | None:
