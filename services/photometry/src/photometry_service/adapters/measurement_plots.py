@@ -132,15 +132,15 @@ def draw_psf(plots: PlotFolder, stamp: Array, residual: Array, stars: int, *, fw
 
     ``residual`` is the median over bright stars of data minus model, as a share of the model's peak.
     """
-    figure = new_figure((13.4, 4.0), between_in=1.15)
+    figure = new_figure((13.0, 4.0), between_in=1.0)
     left, middle, right = figure.subplots(1, 3)
     peak = float(np.nanmax(stamp)) or 1.0
     half = (stamp.shape[0] - 1) / 2
     edge = half + 0.5
     extent = (-edge, edge, -edge, edge)
     log = np.log10(np.clip(stamp / peak, 1e-4, None))
-    first = left.imshow(log, origin="lower", cmap="magma", extent=extent, interpolation="nearest")
-    figure.colorbar(first, ax=left, shrink=0.85)
+    # the profile beside it explains the colours
+    left.imshow(log, origin="lower", cmap="magma", extent=extent, interpolation="nearest", vmin=-4, vmax=0)
     left.set(title=f"log10 (PSF / peak), {kind.replace('_', ' ')} of {stars} stars", xlabel="x (px)", ylabel="y (px)")
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     radius = np.hypot(x, y).ravel()

@@ -19,7 +19,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from astro_shared.contracts.plots import PLOT_DATA
-from photometry_service.adapters.image_panel import DPI
+from photometry_service.adapters.image_panel import DPI, few_ticks
 
 BLUE, SKY, ORANGE, RED, GREY = "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#555555"
 """Okabe and Ito's palette: told apart by colour-blind eyes."""
@@ -73,6 +73,7 @@ def rendered(figure: Figure) -> Image.Image:
     assert isinstance(canvas, FigureCanvasAgg)  # noqa: S101
     for axes in figure.axes:
         axes.set_title(axes.get_title(), y=1.0)  # a place of its own spares measuring all labels above the axes
+        few_ticks(axes)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
