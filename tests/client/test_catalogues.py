@@ -39,7 +39,7 @@ class Server:
         self.sent.append((request.method, path, json.loads(content) if is_json else content))
         if path.startswith("/api/v1/uploads"):
             return httpx.Response(200, json=UPLOAD)
-        if path.endswith("/result"):
+        if "/files/" in path:
             return httpx.Response(307, headers={"location": "http://server/storage/pairs"})
         if path == "/storage/pairs":
             return httpx.Response(200, content=b"PAR1")
@@ -57,7 +57,8 @@ class Server:
             return httpx.Response(200, json={"items": [state]})
         result = {"reference": {"rows": 5}} if "mirrors" in path else MATCHED
         phase = "ERROR" if self.job_fails else "QUEUED" if request.method == "POST" else "COMPLETED"
-        job = {"id": "j1", "phase": phase, "result": result, "progress": {"step": "match", "message": "3 rows"}}
+        job = {"id": "j1", "kind": "any", "phase": phase, "result": result, "created_at": "2026-01-01T00:00:00Z",
+               "progress": {"step": "match", "message": "3 rows"}}  # fmt: skip
         return httpx.Response(200, json=job | {"error": {"code": "catalogue_empty", "message": "The file is empty."}})
 
     def body(self, path: str) -> Any:

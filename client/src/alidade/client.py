@@ -19,7 +19,7 @@ from astro_shared.contracts.work import WorkView
 View = TypeVar("View")
 
 CHUNK_BYTES = 1 << 20
-WORK, SOLUTIONS = "/api/v1/work", "/api/v1/solutions"
+WORK = "/api/v1/work"
 FINAL = frozenset({ReductionPhase.COMPLETED, ReductionPhase.ERROR, ReductionPhase.ABORTED})
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _TRIES = 4
@@ -176,7 +176,7 @@ class AlidadeClient:
 
     def download(self, reduction_id: str, name: str, path: Path) -> None:
         """Fetch one file of a result; nothing half-written is left behind."""
-        self.fetch_from(f"/api/v1/reductions/{reduction_id}/results/{name}", path)
+        self._fetch(f"/api/v1/reductions/{reduction_id}/results/{name}", path)
 
     def forced(self, reduction_id: str, positions: Iterable[Mapping[str, Any]], *, key: str | None = None) -> WorkView:
         """Begin to measure fluxes at given positions of the frame of a finished reduction.
@@ -187,7 +187,7 @@ class AlidadeClient:
             ``name`` if wanted
         key : safe to repeat with the same one
         """
-        return self._begin(f"/api/v1/reductions/{reduction_id}/forced", {"positions": list(positions)}, key)
+        return self.begin(f"/api/v1/reductions/{reduction_id}/forced", {"positions": list(positions)}, key)
 
     def master(
         self,
@@ -208,11 +208,11 @@ class AlidadeClient:
         settings : of the section ``input``
         """
         body = {"kind": kind, "upload_ids": list(upload_ids), "input": dict(settings or {})}
-        return self._begin("/api/v1/masters", body | {"bias_id": bias, "dark_id": dark}, key)
+        return self.begin("/api/v1/masters", body | {"bias_id": bias, "dark_id": dark}, key)
 
     def extinction(self, reduction_ids: Sequence[str], *, key: str | None = None) -> WorkView:
         """Begin to fit the extinction of a night to five calibrated reductions of one band, or more."""
-        return self._begin("/api/v1/extinction", {"reduction_ids": list(reduction_ids)}, key)
+        return self.begin("/api/v1/extinction", {"reduction_ids": list(reduction_ids)}, key)
 
     def solve(
         self,
@@ -239,7 +239,7 @@ class AlidadeClient:
             "name": name, "stars": stars, "list_upload_id": list_upload_id, "frame_upload_id": frame_upload_id,
             "width_px": width, "height_px": height, "epoch_jyear": epoch_jyear, "settings": dict(settings or {}),
         }  # fmt: skip
-        return self._begin(SOLUTIONS, body, key)
+        return self.begin("/api/v1/solutions", body, key)
 
     def frames_at(self, ra_deg: float, dec_deg: float) -> dict[str, Any]:
         """One's solved frames that hold a position (degrees, ICRS), newest first, with their outlines."""
@@ -249,35 +249,39 @@ class AlidadeClient:
         """A piece of work as it stands."""
         return WorkView.model_validate(self._json("GET", f"{WORK}/{work_id}"))
 
-    def finished(self, work: WorkView, *, at: str = WORK, every_s: float = 0.4) -> WorkView:
+    def finished(
+        self, work: WorkView, *, watch: Callable[[str], None] = lambda step: None, every_s: float = 0.4
+    ) -> WorkView:
         """Wait until a piece of work has ended; a server that is away is asked again for two minutes.
 
-        ``at`` is the path below which it is, `SOLUTIONS` for what `solve` began.
+        ``watch`` hears of every new step.
 
         Raises
         ------
         AlidadeClientError
             It ended without a result, with the code and the sentence that say why.
         """
-
-        def look() -> WorkView:
-            return WorkView.model_validate(self._json("GET", f"{at}/{work.id}"))
-
-        *_, done = self._followed(look, lambda view: view.phase in FINAL_PHASES, every_s)
+        told = ""
+        for done in self._followed(lambda: self.work(work.id), lambda view: view.phase in FINAL_PHASES, every_s):
+            step = " ".join(filter(None, (done.progress.step, done.progress.message)))
+            if step and step != told:
+                told = step
+                watch(step)
         if done.phase is JobPhase.COMPLETED:
             return done
         reason, code = (done.error.message, done.error.code) if done.error else ("It was stopped.", "aborted")
         raise AlidadeClientError(reason, code=code)
 
-    def fetch(self, work: WorkView, name: str, path: Path, *, at: str = WORK) -> None:
+    def fetch(self, work: WorkView, name: str, path: Path) -> None:
         """Fetch one file that a piece of work made; nothing half-written is left behind."""
-        self.fetch_from(f"{at}/{work.id}/files/{name}", path)
+        self._fetch(f"{WORK}/{work.id}/files/{name}", path)
 
-    def _begin(self, path: str, body: Mapping[str, Any], key: str | None) -> WorkView:
+    def begin(self, path: str, body: Mapping[str, Any], key: str | None = None) -> WorkView:
+        """Start a piece of work by any path of the API that does; safe to repeat with the same key."""
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return WorkView.model_validate(self._json("POST", path, json=body, headers=headers, repeat=True))
 
-    def fetch_from(self, address: str, path: Path) -> None:
+    def _fetch(self, address: str, path: Path) -> None:
         """Fetch what a path of the API redirects to; nothing half-written is left behind."""
         answer = self._call("GET", address)
         part = path.with_name(path.name + ".part")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from alidade.client import AlidadeClient
-from alidade.service_jobs import finished_job
-
-_ROUTE = "/api/v1/crossmatch"
+from astro_shared.contracts.catalogs import CROSSMATCH_FILE
 
 
 def crossmatch(
@@ -45,8 +42,6 @@ def crossmatch(
         body["right_upload_id"] = client.upload(right, purpose="reference").id
     else:
         body["reference"] = right
-    job = client.post(_ROUTE, body, repeat=True, key=uuid.uuid4().hex)
-    done = finished_job(client, job, _ROUTE, watch=watch)
-    client.fetch_from(f"{_ROUTE}/{done['id']}/result", out)
-    result: Mapping[str, Any] = done["result"]
-    return result
+    work = client.finished(client.begin("/api/v1/crossmatch", body), watch=watch)
+    client.fetch(work, CROSSMATCH_FILE, out)
+    return work.result or {}

@@ -14,7 +14,6 @@ from typing import Any
 
 from alidade.client import AlidadeClient, AlidadeClientError
 from alidade.frames import Frame
-from alidade.service_jobs import finished_job
 from astro_shared.contracts import products
 from astro_shared.contracts.gateway import ReductionView
 
@@ -118,6 +117,6 @@ def use_reference(client: AlidadeClient, reference: str, *, say: Callable[[str],
 
 def import_reference(client: AlidadeClient, upload_id: str, name: str, **options: Any) -> Mapping[str, Any]:
     """Make a reference list of an upload and wait for it; returns what the server says of the list."""
-    job = client.post("/api/v1/references", {"name": name, "upload_id": upload_id, **options}, repeat=True)
-    made: Mapping[str, Any] = finished_job(client, job, "/api/v1/references/jobs")["result"]["reference"]
+    work = client.finished(client.begin("/api/v1/references", {"name": name, "upload_id": upload_id, **options}))
+    made: Mapping[str, Any] = (work.result or {})["reference"]
     return made

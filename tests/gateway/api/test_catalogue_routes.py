@@ -118,16 +118,18 @@ async def test_a_crossmatch_is_a_job_of_its_owner(client: httpx.AsyncClient, min
     left = await upload(client, ann)
     body = {"left_upload_id": left, "reference": "anns", "pairs": "all"}
     key = {"Idempotency-Key": "match-0001"}
-    job = (await client.post("/api/v1/crossmatch", json=body, headers=ann | key)).json()
-    assert (job["kind"], job["owner"], job["phase"]) == ("crossmatch", "ann", "QUEUED")
+    begun = await client.post("/api/v1/crossmatch", json=body, headers=ann | key)
+    work = begun.json()
+    assert (work["kind"], work["phase"]) == ("crossmatch", "QUEUED")
     again = (await client.post("/api/v1/crossmatch", json=body, headers=ann | key)).json()
-    assert again["id"] == job["id"]
-    assert (await client.post("/api/v1/crossmatch", json=body, headers=ann)).json()["id"] != job["id"]
-    early = await client.get(f"/api/v1/crossmatch/{job['id']}/result", headers=ann)
-    assert early.status_code == 409 and "QUEUED" in early.json()["detail"]
-    assert (await client.get(f"/api/v1/crossmatch/{job['id']}", headers=mint.user("bob"))).status_code == 404
-    stopped = await client.post(f"/api/v1/crossmatch/{job['id']}:abort", headers=ann)
-    assert stopped.json()["phase"] == "ABORTED"
+    assert again["id"] == work["id"]
+    assert (await client.post("/api/v1/crossmatch", json=body, headers=ann)).json()["id"] != work["id"]
+    place = begun.headers["location"]
+    assert (await client.get(place, headers=ann)).json()["id"] == work["id"]
+    assert (await client.get(place, headers=mint.user("bob"))).status_code == 404
+    early = await client.get(f"{place}/files/crossmatch.parquet", headers=ann)
+    assert early.status_code == 404 and "has no file crossmatch.parquet" in early.json()["detail"]
+    assert (await client.post(f"{place}:abort", headers=ann)).json()["phase"] == "ABORTED"
 
 
 async def test_a_crossmatch_needs_two_sides_of_ones_own(client: httpx.AsyncClient, mint: TokenMint, lists: Any) -> None:

@@ -16,9 +16,11 @@ from astro_shared.contracts.photometry import MeasureRequest
 from astro_shared.errors import RelayedError
 from gateway_service.domain.reductions import Reduction
 from gateway_service.domain.uploads import Upload
+from gateway_service.domain.work import WorkId
 from gateway_service.errors import MasterNotFinishedError, UploadIncompleteError, UploadNotFoundError
 from gateway_service.workflows.create_reduction import CreateReduction
 from gateway_service.workflows.find_file import FindFile
+from gateway_service.workflows.follow_work import FollowWork
 from gateway_service.workflows.stage_requests import stage_request
 
 
@@ -40,6 +42,10 @@ class Uploads:
 
 
 MADE, RUNNING, MEASURED, ABSENT = (str(uuid.UUID(int=number)) for number in range(4))
+
+
+def work(job: str) -> str:
+    return str(WorkId("photometry", job))
 
 
 class Jobs:
@@ -75,7 +81,7 @@ class Settings:
 
 
 def workflow(*uploads: Upload) -> CreateReduction:
-    files = FindFile(Uploads(*uploads), Jobs)  # type: ignore[arg-type]
+    files = FindFile(Uploads(*uploads), lambda owner: FollowWork(lambda service: Jobs(owner)))  # type: ignore[arg-type]
     return CreateReduction(files, Reductions(), Settings())  # type: ignore[arg-type]
 
 
@@ -96,11 +102,11 @@ async def test_unfinished_master_is_refused() -> None:
 
 
 async def test_a_master_that_was_made_here_is_named_by_its_work() -> None:
-    reduction = await workflow(upload("frame"))("ann", "frame", settings={}, masters={"bias": MADE})
+    reduction = await workflow(upload("frame"))("ann", "frame", settings={}, masters={"bias": work(MADE)})
     assert reduction.masters["bias"]["key"] == "jobs/master.fits"
 
 
-@pytest.mark.parametrize("file_id", [MEASURED, ABSENT, "nonsense/../1"])
+@pytest.mark.parametrize("file_id", [work(MEASURED), work(ABSENT), MADE, "nonsense/../1"])
 async def test_other_work_is_no_master(file_id: str) -> None:
     with pytest.raises(UploadNotFoundError, match="no upload and no master"):
         await workflow(upload("frame"))("ann", "frame", settings={}, masters={"bias": file_id})
@@ -108,9 +114,9 @@ async def test_other_work_is_no_master(file_id: str) -> None:
 
 async def test_a_master_is_not_found_by_another_user() -> None:
     with pytest.raises(UploadNotFoundError):
-        await workflow(upload("frame"))("bob", "frame", settings={}, masters={"bias": MADE})
+        await workflow(upload("frame"))("bob", "frame", settings={}, masters={"bias": work(MADE)})
 
 
 async def test_a_master_in_the_making_is_refused() -> None:
     with pytest.raises(MasterNotFinishedError, match="EXECUTING"):
-        await workflow(upload("frame"))("ann", "frame", settings={}, masters={"flat": RUNNING})
+        await workflow(upload("frame"))("ann", "frame", settings={}, masters={"flat": work(RUNNING)})

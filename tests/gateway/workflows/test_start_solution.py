@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from astro_shared.contracts.jobs import JobCreate, JobPhase, JobView
 from astro_shared.contracts.solutions import SolutionCreate, SolutionRequest
 from gateway_service.domain.uploads import Upload
-from gateway_service.errors import SettingsInvalidError, WorkNotFoundError
+from gateway_service.errors import SettingsInvalidError
 from gateway_service.workflows.start_solution import StartSolution
 
 STARS = {"x": [1.0, 2.0], "y": [3.0, 4.0], "flux": [5.0, 6.0]}
@@ -104,8 +104,3 @@ def test_what_is_no_one_input_is_refused(body):
 async def test_settings_that_are_none_are_named():
     with pytest.raises(SettingsInvalidError, match=r"solve\.limit_s"):
         await start(Jobs())(SolutionCreate(**LIST, settings={"solve": {"limit_s": -1}}))
-
-
-async def test_a_job_of_another_kind_is_no_solution():
-    with pytest.raises(WorkNotFoundError):
-        await start(Jobs(kind="solve")).look("j")

@@ -13,7 +13,7 @@ from astro_shared.contracts.jobs import JobCreate, JobPhase, JobView
 from astro_shared.contracts.photometry import ForcedPosition, ForcedRequest
 from astro_shared.errors import RelayedError
 from gateway_service.domain.reductions import Reduction, Stage
-from gateway_service.errors import ReductionNotFinishedError, ReductionUnfitError, WorkNotFoundError
+from gateway_service.errors import ReductionNotFinishedError, ReductionUnfitError
 from gateway_service.workflows.start_work import StartWork
 from gateway_service.workflows.work_requests import forced_request, zero_point_of_frame
 
@@ -118,11 +118,3 @@ async def test_one_idempotency_key_is_one_job_and_none_is_a_new_one_each_time(ma
         await work(reduction, jobs).forced(reduction.id, [PIXEL], key)
     keys = [job.idempotency_key for job in jobs.created]
     assert keys[0] == keys[1] and len(set(keys)) == 3
-
-
-async def test_other_jobs_are_no_work(make_reduction: Any) -> None:
-    reduction = finished(make_reduction())
-    for jobs, work_id in ((Jobs(kind="measure"), "1"), (Jobs(), "2")):
-        for call in (work(reduction, jobs).look, work(reduction, jobs).abort):
-            with pytest.raises(WorkNotFoundError, match=f"no work {work_id}"):
-                await call(work_id)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from alidade.cli.console import out, plain_errors, say
 from alidade.cli.jobs import ServerOption
 from alidade.cli.process import check_writable, settings_from_options
-from alidade.client import SOLUTIONS, AlidadeClient, AlidadeClientError
+from alidade.client import AlidadeClient, AlidadeClientError
 from alidade.processing import use_reference
 from alidade.session import client_session
 from alidade.star_lists import is_fits, read_star_list
@@ -74,11 +74,11 @@ def _solved(
     else:
         given = {"frame_upload_id": client.upload(path).id}
     begun = client.solve(name=path.name, size_px=size_px, epoch_jyear=epoch_jyear, settings=settings, **given)
-    work = client.finished(begun, at=SOLUTIONS)
+    work = client.finished(begun)
     for file in work.files:
         target = folder / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        client.fetch(work, file.name, target, at=SOLUTIONS)
+        client.fetch(work, file.name, target)
     report: Mapping[str, Any] = (work.result or {})["astrometry"]
     return report
 

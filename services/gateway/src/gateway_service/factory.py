@@ -27,6 +27,7 @@ from gateway_service.workflows.advance_reduction import AdvanceReduction
 from gateway_service.workflows.complete_identification import CompleteIdentification
 from gateway_service.workflows.create_reduction import CreateReduction
 from gateway_service.workflows.find_file import FindFile
+from gateway_service.workflows.follow_work import FollowWork
 from gateway_service.workflows.receive_upload import ReceiveUpload
 from gateway_service.workflows.remove_reduction import RemoveReduction
 from gateway_service.workflows.start_solution import StartSolution
@@ -93,8 +94,11 @@ class GatewayFactory:
     def start_work(self, owner: str) -> StartWork:
         return StartWork(owner, self.find_file(), self.reductions, self.stages.client("photometry", owner))
 
+    def follow_work(self, owner: str) -> FollowWork:
+        return FollowWork(lambda service: self.stages.client(service, owner))
+
     def find_file(self) -> FindFile:
-        return FindFile(self.uploads, lambda owner: self.stages.client("photometry", owner))
+        return FindFile(self.uploads, self.follow_work)
 
     async def live_job(self, reduction: Reduction) -> JobView | None:
         """The job of the stage that runs, at most 0.3 s old; None where there is none or its service is away."""

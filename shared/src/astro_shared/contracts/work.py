@@ -1,4 +1,4 @@
-"""Work besides reductions that a person starts at the gateway: forced photometry, master frames, extinction of a night."""
+"""Work besides reductions that a person starts at the gateway: forced photometry, masters, solutions, matches and more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WorkView(_Model):
     """A piece of work and how far it is. It survives the restart of any process; look again until the phase is final."""
 
     id: str
-    kind: str = Field(description="forced, master or extinction.")
+    kind: str = Field(description="forced, master, extinction, solution, crossmatch or import_reference.")
     phase: JobPhase
     progress: JobProgress = JobProgress()
     created_at: datetime

@@ -6,21 +6,20 @@ import hashlib
 import uuid
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from astro_shared.contracts.catalogs import CROSSMATCH_FILE, CrossmatchRequest, ListName
-from astro_shared.contracts.jobs import JobCreate, JobPhase, JobView
+from astro_shared.contracts.catalogs import CrossmatchRequest, ListName
+from astro_shared.contracts.jobs import JobCreate
 from astro_shared.contracts.objects import ObjectRef
-from astro_shared.errors import ConflictError
+from astro_shared.contracts.work import WorkView
 from astro_shared.web import optional_idempotency_key, problem_responses
-from gateway_service.api.dependencies import CatalogReader, Factory, FrameWriter
+from gateway_service.api.dependencies import Factory, FrameWriter
+from gateway_service.api.schemas import started
 from gateway_service.errors import UploadIncompleteError
 from gateway_service.factory import GatewayFactory
 
 router = APIRouter(prefix="/api/v1/crossmatch", tags=["crossmatch"])
-_DOWNLOAD_LIFE_S = 300
 
 
 class CrossmatchCreate(BaseModel):
@@ -49,47 +48,19 @@ async def create(
     body: CrossmatchCreate,
     user: FrameWriter,
     factory: Factory,
+    response: Response,
     key: Annotated[str | None, Depends(optional_idempotency_key)],
-) -> JobView:
-    """A job of the catalogs service; look at it until it has ended, then fetch its `result`. The same Idempotency-Key
-    gives the same job again."""
+) -> WorkView:
+    """Work that makes `crossmatch.parquet` with the columns `left_row, left_id, right_row, right_id, left_ra, left_dec,
+    right_ra, right_dec, sep_arcsec, sep_sigma, p_chance, best`; rows count from 0. The same Idempotency-Key gives the same
+    work again."""
     left = await _table(factory, body.left_upload_id, user.user_id)
     right = await _table(factory, body.right_upload_id, user.user_id) if body.right_upload_id else None
     options = body.model_dump(exclude={"left_upload_id", "right_upload_id"})
     request = CrossmatchRequest(left=left, right=right, **options)
     mark = hashlib.sha256(f"{user.user_id}:{key or uuid.uuid4().hex}".encode()).hexdigest()
     job = JobCreate(kind="crossmatch", idempotency_key=f"crossmatch:{mark}", request=request.model_dump(mode="json"))
-    return await factory.stages.client("catalogs", user.user_id).create(job)
-
-
-@router.get("/{job_id}", summary="How far it is; at the end how many rows found a partner")
-async def get(job_id: str, user: CatalogReader, factory: Factory) -> JobView:
-    return await factory.stages.client("catalogs", user.user_id).get(job_id)
-
-
-@router.post("/{job_id}:abort", summary="Stop it")
-async def abort(job_id: str, user: FrameWriter, factory: Factory) -> JobView:
-    return await factory.stages.client("catalogs", user.user_id).abort(job_id)
-
-
-@router.get(
-    "/{job_id}/result",
-    status_code=307,
-    summary="The pairs, as Parquet",
-    response_class=RedirectResponse,
-    responses=problem_responses(404, 409),
-)
-async def result(job_id: str, user: CatalogReader, factory: Factory) -> RedirectResponse:
-    """Columns `left_row, left_id, right_row, right_id, left_ra, left_dec, right_ra, right_dec, sep_arcsec, sep_sigma,
-    p_chance, best`; rows count from 0. Redirects to an address that is valid for five minutes and needs no token."""
-    job = await factory.stages.client("catalogs", user.user_id).get(job_id)
-    if job.phase is not JobPhase.COMPLETED or CROSSMATCH_FILE not in job.files:
-        raise ConflictError(f"The cross-match {job_id} has no result: its phase is {job.phase}.")
-    ref = job.files[CROSSMATCH_FILE]
-    url = await factory.store.signed_url(
-        ref.key, expires_s=_DOWNLOAD_LIFE_S, filename=CROSSMATCH_FILE, media_type=ref.media_type
-    )
-    return RedirectResponse(url, status_code=307)
+    return started(await factory.stages.client("catalogs", user.user_id).create(job), response)
 
 
 async def _table(factory: GatewayFactory, upload_id: str, owner: str) -> ObjectRef:

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from astro_shared.contracts.catalogs import ImportReferenceRequest, ListName, ReferenceConeRequest, ReferenceLists
-from astro_shared.contracts.jobs import JobCreate, JobView
+from astro_shared.contracts.jobs import JobCreate
 from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.work import WorkView
 from astro_shared.web import problem_responses
 from gateway_service.api.dependencies import CatalogReader, Factory, FrameWriter
+from gateway_service.api.schemas import started
 from gateway_service.errors import UploadIncompleteError
 
 router = APIRouter(prefix="/api/v1/references", tags=["references"])
@@ -36,8 +38,8 @@ async def list_references(user: CatalogReader, factory: Factory) -> ReferenceLis
 
 
 @router.post("", status_code=202, summary="Make a reference list of an uploaded file", responses=problem_responses(409))
-async def import_reference(body: ReferenceImport, user: FrameWriter, factory: Factory) -> JobView:
-    """A job of the catalogs service; look at it until it has ended. A list of the same name is replaced."""
+async def import_reference(body: ReferenceImport, user: FrameWriter, factory: Factory, response: Response) -> WorkView:
+    """Work: look at it until it has ended. A list of the same name is replaced."""
     upload = await factory.uploads.get(body.upload_id, user.user_id)
     if not upload.complete or upload.sha256 is None:
         raise UploadIncompleteError(f"The upload {upload.id} is not complete: send its bytes, then complete it.")
@@ -49,12 +51,7 @@ async def import_reference(body: ReferenceImport, user: FrameWriter, factory: Fa
     ).model_dump(mode="json")
     key = "import:" + hashlib.sha256(f"{upload.id}:{body.model_dump_json()}".encode()).hexdigest()
     job = JobCreate(kind="import_reference", idempotency_key=key, request=request)
-    return await factory.stages.client("catalogs", user.user_id).create(job)
-
-
-@router.get("/jobs/{job_id}", summary="How far an import is")
-async def import_job(job_id: str, user: CatalogReader, factory: Factory) -> JobView:
-    return await factory.stages.client("catalogs", user.user_id).get(job_id)
+    return started(await factory.stages.client("catalogs", user.user_id).create(job), response)
 
 
 @router.delete("/{name}", status_code=204, summary="Remove a reference list")

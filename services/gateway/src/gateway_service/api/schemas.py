@@ -8,15 +8,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from fastapi import Response
 from pydantic import BaseModel, Field
 
-from astro_shared.contracts.gateway import ReductionView, StageState, StageView, UploadForm, UploadView
+from astro_shared.contracts.gateway import ReductionView, ResultFile, StageState, StageView, UploadForm, UploadView
 from astro_shared.contracts.jobs import JobView
+from astro_shared.contracts.work import WorkView
 from astro_shared.errors import InvalidRequestError
 from astro_shared.storage.port import UploadForm as StorageForm
 from gateway_service.domain.reductions import Reduction, Stage
 from gateway_service.domain.results import result_files
 from gateway_service.domain.uploads import Upload
+from gateway_service.domain.work import WorkId
+
+WORK_PATH = "/api/v1/work"
 
 
 class ReductionPage(BaseModel):
@@ -100,3 +105,24 @@ def decode_cursor(cursor: str) -> tuple[str, str]:
     except (binascii.Error, ValueError):
         raise InvalidRequestError("The cursor is not one that this server gave out.") from None
     return moment, last
+
+
+def work_view(job: JobView) -> WorkView:
+    """A job of a service as the public API shows it, under the name that leads back to it."""
+    work_id = str(WorkId(job.service, job.id))
+    files = tuple(
+        ResultFile(
+            name=name, size=ref.size, media_type=ref.media_type, sha256=ref.sha256,
+            url=f"{WORK_PATH}/{work_id}/files/{name}",
+        )
+        for name, ref in sorted(job.files.items())
+    )  # fmt: skip
+    shared = job.model_dump(include={"kind", "phase", "created_at", "started_at", "ended_at", "result"})
+    return WorkView(id=work_id, **shared, progress=job.progress, files=files, error=job.error)
+
+
+def started(job: JobView, response: Response) -> WorkView:
+    """The same for work that was asked for just now; the answer's header says where to look."""
+    view = work_view(job)
+    response.headers["Location"] = f"{WORK_PATH}/{view.id}"
+    return view

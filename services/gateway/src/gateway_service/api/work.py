@@ -1,19 +1,17 @@
-"""Work besides reductions: start it, look at it, fetch what it made."""
+"""Work besides reductions: start what builds on frames, look at any of it, fetch what it made."""
 
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
-from astro_shared.contracts.gateway import ResultFile
-from astro_shared.contracts.jobs import JobView
 from astro_shared.contracts.work import ExtinctionCreate, ForcedCreate, MasterCreate, WorkView
 from astro_shared.web import optional_idempotency_key, problem_responses
 from gateway_service.api.dependencies import Factory, ReductionReader, ReductionWriter
 from gateway_service.api.reductions import DOWNLOAD_LIFE_S
+from gateway_service.api.schemas import started, work_view
 from gateway_service.errors import ResultNotFoundError
 
 router = APIRouter(prefix="/api/v1", tags=["work"])
@@ -34,7 +32,7 @@ async def forced(
     The reduction must have ended and have a PSF. Positions on the sky need its astrometric solution; magnitudes need its
     zero point and hold for stars of the reference colour. The same Idempotency-Key gives the same work again.
     """
-    return _started(await factory.start_work(user.user_id).forced(reduction_id, body.positions, key), response)
+    return started(await factory.start_work(user.user_id).forced(reduction_id, body.positions, key), response)
 
 
 @router.post(
@@ -49,7 +47,7 @@ async def master(body: MasterCreate, user: ReductionWriter, factory: Factory, re
     The id of the work can be given as `bias_upload_id`, `dark_upload_id` or `flat_upload_id` of a reduction, and as
     `bias_id` or `dark_id` of further masters. The same Idempotency-Key gives the same work again.
     """
-    return _started(await factory.start_work(user.user_id).master(body, key), response)
+    return started(await factory.start_work(user.user_id).master(body, key), response)
 
 
 @router.post(
@@ -65,18 +63,18 @@ async def extinction(
 
     Makes `extinction.json`, `extinction.csv` and `plots/extinction.png`. The same Idempotency-Key gives the same work again.
     """
-    return _started(await factory.start_work(user.user_id).extinction(body, key), response)
+    return started(await factory.start_work(user.user_id).extinction(body, key), response)
 
 
 @router.get("/work/{work_id}", summary="A piece of work and how far it is", responses=problem_responses(404))
-async def get(work_id: UUID, user: ReductionReader, factory: Factory) -> WorkView:
-    return work_view(await factory.start_work(user.user_id).look(str(work_id)))
+async def get(work_id: str, user: ReductionReader, factory: Factory) -> WorkView:
+    return work_view(await factory.follow_work(user.user_id).look(work_id))
 
 
 @router.post("/work/{work_id}:abort", summary="Stop a piece of work", responses=problem_responses(404))
-async def abort(work_id: UUID, user: ReductionWriter, factory: Factory) -> WorkView:
+async def abort(work_id: str, user: ReductionWriter, factory: Factory) -> WorkView:
     """Finished work stays as it is."""
-    return work_view(await factory.start_work(user.user_id).abort(str(work_id)))
+    return work_view(await factory.follow_work(user.user_id).abort(work_id))
 
 
 @router.get(
@@ -86,30 +84,12 @@ async def abort(work_id: UUID, user: ReductionWriter, factory: Factory) -> WorkV
     response_class=RedirectResponse,
     responses=problem_responses(404),
 )
-async def file(work_id: UUID, name: str, user: ReductionReader, factory: Factory) -> RedirectResponse:
+async def file(work_id: str, name: str, user: ReductionReader, factory: Factory) -> RedirectResponse:
     """Redirects to an address that is valid for five minutes and needs no token."""
-    ref = (await factory.start_work(user.user_id).look(str(work_id))).files.get(name)
+    ref = (await factory.follow_work(user.user_id).look(work_id)).files.get(name)
     if ref is None:
         raise ResultNotFoundError(f"The work {work_id} has no file {name}.")
     url = await factory.store.signed_url(
         ref.key, expires_s=DOWNLOAD_LIFE_S, filename=name.rsplit("/", 1)[-1], media_type=ref.media_type
     )
     return RedirectResponse(url, status_code=307)
-
-
-def _started(job: JobView, response: Response) -> WorkView:
-    response.headers["Location"] = f"/api/v1/work/{job.id}"
-    return work_view(job)
-
-
-def work_view(job: JobView, base: str = "/api/v1/work") -> WorkView:
-    """A job as the public API shows it, with its files below ``base``."""
-    files = tuple(
-        ResultFile(
-            name=name, size=ref.size, media_type=ref.media_type, sha256=ref.sha256,
-            url=f"{base}/{job.id}/files/{name}",
-        )
-        for name, ref in sorted(job.files.items())
-    )  # fmt: skip
-    shared = job.model_dump(include={"id", "kind", "phase", "created_at", "started_at", "ended_at", "result"})
-    return WorkView(**shared, progress=job.progress, files=files, error=job.error)

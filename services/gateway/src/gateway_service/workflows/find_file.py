@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from astro_shared.contracts import products
 from astro_shared.contracts.jobs import JobPhase
 from astro_shared.contracts.objects import ObjectRef
-from astro_shared.errors import AlidadeError, NotFoundError
 from gateway_service.domain.uploads import Upload
-from gateway_service.errors import MasterNotFinishedError, UploadIncompleteError, UploadNotFoundError
-from gateway_service.ports import ServiceJobs, UploadStore
+from gateway_service.errors import (
+    MasterNotFinishedError,
+    UploadIncompleteError,
+    UploadNotFoundError,
+    WorkNotFoundError,
+)
+from gateway_service.ports import UploadStore
+from gateway_service.workflows.follow_work import FollowWork
 
 
 class FindFile:
     """
     Parameters
     ----------
-    jobs_of : jobs of the photometry service, on behalf of a user
+    work_of : work of a user
     """
 
-    def __init__(self, uploads: UploadStore, jobs_of: Callable[[str], ServiceJobs]) -> None:
+    def __init__(self, uploads: UploadStore, work_of: Callable[[str], FollowWork]) -> None:
         self._uploads = uploads
-        self._jobs_of = jobs_of
+        self._work_of = work_of
 
     async def upload(self, upload_id: str, owner: str) -> Upload:
         """A completed upload.
@@ -55,13 +59,9 @@ class FindFile:
 
     async def _made(self, work_id: str, owner: str) -> ObjectRef | None:
         try:
-            job = await self._jobs_of(owner).get(str(UUID(work_id)))
-        except ValueError:
+            job = await self._work_of(owner).look(work_id)
+        except WorkNotFoundError:
             return None
-        except AlidadeError as error:
-            if error.status == NotFoundError.status:
-                return None
-            raise
         if job.kind != "master":
             return None
         if job.phase is not JobPhase.COMPLETED:

@@ -8,8 +8,6 @@ from typing import Any
 
 from astro_shared.contracts.jobs import JobCreate, JobView
 from astro_shared.contracts.solutions import SolutionCreate
-from astro_shared.errors import AlidadeError, NotFoundError
-from gateway_service.errors import WorkNotFoundError
 from gateway_service.ports import ServiceJobs, UserSettings
 from gateway_service.workflows.create_reduction import resolved_settings
 from gateway_service.workflows.find_file import FindFile, reference
@@ -49,19 +47,3 @@ class StartSolution:
                 request |= {field: reference(upload), "name": upload.filename}
         mark = hashlib.sha256(f"{self._owner}:{idempotency_key or uuid.uuid4()}".encode()).hexdigest()
         return await self._jobs.create(JobCreate(kind=KIND, idempotency_key=f"{KIND}:{mark}", request=request))
-
-    async def look(self, solution_id: str) -> JobView:
-        """Raises WorkNotFoundError for what is no solution, also for somebody else's."""
-        missing = WorkNotFoundError(f"There is no solution {solution_id}.")
-        try:
-            job = await self._jobs.get(solution_id)
-        except AlidadeError as error:
-            raise (missing if error.status == NotFoundError.status else error) from None
-        if job.kind != KIND:
-            raise missing
-        return job
-
-    async def abort(self, solution_id: str) -> JobView:
-        """Stop it; what has ended stays as it is."""
-        await self.look(solution_id)
-        return await self._jobs.abort(solution_id)

@@ -10,14 +10,9 @@ from typing import Any
 from astro_shared.contracts.jobs import JobCreate, JobView
 from astro_shared.contracts.photometry import ForcedPosition
 from astro_shared.contracts.work import ExtinctionCreate, MasterCreate
-from astro_shared.errors import AlidadeError, NotFoundError
-from gateway_service.errors import WorkNotFoundError
 from gateway_service.ports import ReductionStore, ServiceJobs
 from gateway_service.workflows.find_file import FindFile, reference
 from gateway_service.workflows.work_requests import extinction_request, forced_request
-
-KINDS = frozenset({"forced", "master", "extinction"})
-"""The kinds of jobs that a person may start and see; stages are seen through their reduction."""
 
 
 class StartWork:
@@ -73,22 +68,6 @@ class StartWork:
         """
         reductions = [await self._reductions.get(reduction_id, self._owner) for reduction_id in asked.reduction_ids]
         return await self._start("extinction", extinction_request(reductions, asked), idempotency_key)
-
-    async def look(self, work_id: str) -> JobView:
-        """Raises WorkNotFoundError for what is no such work, also for somebody else's."""
-        missing = WorkNotFoundError(f"There is no work {work_id}.")
-        try:
-            job = await self._jobs.get(work_id)
-        except AlidadeError as error:
-            raise (missing if error.status == NotFoundError.status else error) from None
-        if job.kind not in KINDS:
-            raise missing
-        return job
-
-    async def abort(self, work_id: str) -> JobView:
-        """Stop it; what has ended stays as it is."""
-        await self.look(work_id)
-        return await self._jobs.abort(work_id)
 
     async def _start(self, kind: str, request: dict[str, Any], idempotency_key: str | None) -> JobView:
         text = f"{self._owner}:{idempotency_key or uuid.uuid4()}"
