@@ -201,7 +201,7 @@ def test_solution_error_star_error_and_time_against_floor_and_scamp(report: Repo
     frames = sum(case.seeds for case in CASES)
     report.parts["solution"] = [
         f"Solution error: rms per axis of solved minus true WCS over the frame, medians of {SEEDS} seeds (one of the largest "
-        "frame), mas. SCAMP: same degree, same reference stars at the epoch; its options, chosen among ten sets on ten of "
+        "frame), mas. SCAMP: same degree, same reference stars at the epoch; its options, chosen among fifteen sets on ten of "
         "these frames, are in `tests/support/scamp_peer.py`. The floor takes all unsaturated stars at their bound; slightly "
         "saturated ones carry our fit as well, so that it can get below.", "",
         *page.table(("frame", "degree", "pairs", "ours", "floor", "ours / floor", "SCAMP", "worst seed / floor",
