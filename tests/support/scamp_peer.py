@@ -83,7 +83,7 @@ def solve(
 
     ``quick`` gives SCAMP a MATCH_RESOL with which it finds every frame of the benchmarks in a sixth of the time that its
     default takes. SCAMP runs three times with shrinking radii, since a wide one lets cosmic rays into the fit and a narrow
-    one does not reach the corners of a distorted frame; FWHM_THRESHOLDS keep cosmic rays out as well. Of fifteen sets of options
+    one does not reach the corners of a distorted frame; FWHM_THRESHOLDS keep cosmic rays out as well. Of fifteen option sets
     tried on ten frames this is the one without failures, and within a few per cent of the best elsewhere.
     """
     (folder / "peer.param").write_text("\n".join(PARAMETERS) + "\n")
