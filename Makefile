@@ -42,8 +42,10 @@ $(SERVICES:%=test-%): test-%: install ## Tests of one service
 test-integration: install ## Debian packages, images and real components: S3, containers, charts, faults, real frames (60 min)
 	.ci/integration-packages
 	deploy/testing/tools.sh
+	tests/support/make_siril_tree.sh .tools/siril
 	$(MAKE) images
-	ALIDADE_ALL_COMPONENTS=1 CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/deploy/docker/containers.conf} \
+	ALIDADE_ALL_COMPONENTS=1 ALIDADE_TEST_SIRIL=$(CURDIR)/.tools/siril/siril-cli \
+	CONTAINERS_CONF=$${CONTAINERS_CONF:-$(CURDIR)/deploy/docker/containers.conf} \
 		$(BIN)/python -m pytest -m "integration or fault" --timeout 1200 --durations 15
 
 images: base-images ## Build the five images with podman
