@@ -59,6 +59,7 @@ def alidade(folder: Path, output: Path) -> dict[str, float]:
     raw = read_frame(folder / "raw.fits")
     with steps("measure"):
         prepared = prepare_frame(raw, request.input, "raw.fits")
+        del raw  # as the service's task does
         measured = MeasureSources()(prepared, request, lambda *_: None)
     rays = measured.result.cpu_seconds["cosmic_rays"]
     cpu = {name: value for name, value in measured.result.cpu_seconds.items() if name != "cosmic_rays"}

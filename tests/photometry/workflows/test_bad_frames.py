@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -197,6 +198,34 @@ def test_trailed_stars_are_found_once() -> None:
     match = match_to_truth(frame.truth, result.columns["x"], result.columns["y"], shape=frame.data.shape, radius_px=5.0)
     assert completeness(frame.truth, match, 40) > 0.85
     assert result.result.sources < 2.5 * np.count_nonzero(np.asarray(frame.truth["snr"]) > 5)
+
+
+def test_any_number_of_threads_gives_the_same_bits() -> None:
+    """Libraries under numpy may use several threads; nothing that is reported may depend on it."""
+    code = """
+import hashlib
+import numpy as np
+from astro_shared.contracts.objects import ObjectRef
+from astro_shared.contracts.photometry import MeasureRequest
+from astro_shared.fits import RawFrame
+from astro_shared.testing.frames import Camera, simulate_frame
+from photometry_service.workflows.measure_sources import MeasureSources
+from photometry_service.workflows.prepare_frame import prepare_frame
+frame = simulate_frame(66, n_stars=400, camera=Camera(shape=(500, 500)))
+data = frame.data.astype(np.float32)
+raw = RawFrame(data, np.zeros(data.shape, bool), frame.header, (), 0, data.shape)
+request = MeasureRequest(frame=ObjectRef(key="a", sha256="0" * 64, size=1), frame_name="a.fits")
+columns = MeasureSources()(prepare_frame(raw, request.input, "a.fits"), request, lambda *_: None).columns
+numbers = (columns[k] for k in sorted(columns) if columns[k].dtype.kind in "fi")
+print(len(columns["x"]), hashlib.sha256(b"".join(np.ascontiguousarray(v).tobytes() for v in numbers)).hexdigest())
+"""
+    answers = set()
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        answers.add(done.stdout)
+    assert len(answers) == 1
+    assert int(answers.pop().split()[0]) > 100
 
 
 def test_tiny_frame(frame: SimulatedFrame) -> None:

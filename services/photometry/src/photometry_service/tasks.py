@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 
 from astro_shared.contracts import products
 from astro_shared.contracts.photometry import (
@@ -52,12 +53,12 @@ COARSEST_STEP = 0.25
 def measure(request: MeasureRequest, context: TaskContext) -> TaskOutput:
     """Pixels in, source table, maps, PSF and plots out."""
     context.progress(0.02, "reading")
-    raw, prepared = _prepared(request, context)
+    header, prepared = _prepared(request, context)
     measured = MeasureSources()(prepared, request, context.progress)
     context.progress(0.85, "files")
     files = _measure_files(measured, request, context.workspace)
     path = context.workspace / products.HEADER
-    path.write_text(header_text(raw.header), encoding="utf-8")
+    path.write_text(header_text(header), encoding="utf-8")
     files[products.HEADER] = OutputFile(path, products.TEXT)
     if request.products.plots:
         context.progress(0.9, "plots")
@@ -144,14 +145,14 @@ def _raw_frames(
         yield name, images[index]
 
 
-def _prepared(request: MeasureRequest | ForcedRequest, context: TaskContext) -> tuple[RawFrame, PreparedFrame]:
-    """The exposure as it was read, and the frame in electrons."""
+def _prepared(request: MeasureRequest | ForcedRequest, context: TaskContext) -> tuple[fits.Header, PreparedFrame]:
+    """The header of the exposure, and the frame in electrons; the pixels as they were read are let go."""
     given = ((MasterKind.BIAS, request.bias), (MasterKind.DARK, request.dark), (MasterKind.FLAT, request.flat))
     masters = {kind: context.input(ref) for kind, ref in given if ref is not None}
     with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
         exposure = read_exposure(context.input(request.frame), request.input, masters)
     prepared = prepare_frame(exposure.raw, exposure.settings, request.frame_name)
-    return exposure.raw, with_variance(prepared, exposure.variance)
+    return exposure.raw.header, with_variance(prepared, exposure.variance)
 
 
 def calibrate(request: CalibrateRequest, context: TaskContext) -> TaskOutput:

@@ -209,12 +209,9 @@ def merge_saturated(sources: Sources, saturated: NDArray[np.bool_]) -> Sources:
     areas = _areas(saturated)
     if not areas:
         return sources
-    owner = np.zeros(saturated.shape, dtype=np.int32)
-    for number, (rows, columns) in enumerate(areas, start=1):
-        owner[rows, columns] = number
     iy = np.clip(np.rint(sources.y).astype(np.intp), 0, saturated.shape[0] - 1)
     ix = np.clip(np.rint(sources.x).astype(np.intp), 0, saturated.shape[1] - 1)
-    inside = owner[iy, ix]
+    inside = _area_of(iy, ix, areas, saturated.shape[1])
     members = np.bincount(inside, minlength=len(areas) + 1)
     keep = np.ones(len(sources), dtype=bool)
     centres: list[tuple[float, float, float, float]] = []
@@ -232,6 +229,18 @@ def merge_saturated(sources: Sources, saturated: NDArray[np.bool_]) -> Sources:
     added = np.array(centres, dtype=np.float64).reshape(-1, 4)
     return Sources(*(np.concatenate([old, new]) for old, new in zip(
         (kept.x, kept.y, kept.flux, kept.snr), added.T, strict=True)))  # fmt: skip
+
+
+def _area_of(
+    iy: NDArray[np.intp], ix: NDArray[np.intp], areas: list[tuple[NDArray[np.intp], NDArray[np.intp]]], width: int
+) -> NDArray[np.intp]:
+    """(n,): number of the area, from 1, that holds a pixel; 0 for none."""
+    flat = np.concatenate([rows * width + columns for rows, columns in areas])
+    owner = np.repeat(np.arange(1, len(areas) + 1), [rows.size for rows, _ in areas])
+    order = np.argsort(flat)
+    place = iy * width + ix
+    at = order[np.minimum(np.searchsorted(flat, place, sorter=order), flat.size - 1)]
+    return np.where(flat[at] == place, owner[at], 0)
 
 
 def _areas(saturated: NDArray[np.bool_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:

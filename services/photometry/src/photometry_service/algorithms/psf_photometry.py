@@ -122,6 +122,7 @@ def measure_psf(
         if more is None:
             break
         measured, rounds, snr_left = more, rounds + 1, None
+    del buffer, snr_left  # the memory of the map
     measured = _without_surroundings(frame, psf, kernel, measured, options)
     measured = _without_failures(frame, psf, measured, options)
     keep = _holds(measured, options)

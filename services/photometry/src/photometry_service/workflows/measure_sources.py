@@ -88,7 +88,7 @@ class MeasureSources:
             rays, frame, only_stars = clean_frame(frame, request.cosmic_rays)
         progress(0.25, "background")
         with clock("background"):
-            background = sky_background(frame, request.background)
+            background = sky_background(frame, request.background, rays.fwhm_guess_px if rays else None)
             data = background.subtract_from(frame.data)
         saturated = frame.data >= np.float32(frame.saturation_e)
         progress(0.35, "sources")
@@ -171,8 +171,8 @@ def takes_stars(frame: Frame, rays: CosmicRays) -> bool:
     return taken > MOST_PEAKS_TAKEN * y.size and y.size - taken < FEW_PEAKS
 
 
-def sky_background(frame: Frame, settings: BackgroundSettings) -> Background:
-    """Level and noise of the sky, in boxes of at least ten widths of the stars."""
+def sky_background(frame: Frame, settings: BackgroundSettings, fwhm_guess_px: float | None = None) -> Background:
+    """Level and noise of the sky, in boxes of at least ten widths of the stars (guessed, unless given)."""
     options = BackgroundOptions(
         box_px=settings.box_px or BackgroundOptions().box_px,
         filter_size=settings.filter_size | 1,
@@ -183,7 +183,9 @@ def sky_background(frame: Frame, settings: BackgroundSettings) -> Background:
     )
     background = estimate_background(frame.data, frame.mask, options)
     if settings.box_px is None:
-        fwhm = guess_fwhm(frame.data, frame.mask, saturation=frame.saturation_e)
+        fwhm = fwhm_guess_px
+        if fwhm is None:
+            fwhm = guess_fwhm(frame.data, frame.mask, saturation=frame.saturation_e)
         if fwhm * BOX_IN_FWHM > 1.2 * options.box_px:
             background = estimate_background(frame.data, frame.mask, replace(options, box_px=round(BOX_IN_FWHM * fwhm)))
     return background
