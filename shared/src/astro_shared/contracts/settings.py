@@ -81,7 +81,7 @@ class DetectionSettings(_Section):
     """How sources are found."""
 
     detector: Literal["matched", "dao"] = Field("matched", description="PSF-matched filter, or DAOStarFinder.")
-    detect_snr: Annotated[float, Field(ge=2, le=1000)] = Field(4.7, description="Threshold of the matched filter, S/N.")
+    detect_snr: Annotated[float, Field(ge=2, le=1000)] = Field(4.8, description="Threshold of the matched filter, S/N.")
     residual_rounds: Annotated[int, Field(ge=0, le=5)] = Field(2, description="Searches on the star-subtracted frame.")
     residual_snr: Annotated[float, Field(ge=2, le=1000)] = Field(4.8, description="Threshold of the residual rounds.")
     dao_threshold_sigma: Positive = Field(4.0, description="DAOStarFinder threshold over the local RMS.")

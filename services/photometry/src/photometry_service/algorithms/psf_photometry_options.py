@@ -41,7 +41,7 @@ class MeasureOptions:
     cosmic_rays_masked : False drops sources whose chi2 says that they are not stars, instead of flagging them
     """
 
-    threshold: float = 4.7
+    threshold: float = 4.8
     residual_threshold: float = 4.8
     residual_rounds: int = 2
     crowded_area_fwhm2: float = 100.0
