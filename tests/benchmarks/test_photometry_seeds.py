@@ -238,6 +238,6 @@ def _text(
         "Zero point and colour term against the truth, 800 x 800 frames of 400 stars, in quoted errors (goal: 95 % within 3):",
         page.table(["", "within 3", "sigma of pulls", "median"], pulls),
         "The zero point takes up how well the profile is normalised on that frame (1 to 2 mmag with the 30 to 50 stars "
-        "that make it here; correlation with the bright stars' flux factor -0.6 on 16 frames), which its quoted error does not hold: "
-        "calibrated magnitudes do not depend on it, a comparison of zero points between frames does.",
+        "that make it here; correlation with the bright stars' flux factor -0.6 on 16 frames), which its quoted error does not "
+        "hold: calibrated magnitudes do not depend on it, a comparison of zero points between frames does.",
     ])  # fmt: skip
