@@ -278,11 +278,17 @@ CHAINS = {
 }
 
 
+def _own_peak_mb() -> float:
+    """Peak of this process alone; ``ru_maxrss`` keeps that of the process that started it."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+
+
 if __name__ == "__main__":
     chain, folder, output = sys.argv[1:]
     cpu = CHAINS[chain](Path(folder), Path(output))
-    own, children = (
-        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    peak = children if chain == "sextractor" else own
+    if chain == "sextractor":
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    else:
+        peak = _own_peak_mb()
     print(json.dumps({"cpu": cpu, "peak_mb": round(peak)}))
