@@ -228,7 +228,7 @@ def test_solution_error_star_error_and_time_against_floor_and_scamp(report: Repo
 @pytest.mark.parametrize("injected_mas", [0.0, 5.0, 20.0])
 def test_alpha_and_sigma_sys_are_recovered(injected_mas: float, report: Report) -> None:
     n = max(20, 5 * SEEDS)
-    inside_alpha = inside_sigma = chi_inside = 0
+    inside_alpha = inside_sigma = chi_inside = ks_inside = 0
     found = []
     for seed in range(n):
         sim = simulate_source_list(
@@ -238,7 +238,8 @@ def test_alpha_and_sigma_sys_are_recovered(injected_mas: float, report: Report) 
         start = PlaneAffine(sim.start_matrix(), sim.sky.ra_deg, sim.sky.dec_deg)
         sources = SourceList.from_columns(sim.columns, position_kind="psf")
         solution = RefineSolution().run(sources, ReferenceStars.from_columns(sim.reference_columns), start, geometry)
-        model, chi = solution.report["error_model"], solution.report["steps"]["final_chi_square"]["kept"]
+        model, step = solution.report["error_model"], solution.report["steps"]["final_chi_square"]
+        chi, tests = step["kept"], step["tests"]
         inside_alpha += model["alpha_fixed"] or abs(model["alpha"] - 1) <= 3 * model["alpha_err"]
         error, limit = model["sigma_sys_err_mas"], model["upper_limit_mas"]
         inside_sigma += (
@@ -246,16 +247,17 @@ def test_alpha_and_sigma_sys_are_recovered(injected_mas: float, report: Report) 
             else error is not None and abs(model["sigma_sys_mas"] - injected_mas) <= 3 * error
         )  # fmt: skip
         chi_inside += abs(chi["reduced"] - chi["expected"]) <= 3 * chi["standard_error"]
+        ks_inside += min(tests["ks_normal_p"], tests["ks_square_p"]) > 0.01
         found.append((model["alpha"], model["sigma_sys_mas"]))
     alpha, sigma = np.median(found, axis=0)
     rows = report.parts.setdefault("model", [
         f"Error model on source lists with true centroid errors, {n} seeds each; within 3 quoted errors (goal 95 %); "
-        "chi-square per degree of freedom within 3 errors of its expectation:", "",
-        *page.table(("injected, mas", "alpha", "alpha within", "sigma_sys, mas", "sigma_sys within", "chi2 within"), []),
+        "chi-square per degree of freedom within 3 errors of its expectation; both Kolmogorov-Smirnov tests above 1 %:", "",
+        *page.table(("injected, mas", "alpha", "alpha within", "sigma_sys, mas", "sigma_sys within", "chi2 within", "KS"), []),
     ])  # fmt: skip
     rows.append(
         f"| {injected_mas:g} | {alpha:.3f} | {inside_alpha} of {n} | {sigma:.2f} | {inside_sigma} of {n} "
-        f"| {chi_inside} of {n} |"
+        f"| {chi_inside} of {n} | {ks_inside} of {n} |"
     )
     assert inside_alpha >= 0.95 * n - 1 and inside_sigma >= 0.95 * n - 1 and chi_inside >= 0.95 * n - 1
 

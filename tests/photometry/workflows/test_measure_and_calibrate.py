@@ -112,6 +112,13 @@ def test_zero_point_is_the_true_one(frame: SimulatedFrame, measurement: Measurem
     assert report.band == "G"
 
 
+def test_the_flux_scale_counts_in_the_total_error_alone(frame: SimulatedFrame, measurement: Measurement) -> None:
+    report = calibrated(frame, measurement).report
+    scale = measurement.result.aperture_correction_err_mag
+    assert report.error is not None and report.error_total is not None and scale is not None and scale > 0
+    assert report.error_total == pytest.approx(np.hypot(report.error, scale))
+
+
 def test_both_magnitudes_are_right_within_their_errors(frame: SimulatedFrame, measurement: Measurement) -> None:
     done = calibrated(frame, measurement)
     match = match_to_truth(frame.truth, measurement.columns["x"], measurement.columns["y"], shape=frame.data.shape)

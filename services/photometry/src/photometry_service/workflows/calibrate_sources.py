@@ -295,6 +295,7 @@ def _figures(
         "status": "calibrated",
         "value": fit.value,
         "error": fit.error,
+        "error_total": math.hypot(fit.error, _flux_scale_error(request)),
         "color": magnitudes.color_name if fit.has_color else None,
         "color_term": fit.color_term,
         "color_term_err": fit.color_term_err,
@@ -309,6 +310,12 @@ def _figures(
         "completeness_50_mag": magnitude(shares.flux_50_e if shares else None),
         "completeness_90_mag": magnitude(shares.flux_90_e if shares else None),
     }
+
+
+def _flux_scale_error(request: CalibrateRequest) -> float:
+    """Error of the profile's norm, mag: it is as well known as the ratio of profile to aperture fluxes of bright stars."""
+    measure = request.measure
+    return (measure.aperture_correction_err_mag or 0.0) if measure.flux_kind == "psf" else 0.0
 
 
 def _table(
