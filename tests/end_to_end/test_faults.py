@@ -5,12 +5,13 @@ Every test sends the same small frame, does something terrible while it is reduc
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -221,13 +222,23 @@ def test_a_frozen_worker_commits_nothing_after_another_took_over(bench: Bench, t
 def test_a_platform_that_slept_past_its_leases_goes_on(bench: Bench) -> None:
     reduction = bench.reduce()
     bench.wait_for(reduction, "measure")
-    sleeping = bench.platform.processes()
-    for process in sleeping:
-        process.suspend()
-    time.sleep(LEASE_S + 3)
-    for process in reversed(sleeping):
-        process.resume()
+    with frozen(bench.platform.processes()):
+        time.sleep(LEASE_S + 3)
     bench.finish(reduction, time.monotonic())
+
+
+@contextlib.contextmanager
+def frozen(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """None of them does anything for a while; those that had just ended are left out."""
+    try:
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        yield
+    finally:
+        for process in reversed(processes):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["stopped", "killed"])
