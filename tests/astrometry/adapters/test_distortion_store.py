@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from astro_shared.database.engine import make_engine
+from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.database.migrations import upgrade
 from astrometry_service.adapters.distortion_store import DistortionStore
 
@@ -55,3 +56,15 @@ async def test_a_job_that_is_tried_again_counts_once(store):
     await store.keep(sample(1.0), run(job="same"))
     await store.keep(sample(2.0), run(job="same"))
     assert len((await store.ask(question(), run()))["rows"]) == 1
+
+
+async def test_a_database_that_is_away_is_tried_again_and_no_defect():
+    """A solve that asked while the database restarted ended as an internal error."""
+    engine = make_engine("postgresql://nobody:x@127.0.0.1:1/nowhere", application="test")
+    try:
+        for asked in (DistortionStore(engine).ask(question(), run()), DistortionStore(engine).keep(sample(1.0), run())):
+            with pytest.raises(DatabaseUnavailableError) as raised:
+                await asked
+            assert raised.value.retryable
+    finally:
+        await engine.dispose()

@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, String, 
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from astro_shared.database.engine import transaction
 from astro_shared.jobs.kinds import JobRun
 
 __all__ = ["ASK_DISTORTIONS", "KEEP_DISTORTION", "LATEST_FRAMES", "DistortionStore"]
@@ -52,7 +53,7 @@ class DistortionStore:
         )
         if payload["version"] is not None:
             query = query.where(distortions.c.version <= payload["version"])
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             rows = [dict(row) for row in (await connection.execute(query)).mappings()]
         return {"rows": rows[::-1]}
 
@@ -61,6 +62,6 @@ class DistortionStore:
         names = ("instrument", "nx", "ny", "terms_px", "covariance_px2")
         values = {"owner": run.job.owner, "job_id": run.job.id} | {name: payload[name] for name in names}
         new = insert(distortions).values(values).on_conflict_do_nothing(index_elements=["job_id"])
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             await connection.execute(new)
         return {}

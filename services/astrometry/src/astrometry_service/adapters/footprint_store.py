@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from astro_shared.contracts.frames import FrameFootprint
+from astro_shared.database.engine import transaction
 from astro_shared.jobs.kinds import JobRun
 
 __all__ = ["KEEP_FOOTPRINT", "FootprintStore"]
@@ -44,7 +45,7 @@ class FootprintStore:
         values = {name: payload[name] for name in names}
         whose = {"job_id": run.job.id, "owner": run.job.owner, "kind": run.job.kind}
         new = insert(footprints).values(whose | values)
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             await connection.execute(new.on_conflict_do_update(index_elements=["job_id"], set_=values))
         return {}
 
@@ -57,5 +58,5 @@ class FootprintStore:
             .order_by(footprints.c.created_at.desc(), footprints.c.job_id)
             .limit(MOST_FRAMES)
         )
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             return [FrameFootprint(**row) for row in (await connection.execute(query)).mappings()]
