@@ -124,7 +124,7 @@ class TestRunningPlatform:
         until(lambda: _executing(platform, reduction, "measure"), 60, "measure to begin")
         everything = platform.processes()
         assert platform.stop(signal.SIGINT) == 0
-        assert not [process for process in everything if process.is_running()]
+        until(lambda: not [process for process in everything if alive(process)], 10, "everything to be gone")
         assert not (platform.folder / "running.json").exists()
         platform.start()
         with AlidadeClient(platform.url, personal_token=platform.token) as client:
@@ -141,7 +141,15 @@ class TestRunningPlatform:
         until(lambda: len(up_process.children()) >= 2, 60, "parts to be started")
         everything = platform.processes()
         assert platform.stop(signal.SIGINT) == 130
-        assert not [process for process in everything if process.is_running()]
+        until(lambda: not [process for process in everything if alive(process)], 10, "everything to be gone")
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it does anything: one that ended and waits for its parent to notice does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _executing(platform: EmbeddedPlatform, reduction: str, stage: str) -> bool:
