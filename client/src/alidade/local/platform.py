@@ -89,9 +89,12 @@ class LocalPlatform:
                 _Hosted("workers", self._worker_command()),
             ]
             self.state.workers_ready.unlink(missing_ok=True)
-            for hosted in self._hosted:
-                self._launch(hosted)
-            self._wait_until_ready()
+            end = time.monotonic() + READY_LIMIT_S
+            apis, workers = self._hosted
+            self._launch(apis)
+            self._wait_for_apis(end)
+            self._launch(workers)  # on databases that the APIs have migrated
+            self._wait_for_workers(end)
             self._make_local_user()
             write_private(self.state.running, json.dumps({"pid": os.getpid(), "url": self.url}))
         except OSError as error:
@@ -172,8 +175,7 @@ class LocalPlatform:
     def _log(self, hosted: _Hosted) -> Path:
         return self.state.logs / f"{hosted.name}.log"
 
-    def _wait_until_ready(self) -> None:
-        end = time.monotonic() + READY_LIMIT_S
+    def _wait_for_apis(self, end: float) -> None:
         waiting = dict.fromkeys(SERVICES)
         with httpx.Client(timeout=2.0, trust_env=False) as http:
             while waiting and time.monotonic() < end:
@@ -185,15 +187,18 @@ class LocalPlatform:
                     except httpx.TransportError:
                         break
                 time.sleep(0.05)
-            while not waiting and not self.state.workers_ready.exists() and time.monotonic() < end:
-                self._fail_if_ended()
-                time.sleep(0.05)
-        if not self.state.workers_ready.exists():
-            waiting["workers"] = None
         if waiting:
-            raise LocalPlatformError(
-                f"{', '.join(waiting)} did not become ready in {READY_LIMIT_S:.0f} s (see {self.state.logs})."
-            )
+            raise self._not_ready(", ".join(waiting))
+
+    def _wait_for_workers(self, end: float) -> None:
+        while not self.state.workers_ready.exists():
+            self._fail_if_ended()
+            if time.monotonic() > end:
+                raise self._not_ready("workers")
+            time.sleep(0.05)
+
+    def _not_ready(self, what: str) -> LocalPlatformError:
+        return LocalPlatformError(f"{what} did not become ready in {READY_LIMIT_S:.0f} s (see {self.state.logs}).")
 
     def _fail_if_ended(self) -> None:
         for hosted in self._hosted:
