@@ -221,8 +221,8 @@ def _sep_rows(
             snr, options.relaxed_sigma, err=1.0, mask=bad, filter_type="conv", minarea=options.relaxed_pixels,
             deblend_cont=options.deblend_contrast,
         )  # fmt: skip
-    except Exception:
-        if stack > snr.size:
+    except Exception as error:  # SEP has no class of its own for a full buffer
+        if "pixel buffer full" not in str(error) or stack > snr.size:
             raise
         return _sep_rows(snr, bad, options, 8 * stack)
 
