@@ -101,7 +101,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Runs]:
         frame.write(folder / "raw.fits")
         ready = prepare_frame(read_frame(folder / "raw.fits"), InputSettings(), "raw.fits").frame
         rays = remove_cosmic_rays(ready, CosmicRayOptions())
-        np.save(folder / "clean.npy", rays.cleaned)
+        np.save(folder / "clean.npy", rays.clean(ready.data))
         np.save(folder / "mask.npy", rays.mask | ready.mask)
         (folder / "saturation_e.txt").write_text(str(ready.saturation_e))
         every = Runs(folder, frame.truth, (side, side))

@@ -87,7 +87,7 @@ def cosmic_rays(folder: Path, output: Path, *, engine: str, medians: str) -> dic
     options = CosmicRayOptions(engine=engine, medians=medians)  # type: ignore[arg-type]
     with steps("cosmic_rays"):
         rays = remove_cosmic_rays(frame, options)
-    np.savez(output, mask=rays.mask, cleaned=rays.cleaned)
+    np.savez(output, mask=rays.mask, cleaned=rays.clean(frame.data))
     return steps.cpu
 
 

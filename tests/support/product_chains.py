@@ -43,7 +43,7 @@ def naive(measured: Any, request: Any, folder: Path) -> float:
     from astropy.table import Table
     from astropy.visualization import ImageNormalize, ZScaleInterval
 
-    data, columns = measured.frame.data, measured.columns
+    data, columns = measured.clean.pixels(), measured.columns
     level, noise = measured.background.level_map(), measured.background.rms_map()
     begun = time.process_time()
     paths = []

@@ -162,13 +162,13 @@ def test_a_flat_field_with_unexposed_strips_is_warned_about() -> None:
 def test_undersampled_stars_keep_their_cores_and_hits_go(fwhm_px: float) -> None:
     frame = simulate_frame(65, n_stars=500, camera=Camera(shape=(600, 600), psf=PointSpread(fwhm_px=fwhm_px)))
     result = measured(frame.data, frame.header)
-    assert result.cosmic_rays is not None
+    assert result.clean.rays is not None
     bright = (np.asarray(frame.truth["snr"]) > 30) & ~np.asarray(frame.truth["saturated"])
     x, y = (np.rint(np.asarray(frame.truth[k])[bright]).astype(int) for k in ("x", "y"))
     inside = (np.minimum(x, y) > 4) & (np.maximum(x, y) < 595)
     x, y = x[inside], y[inside]
     clear = ~binary_dilation(frame.cosmic_rays_e > 0, np.ones((5, 5)))[y, x]
-    flagged = binary_dilation(result.cosmic_rays.mask, np.ones((3, 3)))[y, x] & clear
+    flagged = binary_dilation(result.clean.rays.mask, np.ones((3, 3)))[y, x] & clear
     assert clear.sum() > 50
     assert flagged.sum() <= 0.02 * clear.sum()
     match = match_to_truth(frame.truth, result.columns["x"], result.columns["y"], shape=frame.data.shape)

@@ -195,7 +195,7 @@ def _measure_files(measured: Measurement, request: MeasureRequest, folder: Path)
         step_y, step_x = background.step_px
         cards = {"STEPX": (step_x, "[pix] size of a mesh"), "STEPY": (step_y, "[pix] size of a mesh")}
         what = "point source at S/N 5, per mesh"
-        write_map(folder / products.DEPTH, depth, what=what, gain_e_per_adu=measured.frame.gain_e_per_adu, more=cards)
+        write_map(folder / products.DEPTH, depth, what=what, gain_e_per_adu=measured.summary.gain_e_per_adu, more=cards)
         names.append(products.DEPTH)
     if request.products.maps:
         rms = measured.background.rms_median
@@ -205,7 +205,7 @@ def _measure_files(measured: Measurement, request: MeasureRequest, folder: Path)
             (products.RESIDUAL, measured.residual, "frame minus background and sources", rms / 16),
         )
         for name, values, what, step in maps:
-            gain = measured.frame.gain_e_per_adu
+            gain = measured.summary.gain_e_per_adu
             write_map(folder / name, values, what=what, gain_e_per_adu=gain, step=step, coarsest=rms * COARSEST_STEP)
             names.append(name)
     return {name: OutputFile(folder / name, products.FITS) for name in names}
@@ -223,7 +223,7 @@ def _measure_plots(measured: Measurement, title: str, folder: Path) -> dict[str,
     plots = PlotFolder(folder / "plots")
     columns, result, background = measured.columns, measured.result, measured.background
     fwhm = result.fwhm_psf_px or result.fwhm_marginal_px or 3.0
-    draw.draw_image(plots, measured.frame.data, columns["x"], columns["y"], columns["flags"], fwhm, title=title)
+    draw.draw_image(plots, measured.clean.pixels(), columns["x"], columns["y"], columns["flags"], fwhm, title=title)
     draw.draw_maps(plots, background.level_map(), background.rms_map(), measured.residual, result.background_rms_e)
     draw.draw_fwhm(
         plots, measured.marginal.star_fwhm_px, marginal_px=result.fwhm_marginal_px, psf_px=result.fwhm_psf_px

@@ -90,7 +90,7 @@ class CosmicRays:
     Attributes
     ----------
     mask : (ny, nx), bool, True = hit
-    cleaned : (ny, nx), electron, float32; hits replaced by their good neighbours, all else as it was
+    values : (n,), electron, float32; what hits are replaced by, from their good neighbours, in the order of ``mask``
     rounds : rounds made; 0 when the engine does not say
     options : the parameters used, after the guard for undersampled stars
     warnings : sentences
@@ -98,7 +98,7 @@ class CosmicRays:
     """
 
     mask: NDArray[np.bool_]
-    cleaned: NDArray[np.float32]
+    values: NDArray[np.float32]
     rounds: int
     options: CosmicRayOptions
     warnings: tuple[str, ...] = ()
@@ -107,7 +107,13 @@ class CosmicRays:
     @property
     def count(self) -> int:
         """Number of pixels hit."""
-        return int(np.count_nonzero(self.mask))
+        return self.values.size
+
+    def clean(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a copy of the frame that was searched, (ny, nx), electron, without its hits."""
+        cleaned = data.copy()
+        cleaned[self.mask] = self.values
+        return cleaned
 
 
 def remove_cosmic_rays(frame: Frame, options: CosmicRayOptions | None = None) -> CosmicRays:
@@ -130,7 +136,7 @@ def remove_cosmic_rays(frame: Frame, options: CosmicRayOptions | None = None) ->
     found = _find_in(frame, pixels, options)
     harmless = CosmicRayOptions()
     probe = found if options == harmless else _find_in(frame, pixels, harmless)
-    fwhm_px = guess_fwhm(probe.cleaned, frame.mask | probe.mask, saturation=frame.saturation_e)
+    fwhm_px = guess_fwhm(frame.data, frame.mask | probe.mask, saturation=frame.saturation_e)
     cautious = replace(options, objlim=max(options.objlim, UNDERSAMPLED_OBJLIM), medians="full")
     warnings = pixels.warnings
     if fwhm_px < UNDERSAMPLED_FWHM_PX and options != cautious:
@@ -143,7 +149,7 @@ def remove_cosmic_rays(frame: Frame, options: CosmicRayOptions | None = None) ->
         warnings += (
             f"{100 * found.count / found.mask.size:.0f} % of the pixels looked like cosmic rays: none was used",
         )
-        found = replace(found, mask=np.zeros_like(found.mask), cleaned=frame.data)
+        found = replace(found, mask=np.zeros_like(found.mask), values=found.values[:0])
     return replace(found, warnings=(*warnings, *found.warnings), fwhm_guess_px=fwhm_px)
 
 
@@ -177,7 +183,7 @@ def find_cosmic_rays(
         raise ValueError(f"frame {data.shape} and planes {[plane.shape for plane in planes]} differ")
     if min(data.shape) < MIN_SIDE_PX:
         warning = f"frame of {data.shape[1]}x{data.shape[0]} px is too small for a cosmic-ray search"
-        return CosmicRays(np.zeros(data.shape, np.bool_), data.astype(np.float32), 0, options, (warning,))
+        return _nothing(data.shape, options, warning)
     engine = sparse_cosmic_rays if options.engine == "sparse" else astroscrappy_cosmic_rays
     return engine(data, mask, read_noise_e, saturation_e, variance, options)
 
@@ -226,8 +232,9 @@ def sparse_cosmic_rays(
     )
     if rounds < 0:
         share = f"more than {100 * options.max_candidate_share:.0f} % of the pixels stand out of their surroundings"
-        return CosmicRays(hit.view(np.bool_), cleaned, 0, options, (f"{share}: no cosmic rays were searched",))
-    return CosmicRays(hit.view(np.bool_), cleaned, rounds, options)
+        return _nothing(data.shape, options, f"{share}: no cosmic rays were searched")
+    mask = hit.view(np.bool_)
+    return CosmicRays(mask, cleaned[mask], rounds, options)
 
 
 def astroscrappy_cosmic_rays(
@@ -255,7 +262,7 @@ def astroscrappy_cosmic_rays(
         sepmed=options.medians == "separable",
         cleantype=options.cleantype,
     )
-    return CosmicRays(found, cleaned, 0, options)
+    return CosmicRays(found, cleaned[found], 0, options)
 
 
 def _find_in(frame: Frame, pixels: SearchPixels, options: CosmicRayOptions) -> CosmicRays:
@@ -268,11 +275,12 @@ def _find_in(frame: Frame, pixels: SearchPixels, options: CosmicRayOptions) -> C
         variance=pixels.variance,
         options=options,
     )
-    if pixels.scale == 1.0:
-        return found
-    cleaned = frame.data.copy()
-    cleaned[found.mask] = found.cleaned[found.mask] / np.float32(pixels.scale)
-    return replace(found, cleaned=cleaned)
+    return found if pixels.scale == 1.0 else replace(found, values=found.values / np.float32(pixels.scale))
+
+
+def _nothing(shape: tuple[int, ...], options: CosmicRayOptions, *warnings: str) -> CosmicRays:
+    """A frame without hits."""
+    return CosmicRays(np.zeros(shape, np.bool_), np.empty(0, np.float32), 0, options, warnings)
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -14,8 +14,9 @@ from astro_shared.contracts.photometry import ForcedFlux, ForcedRequest, ForcedR
 from astro_shared.errors import InvalidRequestError
 from photometry_service.algorithms.forced_photometry import ForcedOptions, ForcedPhotometry, measure_forced
 from photometry_service.domain.psf import PsfModel, Sources
-from photometry_service.workflows.measure_sources import clean_frame, sky_background
+from photometry_service.workflows.clean_frame import clean_frame
 from photometry_service.workflows.prepare_frame import PreparedFrame
+from photometry_service.workflows.subtract_sky import subtract_sky
 
 Array = NDArray[np.float64]
 MAG_PER_RELATIVE_FLUX = 2.5 / math.log(10)
@@ -54,19 +55,19 @@ class MeasurePositions:
                 f"the PSF is that of a frame of {psf.frame_shape}, this one has {prepared.frame.shape}"
             )
         progress(0.2, "cosmic rays")
-        _, frame, _ = clean_frame(prepared.frame, request.cosmic_rays)
+        clean = clean_frame(prepared.frame, request.cosmic_rays)
         progress(0.4, "background")
-        background = sky_background(frame, request.background)
+        sky = subtract_sky(clean, request.background)
         progress(0.6, "positions")
         options = ForcedOptions()
         options = replace(options, fit=replace(options.fit, radius_fwhm=request.psf_photometry.fit_radius_fwhm))
         done = measure_forced(
-            background.subtract_from(frame.data), background.rms_map(), psf, x, y,
-            mask=frame.mask, saturated=frame.data >= np.float32(frame.saturation_e), known=known, options=options,
+            sky.data, sky.background.rms_map(), psf, x, y,
+            mask=sky.frame.mask, saturated=sky.saturated, known=known, options=options,
         )  # fmt: skip
-        rows = tuple(_row(request, done, n, frame.exposure_s or 1.0) for n in range(len(done)))
+        rows = tuple(_row(request, done, n, sky.frame.exposure_s or 1.0) for n in range(len(done)))
         result = ForcedResult(
-            frame=prepared.summary.model_copy(update={"warnings": frame.warnings}),
+            frame=prepared.summary.model_copy(update={"warnings": sky.frame.warnings}),
             positions=len(rows),
             measured=sum(row.flux_e is not None for row in rows),
             detected=sum(row.snr is not None and row.snr >= MIN_SNR for row in rows),

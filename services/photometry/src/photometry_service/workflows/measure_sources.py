@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import FrameSummary, MeasureRequest, MeasureResult
-from astro_shared.contracts.settings import BackgroundSettings, CosmicRaySettings
 from photometry_service.algorithms.apertures import (
     ApertureOptions,
     OwnModels,
@@ -21,7 +20,6 @@ from photometry_service.algorithms.apertures import (
     pixel_state,
 )
 from photometry_service.algorithms.background import Background, BackgroundOptions, estimate_background
-from photometry_service.algorithms.cosmic_rays import CosmicRayOptions, CosmicRays, remove_cosmic_rays
 from photometry_service.algorithms.frame_quality import (
     core_residual,
     curve_of_growth,
@@ -30,7 +28,7 @@ from photometry_service.algorithms.frame_quality import (
     position_error_over_bound,
     shape_warnings,
 )
-from photometry_service.algorithms.fwhm import MarginalFwhm, bright_peaks, guess_fwhm, marginal_fwhm
+from photometry_service.algorithms.fwhm import MarginalFwhm, marginal_fwhm
 from photometry_service.algorithms.noise import assess_noise
 from photometry_service.algorithms.psf_model import psf_stamp, psf_values
 from photometry_service.algorithms.psf_photometry import measure_psf
@@ -40,30 +38,25 @@ from photometry_service.domain.psf import PsfModel, PsfPhotometry
 from photometry_service.errors import NoStarsError, TooManySourcesError
 from photometry_service.workflows.assemble_sources import assemble, core_peak, tie_aperture
 from photometry_service.workflows.chosen_engines import by_choice, is_default
+from photometry_service.workflows.clean_frame import CleanFrame, clean_frame
 from photometry_service.workflows.estimate_completeness import estimate_completeness
 from photometry_service.workflows.measure_options import psf_options
 from photometry_service.workflows.prepare_frame import PreparedFrame
+from photometry_service.workflows.subtract_sky import SkySubtracted, subtract_sky
 
 Progress = Callable[[float, str], None]
 
-COSMIC_RAY_MIN_FWHM_PX = 1.2
-"""Narrower stars look like hits; wider ones keep their cores (none of 3,900 flagged at 1.2 to 2.5 px, full medians)."""
-BOX_IN_FWHM = 10
 CALIBRATED_APERTURE = 2
 WIDTH_STARS = 1000
-MOST_BAD_PIXELS = 0.002
-MOST_PEAKS_TAKEN, FEW_PEAKS = 0.5, 30
-"""A search that takes more than this share of the bright peaks and leaves fewer than this number has taken stars."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """Everything that ``measure`` found; the caller writes files and plots from it."""
 
-    frame: Frame
+    clean: CleanFrame
     summary: FrameSummary
     background: Background
-    cosmic_rays: CosmicRays | None
     psf: PsfModel | None
     residual: NDArray[np.float32]
     marginal: MarginalFwhm
@@ -82,35 +75,31 @@ class MeasureSources:
             More than ``detection.max_sources``.
         """
         clock = _Clock()
-        frame = prepared.frame
         progress(0.10, "cosmic rays")
         with clock("cosmic_rays"):
-            rays, frame, only_stars = clean_frame(frame, request.cosmic_rays)
+            clean = clean_frame(prepared.frame, request.cosmic_rays)
         progress(0.25, "background")
         with clock("background"):
-            background = sky_background(frame, request.background, rays.fwhm_guess_px if rays else None)
-            data = background.subtract_from(frame.data)
-        saturated = frame.data >= np.float32(frame.saturation_e)
+            sky = subtract_sky(clean, request.background)
         progress(0.35, "sources")
         with clock("psf_photometry"):
-            psf = _measure_psf(frame, data, background, saturated, only_stars, request)
-        _check_count(psf, background, request)
+            psf = _measure_psf(sky, sky.data, request)
+        _check_count(psf, sky.background, request)
         progress(0.75, "apertures")
         with clock("apertures"):
-            marginal = _marginal(psf, data, frame)
-            columns = _apertures(psf, data, frame, background, saturated, rays, marginal, request)
-        result = _result(prepared.summary, frame, background, rays, psf, marginal, columns, clock)
+            marginal = _marginal(psf, sky.data, sky.frame)
+            columns = _apertures(psf, sky, marginal, request)
+        result = _result(prepared.summary, sky, psf, marginal, columns, clock)
         with clock("quality"):
-            result = result.model_copy(update=_quality(prepared, request, background, data, psf, columns, result))
+            result = result.model_copy(update=_quality(prepared, request, sky, psf, columns, result))
         if request.products.completeness and psf.psf is not None and result.noise_flux_e is not None:
             progress(0.8, "completeness")
             with clock("completeness"):
                 report = estimate_completeness(
-                    data, psf, result.noise_flux_e,
-                    lambda pixels: _measure_psf(frame, pixels, background, saturated, only_stars, request),
-                )  # fmt: skip
+                    sky.data, psf, result.noise_flux_e, lambda pixels: _measure_psf(sky, pixels, request)
+                )
             result = result.model_copy(update={"completeness": report})
-        return Measurement(frame, result.frame, background, rays, psf.psf, psf.residual, marginal, columns, result)
+        return Measurement(clean, result.frame, sky.background, psf.psf, psf.residual, marginal, columns, result)
 
 
 class _Clock:
@@ -128,73 +117,9 @@ class _Clock:
         self.cpu_seconds[step] = round(time.process_time() - cpu, 4)
 
 
-def clean_frame(frame: Frame, settings: CosmicRaySettings) -> tuple[CosmicRays | None, Frame, bool]:
-    """The hits, the frame without them, and whether what is left is taken for stars (else bad profiles are dropped)."""
-    if settings.enabled == "off":
-        return None, frame, False
-    options = CosmicRayOptions(
-        engine=settings.engine,
-        medians=settings.medians,
-        sigclip=settings.sigclip,
-        sigfrac=settings.sigfrac,
-        objlim=settings.objlim,
-        niter=settings.niter,
-    )
-    rays = remove_cosmic_rays(frame, options)
-    if settings.enabled == "auto" and takes_stars(frame, rays):
-        left = frame.with_warning(
-            "cosmic rays were left in: nearly everything bright is as narrow as they are, so these are the stars "
-            "(cosmic_rays.enabled = on takes them out)"
-        )
-        return None, left, True
-    # the width is that of the cleaned frame: hits are narrower than stars
-    if settings.enabled == "auto" and rays.fwhm_guess_px < COSMIC_RAY_MIN_FWHM_PX:
-        left = frame.with_warning(
-            f"cosmic rays were left in: stars of about {rays.fwhm_guess_px:.1f} px look like them "
-            "(cosmic_rays.enabled = on takes them out)"
-        )
-        return None, left, False
-    # hits are not searched for beside bad pixels: where these are many, some are left and only their profile tells
-    searched = int(np.count_nonzero(frame.mask)) <= MOST_BAD_PIXELS * frame.mask.size
-    return rays, frame.with_pixels(rays.cleaned).with_warning(*rays.warnings), searched
-
-
-def takes_stars(frame: Frame, rays: CosmicRays) -> bool:
-    """Whether a search has eaten the stars of a badly undersampled frame: hardly a bright peak is left.
-
-    Only where gain and read noise are not known: with them the noise model tells hits from stars.
-    """
-    if frame.noise_model is not NoiseModel.ASSUMED or rays.count == 0:
-        return False
-    y, x = bright_peaks(frame.data, frame.mask)
-    taken = int(np.count_nonzero(rays.mask[y, x]))
-    return taken > MOST_PEAKS_TAKEN * y.size and y.size - taken < FEW_PEAKS
-
-
-def sky_background(frame: Frame, settings: BackgroundSettings, fwhm_guess_px: float | None = None) -> Background:
-    """Level and noise of the sky, in boxes of at least ten widths of the stars (guessed, unless given)."""
-    options = BackgroundOptions(
-        box_px=settings.box_px or BackgroundOptions().box_px,
-        filter_size=settings.filter_size | 1,
-        clip_sigma=settings.clip_sigma,
-        max_iterations=settings.max_iterations,
-        estimator=settings.estimator,
-        mask_sources=settings.mask_sources,
-    )
-    background = estimate_background(frame.data, frame.mask, options)
-    if settings.box_px is None:
-        fwhm = fwhm_guess_px
-        if fwhm is None:
-            fwhm = guess_fwhm(frame.data, frame.mask, saturation=frame.saturation_e)
-        if fwhm * BOX_IN_FWHM > 1.2 * options.box_px:
-            background = estimate_background(frame.data, frame.mask, replace(options, box_px=round(BOX_IN_FWHM * fwhm)))
-    return background
-
-
-def _measure_psf(
-    frame: Frame, data: NDArray[np.float32], background: Background, saturated: NDArray[np.bool_], only_stars: bool,
-    request: MeasureRequest,
-) -> PsfPhotometry:  # fmt: skip
+def _measure_psf(sky: SkySubtracted, data: NDArray[np.float32], request: MeasureRequest) -> PsfPhotometry:
+    """Measure ``data``: those of ``sky``, or the same with stars added."""
+    frame, background, saturated = sky.frame, sky.background, sky.saturated
     mask = frame.mask
 
     def remeasure(
@@ -203,7 +128,7 @@ def _measure_psf(
         again = estimate_background(residual, bad, BackgroundOptions(box_px=background.box_px, mask_sources=False))
         return again.level_map(), again.rms_map()
 
-    options = psf_options(request, only_stars)
+    options = psf_options(request, sky.clean.only_stars)
     rms = background.rms_map()
     measured = measure_psf(
         data,
@@ -247,15 +172,15 @@ def _marginal(psf: PsfPhotometry, data: NDArray[np.float32], frame: Frame) -> Ma
 
 
 def _apertures(
-    psf: PsfPhotometry, data: NDArray[np.float32], frame: Frame, background: Background, saturated: NDArray[np.bool_],
-    rays: CosmicRays | None, marginal: MarginalFwhm, request: MeasureRequest,
-) -> dict[str, NDArray[Any]]:  # fmt: skip
+    psf: PsfPhotometry, sky: SkySubtracted, marginal: MarginalFwhm, request: MeasureRequest
+) -> dict[str, NDArray[Any]]:
     fwhm = psf.psf.fwhm_px if psf.psf is not None else marginal.fwhm_px
     settings = request.aperture
     options = ApertureOptions(radii_fwhm=settings.radii_fwhm, annulus_fwhm=settings.annulus_fwhm)
-    state = pixel_state(frame.mask, cosmic_rays=rays.mask if rays else None, saturated=saturated)
+    rays = sky.clean.rays
+    state = pixel_state(sky.frame.mask, cosmic_rays=rays.mask if rays else None, saturated=sky.saturated)
     own = None
-    pixels = data
+    pixels = sky.data
     if settings.subtract_neighbours and psf.psf is not None:
         # the star's own light is needed in its apertures; in the annulus it is better left subtracted
         reach = min(psf.psf.half_px - 3, int(np.ceil(max(settings.radii_fwhm) * fwhm)) + 1)
@@ -264,18 +189,19 @@ def _apertures(
         own = OwnModels(stamps * psf.flux[:, None, None].astype(np.float32), corner[0], corner[1])
         pixels = psf.residual
     sums = aperture_photometry(
-        pixels, background, psf.x, psf.y, fwhm_px=fwhm, state=state, options=options, own_models=own
+        pixels, sky.background, psf.x, psf.y, fwhm_px=fwhm, state=state, options=options, own_models=own
     )
     radius = settings.radii_fwhm[CALIBRATED_APERTURE - 1] * fwhm
     share = neighbour_share(psf.x, psf.y, psf.flux, radius_px=radius, fwhm_px=fwhm)
-    peak = core_peak(data, psf.x, psf.y)
-    return assemble(psf, sums, peak, share, exposure_s=frame.exposure_s or 1.0)
+    peak = core_peak(sky.data, psf.x, psf.y)
+    return assemble(psf, sums, peak, share, exposure_s=sky.frame.exposure_s or 1.0)
 
 
 def _result(
-    summary: FrameSummary, frame: Frame, background: Background, rays: CosmicRays | None, psf: PsfPhotometry,
-    marginal: MarginalFwhm, columns: dict[str, NDArray[Any]], clock: _Clock,
+    summary: FrameSummary, sky: SkySubtracted, psf: PsfPhotometry, marginal: MarginalFwhm,
+    columns: dict[str, NDArray[Any]], clock: _Clock,
 ) -> MeasureResult:  # fmt: skip
+    frame, background, rays = sky.frame, sky.background, sky.clean.rays
     noise = assess_noise(background, frame)
     tie = tie_aperture(columns, CALIBRATED_APERTURE)
     warnings = [*frame.warnings, *noise.warnings]
@@ -308,12 +234,12 @@ def _result(
 
 
 def _quality(
-    prepared: PreparedFrame, request: MeasureRequest, background: Background, data: NDArray[np.float32],
-    psf: PsfPhotometry, columns: dict[str, NDArray[Any]], result: MeasureResult,
+    prepared: PreparedFrame, request: MeasureRequest, sky: SkySubtracted, psf: PsfPhotometry,
+    columns: dict[str, NDArray[Any]], result: MeasureResult,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures that tell whether the measurement can be trusted."""
-    rms = background.rms_median
-    difference = prepared.difference or dark_objects(data, rms, prepared.frame.mask)
+    rms = sky.background.rms_median
+    difference = prepared.difference or dark_objects(sky.data, rms, sky.frame.mask)
     frame = result.frame
     if difference is not None:
         warning = f"taken for a difference of two images ({difference}): it is not calibrated"
@@ -323,7 +249,7 @@ def _quality(
         "frame": frame,
         "difference_image": difference,
         "chi2_median": _finite(median_chi2(columns)),
-        "core_residual_over_noise": _finite(core_residual(psf.residual, data, rms, columns)),
+        "core_residual_over_noise": _finite(core_residual(psf.residual, sky.data, rms, columns)),
         "position_error_over_bound": _position_over_bound(psf.psf, columns, rms),
         "curve_of_growth": curve_of_growth(columns, np.array(request.aperture.radii_fwhm) * fwhm),
     }
