@@ -21,12 +21,14 @@ from catalogs_service.adapters.gaia.tile_cache import TileCache
 from catalogs_service.adapters.partition_cache import PartitionCache
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
-from catalogs_service.adapters.upstream.gate import Limits, UpstreamGate
+from catalogs_service.adapters.upstream.gate import UpstreamGate
+from catalogs_service.adapters.upstream.gate_memory import LocalMemory
 from catalogs_service.algorithms.sphere import separation_deg
 from catalogs_service.domain.columns import BY_NAME, GAIA_COLUMNS
 from catalogs_service.domain.gaia import GaiaTile, checked_release, depth_for
 from catalogs_service.domain.regions import Cone, Polygon
 from catalogs_service.domain.stars import Selection
+from catalogs_service.domain.upstream_state import Limits
 from catalogs_service.errors import QueryError, ReferenceUnavailableError
 from catalogs_service.workflows.find_reference_stars import FindReferenceStars
 
@@ -44,11 +46,12 @@ def archive(remote, load_support):
 
 @pytest.fixture
 async def make(tmp_path, remote):
+    memory = LocalMemory()
     async with httpx.AsyncClient(trust_env=False) as http:
 
         def build(*, rows_per_query=10_000, first="archive", second=True, wait_s=10.0, process=0):
             def asker(name):
-                gate = UpstreamGate(tmp_path / "gates", name, Limits(1000.0, 4))
+                gate = UpstreamGate(memory, name, Limits(1000.0, 4))
                 return UpstreamClient(http, gate, Deadlines(1.0, 1.0, 5.0), user_agent="alidade/test")
 
             main = GaiaTap(

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from astro_shared.database.engine import make_engine
+from astro_shared.database.migrations import upgrade
 from astro_shared.storage.errors import StorageUnavailableError
 from astro_shared.storage.folder import FolderStore
 from catalogs_service.adapters.gaia.flights import DatabaseFlights, FolderFlights
@@ -169,6 +170,7 @@ async def test_without_the_database_everybody_flies():
 
 
 async def test_a_thousand_frames_at_two_replicas_cost_five_queries_at_most(remote, load_support, database, tmp_path):
+    upgrade(database, "catalogs_service.migrations")
     support = load_support("gaia_archive")
     archive = support.GaiaArchive(support.sky())
     remote.plays(archive.play)

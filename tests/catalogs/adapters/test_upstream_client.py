@@ -1,8 +1,8 @@
 """Asking an upstream that refuses, hangs, lies or sends too much."""
 
 import asyncio
-import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -10,22 +10,29 @@ import httpx
 import pytest
 
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient, retry_after_s
-from catalogs_service.adapters.upstream.gate import Limits, UpstreamGate
+from catalogs_service.adapters.upstream.gate import UpstreamGate
+from catalogs_service.adapters.upstream.gate_memory import LocalMemory
 from catalogs_service.domain.questions import Question
+from catalogs_service.domain.upstream_state import Limits
 from catalogs_service.errors import QueryError
 
 FAST = Limits(requests_per_s=1000.0, concurrency=4)
 
 
 @pytest.fixture
-async def make(tmp_path):
+def memory():
+    return LocalMemory()
+
+
+@pytest.fixture
+async def make(memory):
     clients = []
 
     def build(*, limits=FAST, name="simbad", **deadlines):
         http = httpx.AsyncClient(trust_env=False)
         clients.append(http)
         bounds = Deadlines(**({"connect_s": 1.0, "read_s": 0.3, "total_s": 5.0} | deadlines))
-        return UpstreamClient(http, UpstreamGate(tmp_path, name, limits), bounds, user_agent="alidade/test")
+        return UpstreamClient(http, UpstreamGate(memory, name, limits), bounds, user_agent="alidade/test")
 
     yield build
     for client in clients:
@@ -34,6 +41,10 @@ async def make(tmp_path):
 
 def question(remote, **options):
     return Question(remote.url, "a question", **options)
+
+
+async def wait_is_over(memory):
+    await memory.change("simbad", lambda state, now: (replace(state, open_until=0.0), None))
 
 
 async def failure(client, asked):
@@ -146,7 +157,7 @@ async def test_what_is_not_http_is_unreachable(remote, play, make):
     assert (await failure(make(), question(remote))).cause == "unreachable"
 
 
-async def test_the_breaker_opens_for_all_processes_and_lets_one_probe_through(remote, play, make, tmp_path):
+async def test_the_breaker_opens_for_all_processes_and_lets_one_probe_through(remote, play, make, memory):
     remote.plays(play.answers("", status=500))
     client = make()
     for _ in range(5):
@@ -156,20 +167,18 @@ async def test_the_breaker_opens_for_all_processes_and_lets_one_probe_through(re
     assert len(remote.heard) == 5
     assert error.cause == "http_status"
     assert error.retry_at is not None
-    state = json.loads((tmp_path / "simbad.json").read_text())
-    (tmp_path / "simbad.json").write_text(json.dumps(state | {"open_until": 0.0}))
+    await wait_is_over(memory)
     remote.plays(play.answers("well again"))
     assert (await client.ask(question(remote))).content == b"well again"
-    assert client.gate.state().breaker(time.time()) == "closed"
+    assert (await client.gate.state()).breaker(time.time()) == "closed"
 
 
-async def test_while_one_probes_others_wait_outside(remote, play, make, tmp_path):
+async def test_while_one_probes_others_wait_outside(remote, play, make, memory):
     remote.plays(play.answers("", status=500))
     client = make()
     for _ in range(5):
         await failure(client, question(remote, repeatable=False))
-    state = json.loads((tmp_path / "simbad.json").read_text())
-    (tmp_path / "simbad.json").write_text(json.dumps(state | {"open_until": 0.0}))
+    await wait_is_over(memory)
 
     async def slow(_, writer):
         await asyncio.sleep(0.2)
@@ -226,17 +235,16 @@ def test_retry_after_as_a_date():
     assert retry_after_s(format_datetime(datetime.now(UTC) + timedelta(seconds=60))) == pytest.approx(60, abs=2)
 
 
-async def test_a_probe_that_fails_is_not_repeated_and_opens_for_longer(remote, play, make, tmp_path):
+async def test_a_probe_that_fails_is_not_repeated_and_opens_for_longer(remote, play, make, memory):
     remote.plays(play.answers("", status=500))
     client = make()
     for _ in range(5):
         await failure(client, question(remote, repeatable=False))
-    first = client.gate.state().open_until - time.time()
-    state = json.loads((tmp_path / "simbad.json").read_text())
-    (tmp_path / "simbad.json").write_text(json.dumps(state | {"open_until": 0.0}))
+    first = (await client.gate.state()).open_until - time.time()
+    await wait_is_over(memory)
     await failure(client, question(remote))
     assert len(remote.heard) == 6
-    assert client.gate.state().open_until - time.time() > 1.5 * first
+    assert (await client.gate.state()).open_until - time.time() > 1.5 * first
 
 
 async def test_refusals_with_a_reason_do_not_open_the_breaker(remote, play, make):

@@ -96,8 +96,8 @@ async def test_availability(client):
 async def test_the_state_of_upstreams(app, client, mint):
     gate = app.state.parts.upstreams["simbad"].gate
     for _ in range(5):
-        gate.failed("timeout")
-    gate.count_cache(hit=True)
+        await gate.failed("timeout")
+    await gate.count_cache(hit=True)
     items = (await client.get("/v1/upstreams", headers=mint.service())).json()["items"]
     states = {item["upstream"]: item for item in items}
     assert set(states) == {"simbad", "vizier", "skybot", "astro_colibri", "gaia"}
@@ -112,11 +112,11 @@ async def test_the_state_of_upstreams(app, client, mint):
 
 async def test_the_state_of_upstreams_as_metrics(app, client):
     gate = app.state.parts.upstreams["simbad"].gate
-    gate.succeeded()
+    await gate.succeeded()
     for _ in range(5):
-        gate.failed("timeout")
+        await gate.failed("timeout")
     for hit in (True, True, False):
-        gate.count_cache(hit=hit)
+        await gate.count_cache(hit=hit)
     text = (await client.get("/metrics")).text
     samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("upstream_"))
     assert samples['upstream_breaker{state="open",upstream="simbad"}'] == "1.0"

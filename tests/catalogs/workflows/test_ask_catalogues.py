@@ -13,12 +13,14 @@ from catalogs_service.adapters.catalogues.registry import CatalogueRegistry
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.upstream.answer_cache import AnswerCache
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
-from catalogs_service.adapters.upstream.gate import Limits, UpstreamGate
+from catalogs_service.adapters.upstream.gate import UpstreamGate
+from catalogs_service.adapters.upstream.gate_memory import LocalMemory
 from catalogs_service.algorithms.identification import Positions
 from catalogs_service.algorithms.sky_match import MatchRadius
 from catalogs_service.domain.questions import SkyField
 from catalogs_service.domain.regions import Cone
 from catalogs_service.domain.stars import Stars
+from catalogs_service.domain.upstream_state import Limits
 from catalogs_service.workflows.ask_catalogues import AskCatalogues
 from catalogs_service.workflows.find_reference_stars import FindReferenceStars
 from catalogs_service.workflows.identify_sources import identify_sources
@@ -58,9 +60,10 @@ async def ask(tmp_path, remote):
                 simbad=f"{address}/simbad", vizier=f"{address}/vizier", vizier_tables=f"{address}/tables",
                 skybot=f"{address}/skybot", astro_colibri=f"{address}/colibri", most_rows=most_rows,
             )  # fmt: skip
+            memory = LocalMemory()
             askers = {
                 name: UpstreamClient(
-                    http, UpstreamGate(tmp_path / "gates", name, Limits(1000.0, 4)),
+                    http, UpstreamGate(memory, name, Limits(1000.0, 4)),
                     Deadlines(connect_s=1.0, read_s=0.5, total_s=3.0), user_agent="alidade/test",
                 )
                 for name in ("simbad", "vizier", "skybot", "astro_colibri")

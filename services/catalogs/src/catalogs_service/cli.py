@@ -15,9 +15,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from astro_shared.database.engine import make_engine
 from astro_shared.errors import AlidadeError
 from astro_shared.jobs.service import migrate_database
 from astro_shared.settings import settings_or_exit
+from catalogs_service.adapters.upstream.gate_memory import DatabaseMemory
 from catalogs_service.config import CatalogsSettings
 from catalogs_service.domain.gaia import DEPTHS
 from catalogs_service.domain.regions import Cone
@@ -75,11 +77,15 @@ async def _mirror_gaia(given: argparse.Namespace, settings: CatalogsSettings) ->
     def report(done: int, of: int) -> None:
         sys.stdout.write(f"{done} of {of} cells\n")
 
+    # the limits of the archive count for this command and the service together
+    engine = make_engine(settings.database_url, settings.database, application="catalogs")
     async with make_outside_http(settings.upstream) as http:
-        gaia = make_gaia(settings, make_upstreams(settings, http), wait_s=settings.upstream.gaia_total_s)
+        upstreams = make_upstreams(settings.upstream, http, DatabaseMemory(engine))
+        gaia = make_gaia(settings, upstreams, wait_s=settings.upstream.gaia_total_s)
         made = await MirrorGaia(make_lists(settings.data_folder), gaia).run(
             Cone(given.ra, given.dec, given.radius), release=given.release, depth_mag=given.depth, report=report
         )
+    await engine.dispose()
     sys.stdout.write(f"gaia: {made.facts['rows']} stars to G = {given.depth:g}\n")
 
 

@@ -22,8 +22,10 @@ from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.tables.catalogue_file import open_catalogue
 from catalogs_service.adapters.upstream.answer_cache import AnswerCache
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
-from catalogs_service.adapters.upstream.gate import Limits, UpstreamGate
+from catalogs_service.adapters.upstream.gate import UpstreamGate
+from catalogs_service.adapters.upstream.gate_memory import DatabaseMemory, GateMemory
 from catalogs_service.config import VERSION, CatalogsSettings, UpstreamSettings
+from catalogs_service.domain.upstream_state import Limits
 from catalogs_service.workflows.ask_catalogues import AskCatalogues
 from catalogs_service.workflows.crossmatch import CrossmatchTables
 from catalogs_service.workflows.find_reference_stars import FindReferenceStars
@@ -50,7 +52,7 @@ class CatalogsParts(JobServiceParts):
         self.catalogs_settings = settings
         self.lists = make_lists(settings.data_folder, settings.memory_cache_mb)
         self.outside = make_outside_http(settings.upstream)
-        self.upstreams = make_upstreams(settings, self.outside)
+        self.upstreams = make_upstreams(settings.upstream, self.outside, DatabaseMemory(self.engine))
         self.gaia = self._gaia() if settings.upstream.mode == "online" else None
         self.find_stars = FindReferenceStars(self.lists, self.gaia)
         self.find_stars_at_hand = FindReferenceStars(self.lists)
@@ -162,9 +164,8 @@ def make_outside_http(settings: UpstreamSettings) -> httpx.AsyncClient:
     return httpx.AsyncClient(trust_env=False, proxy=settings.proxy, verify=verify, follow_redirects=False)
 
 
-def make_upstreams(settings: CatalogsSettings, http: httpx.AsyncClient) -> dict[str, UpstreamClient]:
+def make_upstreams(given: UpstreamSettings, http: httpx.AsyncClient, memory: GateMemory) -> dict[str, UpstreamClient]:
     """One guarded client per upstream."""
-    given = settings.upstream
     contact = f"; {given.contact}" if given.contact else ""
     made = {}
     for name, limits in UPSTREAM_LIMITS.items():
@@ -174,6 +175,6 @@ def make_upstreams(settings: CatalogsSettings, http: httpx.AsyncClient) -> dict[
             total_s=given.gaia_total_s if name == "gaia" else given.total_s,
             most_bytes=given.most_bytes,
         )
-        gate = UpstreamGate(settings.data_folder / "upstreams", name, limits)
+        gate = UpstreamGate(memory, name, limits)
         made[name] = UpstreamClient(http, gate, deadlines, user_agent=f"alidade/{VERSION} (catalogs{contact})")
     return made

@@ -26,5 +26,6 @@ def create_app(settings: CatalogsSettings | None = None) -> FastAPI:
         routers=(reference.router, cone_search.router, upstreams.router),
     )
     gates = [client.gate for client in parts.upstreams.values()]
-    app.state.metrics.registry.register(UpstreamMetrics(gates, time.time))
+    metrics = UpstreamMetrics(gates, time.time)
+    app.state.metrics.add(metrics, refresh=metrics.refresh)
     return app

@@ -157,6 +157,6 @@ class Asker(Protocol):
         """Send a question; QueryError says why there is no answer."""
         ...
 
-    def count_cache(self, *, hit: bool) -> None:
+    async def count_cache(self, *, hit: bool) -> None:
         """Count an answer that was known, or was not."""
         ...

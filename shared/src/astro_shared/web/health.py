@@ -11,7 +11,6 @@ from typing import Literal
 
 import structlog
 from fastapi import APIRouter, FastAPI, Response
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
@@ -53,7 +52,7 @@ def install_health_routes(app: FastAPI, *, checks: Mapping[str, ReadinessCheck],
 
     @router.get("/metrics", include_in_schema=False)
     async def exposition() -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return Response(await metrics.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     app.include_router(router)
 

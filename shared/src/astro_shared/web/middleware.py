@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from astro_shared.web.context import new_context, request_scope
@@ -27,6 +29,18 @@ class HttpMetrics:
             "http_request_seconds", "Time to the end of the answer", labels, registry=self.registry
         )
         self._failures = Counter("http_unhandled_errors", "Errors that no handler knew", registry=self.registry)
+        self._refreshes: list[Callable[[], Awaitable[None]]] = []
+
+    def add(self, collector: Collector, *, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Show the metrics of a service too; ``refresh`` is awaited before they are read."""
+        self.registry.register(collector)
+        self._refreshes.append(refresh)
+
+    async def exposition(self) -> bytes:
+        """All metrics as Prometheus reads them."""
+        for refresh in self._refreshes:
+            await refresh()
+        return generate_latest(self.registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from catalogs_service.adapters.upstream.gate import GateState, UpstreamGate
+from catalogs_service.adapters.upstream.gate import UpstreamGate
+from catalogs_service.domain.upstream_state import UpstreamState
 
 _BREAKERS = ("closed", "half_open", "open")
 
@@ -18,10 +19,15 @@ class UpstreamMetrics(Collector):
     def __init__(self, gates: Sequence[UpstreamGate], clock: Callable[[], float]) -> None:
         self._gates = gates
         self._clock = clock
+        self._states = [UpstreamState() for _ in gates]
+
+    async def refresh(self) -> None:
+        """Read every gate once."""
+        self._states = [await gate.state() for gate in self._gates]
 
     def collect(self) -> Iterable[Metric]:
-        """Read every gate once."""
-        states = [(gate, gate.state()) for gate in self._gates]
+        """What the last look at the gates showed."""
+        states = list(zip(self._gates, self._states, strict=True))
         breaker = GaugeMetricFamily("upstream_breaker", "1 for the state of the breaker", labels=["upstream", "state"])
         for gate, state in states:
             now = state.breaker(self._clock())
@@ -40,7 +46,7 @@ class UpstreamMetrics(Collector):
             yield gauge
 
 
-_GAUGES: tuple[tuple[str, str, Callable[[UpstreamGate, GateState], float]], ...] = (
+_GAUGES: tuple[tuple[str, str, Callable[[UpstreamGate, UpstreamState], float]], ...] = (
     ("failures", "Failures since the last answer", lambda gate, state: state.failures),
     ("last_success_timestamp_seconds", "Last answer, 0 for never", lambda gate, state: state.last_success),
     ("last_failure_timestamp_seconds", "Last failure, 0 for never", lambda gate, state: state.last_failure),

@@ -16,11 +16,11 @@ router = APIRouter(prefix="/v1/upstreams", tags=["upstreams"])
 
 @router.get("", summary="Breaker, last answers, limits and cache of every upstream")
 async def upstreams(caller: Reader, parts: Parts) -> UpstreamStates:
-    return UpstreamStates(items=tuple(_state(client.gate) for client in parts.upstreams.values()))
+    return UpstreamStates(items=tuple([await _state(client.gate) for client in parts.upstreams.values()]))
 
 
-def _state(gate: UpstreamGate) -> UpstreamState:
-    state = gate.state()
+async def _state(gate: UpstreamGate) -> UpstreamState:
+    state = await gate.state()
     return UpstreamState.model_validate(
         {
             "upstream": gate.name,

@@ -74,7 +74,7 @@ class AskCatalogues:
         known = self._answers.get(catalogue.name, question.text)
         asker = self._askers.get(catalogue.upstream)
         if asker is not None:
-            asker.count_cache(hit=known is not None)
+            await asker.count_cache(hit=known is not None)
         reply = known
         if reply is None:
             if asker is None:

@@ -62,9 +62,9 @@ class UpstreamClient:
         self._sleep = sleep
         self.gate = gate
 
-    def count_cache(self, *, hit: bool) -> None:
+    async def count_cache(self, *, hit: bool) -> None:
         """Count an answer that was known, or was not."""
-        self.gate.count_cache(hit=hit)
+        await self.gate.count_cache(hit=hit)
 
     async def ask(self, question: Question) -> Reply:
         """Send a question, again where that helps and does no harm.
@@ -79,37 +79,36 @@ class UpstreamClient:
             async with asyncio.timeout(self._deadlines.total_s):
                 return await self._attempts(question)
         except TimeoutError:
-            self.gate.failed("timeout")
+            await self.gate.failed("timeout")
             raise QueryError(
                 f"{self.gate.title} did not answer within {self._deadlines.total_s:g} s.", cause="timeout"
             ) from None
 
     async def _attempts(self, question: Question) -> Reply:
         for attempt in range(1, self._deadlines.attempts + 1):
-            probing = False
-            try:
-                async with self.gate.admitted() as probing:
+            async with self.gate.admitted() as probing:
+                try:
                     reply = await self._once(question)
-            except QueryError as error:
-                last = probing or attempt == self._deadlines.attempts or not question.repeatable
-                wait_s = None if last else _wait_before_retry(error, attempt)
-                if wait_s is None:
-                    self._count(error)
-                    raise
-                await self._sleep(wait_s)
-                continue
-            self.gate.succeeded()
-            return reply
+                except QueryError as error:
+                    last = probing or attempt == self._deadlines.attempts or not question.repeatable
+                    wait_s = None if last else _wait_before_retry(error, attempt)
+                    if wait_s is None:
+                        await self._count(error)
+                        raise
+                else:
+                    await self.gate.succeeded()
+                    return reply
+            await self._sleep(wait_s)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _count(self, error: QueryError) -> None:
-        """Count a question that found no answer; a refusal with a reason, or our own restraint, is none of that."""
-        if error.cause == "quota" or error.details.get("refused_by_gate"):
+    async def _count(self, error: QueryError) -> None:
+        """Count a question that found no answer; a refusal with a reason is none of that."""
+        if error.cause == "quota":
             return
         if error.cause == "http_status" and error.details["http_status"] not in _TRANSIENT:
-            self.gate.succeeded()
+            await self.gate.succeeded()
         else:
-            self.gate.failed(error.cause)
+            await self.gate.failed(error.cause)
 
     async def _once(self, question: Question) -> Reply:
         began = time.monotonic()
@@ -164,7 +163,7 @@ class UpstreamClient:
         if status == 429 or (status == 503 and after_s is not None):
             pause_s = after_s if after_s is not None else 60.0
             if pause_s > _LONGEST_WAIT_S:
-                self.gate.pause(pause_s)
+                await self.gate.pause(pause_s)
             return QueryError(
                 f"{self.gate.title} has had enough of us (status {status}); again in {pause_s:.0f} s.",
                 cause="quota", http_status=status, retry_at=datetime.now(UTC) + timedelta(seconds=pause_s),
