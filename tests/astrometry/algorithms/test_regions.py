@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from astrometry_service.algorithms._regions import mutual_nearest
 from astrometry_service.algorithms.affine_fit import fit_affine, median_scatter
 from astrometry_service.algorithms.mean_affine import mean_affine
 from astrometry_service.algorithms.regions import RegionOptions, RegionStars, match_regions, region_grid
@@ -98,3 +99,41 @@ def test_robust_affine_ignores_outliers() -> None:
     assert (weights[:12] == 0).all() and sigma == pytest.approx(0.1, rel=0.25)
     np.testing.assert_allclose(matrix, [[1.01, 0.02, 3.0], [-0.02, 0.99, -5.0]], atol=5 * np.sqrt(covariance[2, 2]))
     assert median_scatter(np.hypot(*rng.normal(0, 2.0, (2, 20000)))) == pytest.approx(2.0, rel=0.03)
+
+
+def test_mutual_nearest_pairs_are_those_of_a_brute_force() -> None:
+    rng = np.random.default_rng(4)
+    for n, m in ((30, 45), (45, 30), (1, 5), (0, 4)):
+        places, others = rng.uniform(0, 20, (n, 2)), rng.uniform(0, 20, (m, 2))
+        distance = np.hypot(*(places[:, None] - others[None]).T).T
+        near = [(i, int(np.argmin(distance[i]))) for i in range(n)]
+        mine = [
+            (i, j)
+            for i, j in near
+            if distance[i, j] < 3 and distance[i, j] == min(distance[k, j] for k, h in near if h == j)
+        ]
+        rows, hits = mutual_nearest(places, others, 3.0)
+        assert list(zip(rows, hits, strict=True)) == mine
+
+
+def test_an_affine_equals_plain_weighted_least_squares() -> None:
+    rng = np.random.default_rng(5)
+    for n in (6, 7, 40):
+        x, y = rng.uniform(-50, 50, (2, n))
+        target = np.stack([0.9 * x - 0.1 * y + 4, 0.1 * x + 1.1 * y], axis=1) + rng.normal(0, 0.2, (n, 2))
+        matrix, covariance, weights, _ = fit_affine(x, y, target, rounds=1)
+        plain = np.linalg.lstsq(np.stack([x, y, np.ones(n)], axis=1), target, rcond=None)[0].T
+        np.testing.assert_allclose(matrix, plain, rtol=1e-9, atol=1e-9)
+        away = np.hypot(*(target - np.stack([x, y, np.ones(n)], axis=1) @ plain.T).T)
+        scaled = away / (4.685 * np.median(away) / 1.1774)
+        np.testing.assert_allclose(weights, np.where(scaled < 1, (1 - scaled**2) ** 2, 0.0), atol=1e-9)
+        assert np.all(np.linalg.eigvalsh(covariance) > 0)
+
+
+def test_stars_on_a_line_fix_no_affine_and_no_region() -> None:
+    along = np.linspace(-100, 100, 12)
+    with pytest.raises(np.linalg.LinAlgError, match="on a line"):
+        fit_affine(along, 0.5 * along, np.stack([along, along], axis=1))
+    x, y = np.linspace(10, 90, 12), np.linspace(20, 60, 12)
+    regions = match_regions(RegionStars(x, y, x, y, np.stack([x, y], axis=1) / 3600, 100, 100))
+    assert [region.reason for region in regions] == ["stars_on_a_line"]

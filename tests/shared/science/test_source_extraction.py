@@ -5,7 +5,7 @@ from scipy.spatial import cKDTree
 
 from astro_shared.science import source_extraction
 from astro_shared.science.centroids import half_light_radius, moffat_table
-from astro_shared.science.psf_shape import fit_moffat
+from astro_shared.science.psf_shape import _profile, fit_moffat
 from astro_shared.science.source_extraction import (
     ExtractedSources,
     ExtractionFlag,
@@ -198,3 +198,14 @@ def test_half_light_radius_is_that_of_sep_and_of_a_gaussian() -> None:
 
 def test_shape_needs_whole_stars() -> None:
     assert fit_moffat(np.zeros((30, 30), np.float32), np.array([1.0]), np.array([1.0]), np.array([1.0])) is None
+
+
+def test_slopes_of_the_moffat_fit_are_those_of_its_residuals() -> None:
+    rng = np.random.default_rng(8)
+    px, py = rng.uniform(-0.5, 0.5, (2, 6))
+    shape, grid = np.array([np.log(3.1), np.log(2.9), 0.1, -0.05]), np.arange(-7, 8)
+    table = _profile(shape, grid - px[:, None], grid - py[:, None], 2, slopes=True)
+    for k in range(4):
+        step = np.eye(4)[k] * 1e-5
+        up, down = (_profile(shape + s, grid - px[:, None], grid - py[:, None], 2) for s in (step, -step))
+        np.testing.assert_allclose(table[k + 1], (up - down) / 2e-5, atol=1e-8)

@@ -251,12 +251,15 @@ def moffat_table(
     alpha2 = (fwhm_px / 2.0) ** 2 / (2.0 ** (1.0 / beta) - 1.0)
     norm = alpha2 * np.sqrt(1.0 - e1**2 - e2**2)
     total = np.zeros((grid.size, grid.size))
+    # the profile is the same at -x, -y: half of the table gives the other half
+    upper = grid[half:]
     for node_y, weight_y in zip(nodes / 2, weights / 2, strict=True):
-        y = (grid + node_y)[:, None]
+        y = (upper + node_y)[:, None]
         for node_x, weight_x in zip(nodes / 2, weights / 2, strict=True):
             x = (grid + node_x)[None, :]
             q = ((1 - e1) * x * x - 2 * e2 * x * y + (1 + e1) * y * y) / norm
-            total += weight_x * weight_y * (1.0 + q) ** -beta
+            total[half:] += weight_x * weight_y * (1.0 + q) ** -beta
+    total[:half] = total[:half:-1, ::-1]
     return PsfTable(total * (beta - 1.0) / (np.pi * alpha2), oversampling)
 
 

@@ -57,7 +57,7 @@ def fit_moffat(
     x, y : (n,), pixel, brightest first
     background_variance : (n,), electron^2
     mask : (ny, nx), True = bad
-    rounds : shape fits, with new centroids between them
+    rounds : shape fits, with new centroids between them; all but the last on a quarter of the stars
 
     Returns
     -------
@@ -75,13 +75,15 @@ def fit_moffat(
     stamps, variance, px, py = stamps[:max_stars], variance[:max_stars], px[:max_stars], py[:max_stars]
     start = np.array([np.log(_rough_fwhm(stamps, half)), np.log(2.5), 0.0, 0.0])
     for turn in range(rounds):
+        last = turn + 1 == rounds
+        few = slice(None if last else max(max_stars // 4, 3))
         fitted = least_squares(
-            _residuals, start, args=(stamps, variance, px, py, half), loss="huber", f_scale=2.0, max_nfev=12,
-            xtol=1e-4, ftol=1e-5, x_scale=0.1,
+            _residuals, start, _slopes, args=(stamps[few], variance[few], px[few], py[few], half), loss="huber", f_scale=2.0,
+            max_nfev=12, xtol=1e-4, ftol=1e-5, x_scale=0.1,
             bounds=([np.log(0.8), np.log(1.1), -0.6, -0.6], [np.log(30.0), np.log(12.0), 0.6, 0.6]),
         )  # fmt: skip
         start = fitted.x
-        if turn + 1 < rounds:
+        if not last:
             px, py = _recentre(stamps, variance, px, py, start, half)
     return MoffatShape(float(np.exp(start[0])), float(np.exp(start[1])), float(start[2]), float(start[3]), px.size)
 
@@ -110,31 +112,71 @@ def _rough_fwhm(stamps: Floats, half: int) -> float:
     return float(np.clip(2.0 * np.sqrt(np.median(area) / np.pi), 1.0, 12.0))
 
 
-def _profile(shape: Floats, dx: Floats, dy: Floats, nodes: int) -> Floats:
-    """Pixel-integrated profiles (n, side, side) of unit central density for offsets dx (n, side), dy (n, side)."""
-    alpha2 = (np.exp(shape[0]) / 2.0) ** 2 / (2.0 ** np.exp(-shape[1]) - 1.0)
-    e1, e2 = shape[2], shape[3]
-    norm = alpha2 * np.sqrt(max(1.0 - e1 * e1 - e2 * e2, 1e-3))
+def _profile(shape: Floats, dx: Floats, dy: Floats, nodes: int, *, slopes: bool = False) -> Floats:
+    """Pixel-integrated profiles of unit central density, and their derivatives.
+
+    Parameters
+    ----------
+    shape : (4,), log FWHM, log beta, e1, e2
+    dx, dy : (n, side), pixel, offsets from the stars
+    nodes : of the quadrature over a pixel, per axis
+
+    Returns
+    -------
+    (n, side, side), with ``slopes`` (5, n, side, side): the profile and its derivatives by ``shape``
+    """
+    beta, e1, e2 = np.exp(shape[1]), shape[2], shape[3]
+    root = 2.0 ** (1.0 / beta)
+    round_ = max(1.0 - e1 * e1 - e2 * e2, 1e-3)
+    norm = (np.exp(shape[0]) / 2.0) ** 2 / (root - 1.0) * np.sqrt(round_)
+    by_beta = np.log(2.0) / beta * root / (root - 1.0)
     points, weights = np.polynomial.legendre.leggauss(nodes)
-    total = np.zeros((dx.shape[0], dy.shape[1], dx.shape[1]))
+    total = np.zeros((5 if slopes else 1, dx.shape[0], dy.shape[1], dx.shape[1]))
     for node_y, weight_y in zip(points / 2, weights / 2, strict=True):
         v = (dy + node_y)[:, :, None]
         for node_x, weight_x in zip(points / 2, weights / 2, strict=True):
             u = (dx + node_x)[:, None, :]
-            q = ((1 - e1) * u * u - 2 * e2 * u * v + (1 + e1) * v * v) / norm
-            total += weight_x * weight_y * np.exp(-np.exp(shape[1]) * np.log1p(q))
-    return total
+            uu, vv, uv = u * u, v * v, u * v
+            q = ((1 - e1) * uu - 2 * e2 * uv + (1 + e1) * vv) / norm
+            log = np.log1p(q)
+            value = weight_x * weight_y * np.exp(-beta * log)
+            total[0] += value
+            if slopes:
+                by_q = beta * value / (1.0 + q)
+                total[1] += 2.0 * q * by_q
+                total[2] += by_beta * q * by_q - beta * log * value
+                total[3] += by_q * ((uu - vv) / norm - q * (e1 / round_))
+                total[4] += by_q * ((2.0 / norm) * uv - q * (e2 / round_))
+    return total if slopes else total[0]
+
+
+def _weight(stamps: Floats, variance: Floats) -> Floats:
+    peak = stamps.max(axis=(1, 2), keepdims=True)
+    return np.asarray(
+        1.0 / np.sqrt(variance[:, None, None] + np.maximum(stamps, 0.0) + (0.02 * peak) ** 2), dtype=np.float64
+    )
 
 
 def _residuals(shape: Floats, stamps: Floats, variance: Floats, px: Floats, py: Floats, half: int) -> Floats:
-    grid = np.arange(-half, half + 1)
-    nodes = 3 if shape[0] < np.log(2.5) else 2
-    model = _profile(shape, grid - px[:, None], grid - py[:, None], nodes)
-    peak = stamps.max(axis=(1, 2))
-    weight = 1.0 / np.sqrt(variance[:, None, None] + np.maximum(stamps, 0.0) + (0.02 * peak[:, None, None]) ** 2)
-    wm = weight * model
+    grid, weight = np.arange(-half, half + 1), _weight(stamps, variance)
+    wm = weight * _profile(shape, grid - px[:, None], grid - py[:, None], _nodes(shape))
     flux = np.sum(wm * weight * stamps, axis=(1, 2)) / np.sum(wm * wm, axis=(1, 2))
     return np.asarray((weight * stamps - flux[:, None, None] * wm).ravel(), dtype=np.float64)
+
+
+def _slopes(shape: Floats, stamps: Floats, variance: Floats, px: Floats, py: Floats, half: int) -> Floats:
+    """Derivatives (n_pixels, 4) of the residuals, in Kaufman's form: the part along the profile belongs to the flux."""
+    grid, weight = np.arange(-half, half + 1), _weight(stamps, variance)
+    wm, *ws = weight * _profile(shape, grid - px[:, None], grid - py[:, None], _nodes(shape), slopes=True)
+    square = np.sum(wm * wm, axis=(1, 2))
+    flux = np.sum(wm * weight * stamps, axis=(1, 2)) / square
+    out = [s - (np.sum(wm * s, axis=(1, 2)) / square)[:, None, None] * wm for s in ws]
+    return np.stack([(-flux[:, None, None] * s).ravel() for s in out], axis=1)
+
+
+def _nodes(shape: Floats) -> int:
+    """Quadrature points over a pixel, per axis."""
+    return 3 if shape[0] < np.log(2.5) else 2
 
 
 def _recentre(

@@ -68,7 +68,7 @@ class ExtractionOptions:
     strict_sigma, strict_pixels : the strict list has this many pixels above this many sigma
     solid_pixels : ... and so many where the shape of the stars is taken from them
     relaxed_sigma, relaxed_pixels : threshold of the extraction on the smoothed image, and least area
-    deblend_contrast : of SEP
+    deblend_levels, deblend_contrast : of SEP; 16 levels find the stars of 32 in 70 per cent of its time
     locus_low, locus_high : half-light radius in units of the stellar median outside which a source is no star
     max_elongation : axis ratio in units of the stellar median above which a clear source (S/N > 20) is no star
     max_move_px : pixel, largest way of a centroid from the barycentre; twice that for stars fitted with their neighbours
@@ -88,6 +88,7 @@ class ExtractionOptions:
     solid_pixels: int = 9
     relaxed_sigma: float = 1.5
     relaxed_pixels: int = 5
+    deblend_levels: int = 16
     deblend_contrast: float = 0.005
     locus_low: float = 0.65
     locus_high: float = 1.6
@@ -201,30 +202,34 @@ def _extract(
 ) -> NDArray[np.void]:
     """Rows of ``sep.extract`` at the relaxed threshold, brightest first.
 
-    The image is divided by its noise and smoothed with SExtractor's default kernel: the threshold counts sigmas of the
-    unsmoothed noise, as SExtractor's does. (SEP's own matched filter takes four times as long with a noise map.)
+    The image is smoothed with SExtractor's default kernel: the threshold counts sigmas of the unsmoothed noise, as
+    SExtractor's does. (SEP's own matched filter takes four times as long with a noise map.)
     """
     sep.set_sub_object_limit(8192)
-    objects = _sep_rows(image / rms, bad if bad.any() else None, options, PIXEL_STACK)
+    objects = _sep_rows(image, rms, bad if bad.any() else None, options, PIXEL_STACK)
     finite = np.isfinite(objects["x"]) & np.isfinite(objects["y"]) & (objects["flux"] > 0)
     objects = objects[finite]
     return objects[np.argsort(-objects["flux"], kind="stable")][: options.max_sources]
 
 
 def _sep_rows(
-    snr: NDArray[np.float32], bad: NDArray[np.bool_] | None, options: ExtractionOptions, stack: int
+    image: NDArray[np.float32],
+    rms: NDArray[np.float32],
+    bad: NDArray[np.bool_] | None,
+    options: ExtractionOptions,
+    stack: int,
 ) -> NDArray[np.void]:
     """SEP with room for ``stack`` pixels of unfinished sources; all of it is written first, so it is kept small."""
     sep.set_extract_pixstack(stack)
     try:
         return sep.extract(
-            snr, options.relaxed_sigma, err=1.0, mask=bad, filter_type="conv", minarea=options.relaxed_pixels,
-            deblend_cont=options.deblend_contrast,
+            image, options.relaxed_sigma, err=rms, mask=bad, filter_type="conv", minarea=options.relaxed_pixels,
+            deblend_nthresh=options.deblend_levels, deblend_cont=options.deblend_contrast,
         )  # fmt: skip
     except Exception as error:  # SEP has no class of its own for a full buffer
-        if "pixel buffer full" not in str(error) or stack > snr.size:
+        if "pixel buffer full" not in str(error) or stack > image.size:
             raise
-        return _sep_rows(snr, bad, options, 8 * stack)
+        return _sep_rows(image, rms, bad, options, 8 * stack)
 
 
 def _refine(
@@ -246,11 +251,12 @@ def _refine(
     half, locus = _half_light(image, x0, y0, _solid(above, strict & (flags == 0), options))
     flags[(found["flag"] & ~sep.OBJ_MERGED & ~sep.OBJ_TRUNC) != 0] |= ExtractionFlag.TRUNCATED
     margin = np.minimum(np.minimum(x0, image.shape[1] - 1 - x0), np.minimum(y0, image.shape[0] - 1 - y0))
-    flags[margin < APERTURE_HALF_LIGHTS * locus] |= ExtractionFlag.TRUNCATED
+    radius = APERTURE_HALF_LIGHTS * locus
+    flags[margin < radius] |= ExtractionFlag.TRUNCATED
     flags[half < options.locus_low * locus] |= ExtractionFlag.SHARP
     flags[half > options.locus_high * locus] |= ExtractionFlag.EXTENDED
-    flux, flux_err, _ = sep.sum_circle(image, x0, y0, APERTURE_HALF_LIGHTS * locus, err=rms, gain=1.0, subpix=5)
-    flux_err = np.maximum(flux_err, 1e-6)
+    flux, _, _ = sep.sum_circle(image, x0, y0, radius, subpix=5)
+    flux_err = np.sqrt(np.maximum(np.pi * radius**2 * variance + np.maximum(flux, 0.0), 1e-12))
     snr = flux / flux_err
     ratio = found["a"] / np.maximum(found["b"], 0.3)
     sample = ratio[_solid(above, strict & (flags == 0), options)]
@@ -299,13 +305,20 @@ def _slightly_saturated(
     saturated: NDArray[np.bool_], column: NDArray[np.int_], row: NDArray[np.int_], options: ExtractionOptions
 ) -> NDArray[np.bool_]:
     """Sources with few saturated pixels, none of them three pixels from the centre, where a bleeding one would have some."""
-    core, ring = np.zeros(column.size, int), np.zeros(column.size, int)
-    ny, nx = saturated.shape
-    for dy in range(-3, 4):
-        for dx in range(-3, 4):
-            hit = saturated[np.clip(row + dy, 0, ny - 1), np.clip(column + dx, 0, nx - 1)]
-            (ring if max(abs(dx), abs(dy)) == 3 else core)[hit] += 1
+    around = saturated[_window(column, row, saturated.shape, 3)]
+    core = np.count_nonzero(around[:, 1:-1, 1:-1], axis=(1, 2))
+    ring = np.count_nonzero(around, axis=(1, 2)) - core
     return (core > 0) & (core <= options.max_saturated_pixels) & (ring == 0)
+
+
+def _window(
+    column: NDArray[np.int_], row: NDArray[np.int_], shape: tuple[int, ...], half: int
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Indices (n, side, side) of the pixels around each source; beyond an edge, its last pixels again."""
+    offsets = np.arange(-half, half + 1)
+    j = np.clip(row[:, None] + offsets, 0, shape[0] - 1)
+    i = np.clip(column[:, None] + offsets, 0, shape[1] - 1)
+    return j[:, :, None], i[:, None, :]
 
 
 def _solid(above: NDArray[np.int_], clean: NDArray[np.bool_], options: ExtractionOptions) -> NDArray[np.bool_]:
@@ -322,13 +335,8 @@ def _pixels_above(
     sigma: float,
 ) -> NDArray[np.int_]:
     """Pixels above ``sigma`` in the 5 x 5 around each source."""
-    ny, nx = image.shape
-    count = np.zeros(column.size, int)
-    for dy in range(-2, 3):
-        for dx in range(-2, 3):
-            j, i = np.clip(row + dy, 0, ny - 1), np.clip(column + dx, 0, nx - 1)
-            count += image[j, i] > sigma * rms[j, i]
-    return count
+    window = _window(column, row, image.shape, 2)
+    return np.count_nonzero(image[window] > sigma * rms[window], axis=(1, 2))
 
 
 def _core_flags(
@@ -340,12 +348,9 @@ def _core_flags(
 ) -> NDArray[np.int32]:
     flags = np.zeros(len(found), np.int32)
     flags[(found["flag"] & sep.OBJ_MERGED) != 0] |= ExtractionFlag.BLENDED
-    for image, flag in ((saturated, ExtractionFlag.SATURATED), (bad, ExtractionFlag.MASKED)):
-        for dy in (-1, 0, 1):
-            for dx in (-1, 0, 1):
-                j = np.clip(row + dy, 0, image.shape[0] - 1)
-                i = np.clip(column + dx, 0, image.shape[1] - 1)
-                flags[image[j, i]] |= flag
+    core = _window(column, row, bad.shape, 1)
+    flags[saturated[core].any(axis=(1, 2))] |= ExtractionFlag.SATURATED
+    flags[bad[core].any(axis=(1, 2))] |= ExtractionFlag.MASKED
     return flags
 
 

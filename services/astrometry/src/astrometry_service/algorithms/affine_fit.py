@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fit_affine", "median_scatter", "tukey_weights"]
+from astrometry_service.algorithms._regions import reweighted_affine
+
+__all__ = ["fit_affine", "median_scatter"]
 
 Floats = NDArray[np.float64]
 
@@ -18,12 +20,6 @@ SIGMA_TOLERANCE = 1e-3
 def median_scatter(distance: Floats) -> float:
     """One sigma per axis from the median of two-dimensional distances: median = 1.1774 sigma."""
     return float(np.median(distance)) / 1.1774 if distance.size else float("nan")
-
-
-def tukey_weights(distance: Floats, sigma: float) -> Floats:
-    """Biweights of two-dimensional distances."""
-    scaled = distance / (TUKEY_CONSTANT * max(sigma, 1e-300))
-    return np.asarray(np.where(scaled < 1.0, (1.0 - scaled**2) ** 2, 0.0), dtype=np.float64)
 
 
 def fit_affine(
@@ -44,23 +40,21 @@ def fit_affine(
     covariance : (3, 3), of one row, scaled by the residuals
     weights : (n,)
     sigma : one sigma per axis of the residuals
+
+    Raises
+    ------
+    LinAlgError
+        The stars lie on a line.
     """
-    design = np.stack([x, y, np.ones_like(x)], axis=1)
-    weights, before = np.ones(x.size), np.inf
-    for _ in range(rounds):
-        normal = design.T @ (design * weights[:, None])
-        matrix = np.linalg.solve(normal, design.T @ (target * weights[:, None])).T
-        distance = np.hypot(*(target - design @ matrix.T).T)
-        sigma = max(median_scatter(distance), floor)
-        updated = tukey_weights(distance, sigma)
-        if np.count_nonzero(updated) < 4:
-            break
-        weights = updated
-        if abs(sigma - before) < SIGMA_TOLERANCE * sigma:
-            break
-        before = sigma
+    matrix, normal = np.empty((2, 3)), np.empty((3, 3))
+    weights, distance = np.ones(x.size), np.empty(x.size)
+    fixed = reweighted_affine(
+        np.ascontiguousarray(x), np.ascontiguousarray(y), target, rounds, floor, TUKEY_CONSTANT, SIGMA_TOLERANCE,
+        matrix, normal, weights, distance,
+    )  # fmt: skip
+    if not fixed:
+        raise np.linalg.LinAlgError("The stars lie on a line: they do not fix an affine.")
     freedom = max(float(np.count_nonzero(weights)) - 3.0, 1.0)
-    normal = design.T @ (design * weights[:, None])
     sigma = max(float(np.sqrt(np.sum(weights * distance**2) / 2.0 / freedom)), floor)
     covariance = np.asarray(np.linalg.inv(normal) * sigma**2, dtype=np.float64)
-    return np.asarray(matrix, dtype=np.float64), covariance, weights, sigma
+    return matrix, covariance, weights, sigma

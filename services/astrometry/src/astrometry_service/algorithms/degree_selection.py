@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dtrtrs
 
 from astrometry_service.algorithms.polynomials import degree_of, n_terms
 
 __all__ = ["DegreeChoice", "DegreeOptions", "cross_validate", "select_degree"]
 
 Floats = NDArray[np.float64]
+
+SINGULAR = 1e-10
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def cross_validate(
         training = _triangle(np.vstack([f for j, f in enumerate(factors) if j != k]))
         for d in degrees:
             terms = n_terms(d)
-            coefficients = np.linalg.lstsq(training[:terms, :terms], training[:terms, -2:], rcond=1e-10)[0]
+            coefficients = _solve(training[:terms, :terms], training[:terms, -2:])
             residual = target_mas[test] - design[test, :terms] @ coefficients
             raw[d][test] = np.sum(residual**2, axis=1)
             squares[d][test] = np.minimum(raw[d][test] / variance_mas2[test], options.score_cap)
@@ -154,6 +157,14 @@ def _folds(u: Floats, v: Floats, options: DegreeOptions) -> NDArray[np.int64]:
 def _triangle(rows: Floats) -> Floats:
     """The triangular factor of a QR decomposition."""
     return np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
+
+
+def _solve(triangle: Floats, target: Floats) -> Floats:
+    """Solution of a triangular system; the shortest one where the stars of a fold do not fix all terms."""
+    diagonal = np.abs(np.diagonal(triangle))
+    if diagonal.min() > SINGULAR * diagonal.max():
+        return np.asarray(dtrtrs(triangle, target)[0], dtype=np.float64)
+    return np.asarray(np.linalg.lstsq(triangle, target, rcond=SINGULAR)[0], dtype=np.float64)
 
 
 def _bic(design: Floats, target_mas: Floats, variance_mas2: Floats, degrees: list[int]) -> dict[int, float]:

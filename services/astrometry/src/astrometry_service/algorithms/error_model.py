@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from astrometry_service.algorithms.covariances import Sym2
+from astrometry_service.algorithms._likelihood import misfit, slopes
 from astrometry_service.algorithms.error_terms import (
     ErrorModel,
     ErrorModelOptions,
@@ -108,13 +108,21 @@ class _Scoring:
         self.residuals = residuals
         self.options = options
         self.design = design
-        self.weights = weights
+        self.weights = np.ascontiguousarray(weights, dtype=np.float64)
         # Clipping takes the tail; unclipped residuals would be larger by this.
         scale = 1.0 / np.sqrt(truncation)
-        self.rx, self.ry = residuals.rx * scale, residuals.ry * scale
-        self.rms2 = float(np.sum(weights * (self.rx**2 + self.ry**2)) / 2.0 / max(np.sum(weights), 1e-300))
-        self.hat = np.zeros(len(residuals))
-        floor = float(np.median(residuals.pixel.mean + residuals.catalogue.mean))
+        pixel, catalogue = residuals.pixel, residuals.catalogue
+        self.pairs = np.stack(
+            [
+                residuals.rx * scale, residuals.ry * scale, pixel.xx, pixel.yy, pixel.xy,
+                catalogue.xx, catalogue.yy, catalogue.xy,
+            ]
+        )  # fmt: skip
+        square = self.pairs[0] ** 2 + self.pairs[1] ** 2
+        self.rms2 = float(np.sum(weights * square) / 2.0 / max(np.sum(weights), 1e-300))
+        self.constant = 2.0 * np.log(2.0 * np.pi) * float(np.sum(weights))
+        self.seen = weights
+        floor = float(np.median(pixel.mean + catalogue.mean))
         self.jitter = 1e-12 * max(floor, self.rms2, 1e-12)
 
     def best(self, start: ErrorModel | None, fixed: bool) -> ErrorModel:
@@ -146,47 +154,25 @@ class _Scoring:
                 break
         return float(np.sqrt(high))
 
-    def _covariance(self, a: float, s: float) -> Sym2:
-        return self.residuals.catalogue.plus(self.residuals.pixel, a).with_diagonal(s + self.jitter)
+    def _variance(self, a: float, s: float) -> Floats:
+        """Variance per axis of every pair."""
+        return self.residuals.catalogue.mean + a * self.residuals.pixel.mean + (s + self.jitter)
 
     def _leverage(self, a: float, s: float) -> None:
         if self.design is not None:
-            self.hat = leverage(self.design, self._covariance(a, s).mean)
+            self.seen = self.weights * (1.0 - leverage(self.design, self._variance(a, s)))
 
     def _value(self, a: float, s: float) -> float:
-        c = self._covariance(a, s)
-        each = c.inverse().quadratic(self.rx, self.ry) + np.log(c.determinant) + 2.0 * np.log(2.0 * np.pi)
-        value = -0.5 * float(np.sum(self.weights * each))
+        value = -0.5 * (misfit(self.pairs, self.weights, a, s + self.jitter) + self.constant)
         if self.design is not None:
-            normal = self.design.T @ (self.design / c.mean[:, None])
+            normal = self.design.T @ (self.design / self._variance(a, s)[:, None])
             value -= float(np.linalg.slogdet(normal)[1])
         return value
 
     def _derivatives(self, a: float, s: float) -> tuple[Floats, Floats]:
         """Gradient and Fisher matrix in (a, s)."""
-        inverse = self._covariance(a, s).inverse()
-        gx, gy = inverse.apply(self.rx, self.ry)
-        pixel = self.residuals.pixel
-        w = self.weights
-        seen = w * (1.0 - self.hat)
-        trace_a, trace_s = inverse.trace_with(pixel), inverse.xx + inverse.yy
-        gradient = 0.5 * np.array(
-            [
-                np.sum(w * pixel.quadratic(gx, gy)) - np.sum(seen * trace_a),
-                np.sum(w * (gx * gx + gy * gy)) - np.sum(seen * trace_s),
-            ]
-        )
-        # M A M and M M, for the traces of pairs of derivatives.
-        m11, m22, m12 = inverse.xx, inverse.yy, inverse.xy
-        square = Sym2(m11 * m11 + m12 * m12, m22 * m22 + m12 * m12, m12 * (m11 + m22))
-        t11 = m11 * pixel.xx + m12 * pixel.xy
-        t12 = m11 * pixel.xy + m12 * pixel.yy
-        t21 = m12 * pixel.xx + m22 * pixel.xy
-        t22 = m12 * pixel.xy + m22 * pixel.yy
-        f_aa = 0.5 * np.sum(seen * (t11 * t11 + t22 * t22 + 2.0 * t12 * t21))
-        f_as = 0.5 * np.sum(seen * square.trace_with(pixel))
-        f_ss = 0.5 * np.sum(seen * (square.xx + square.yy))
-        return gradient, np.array([[f_aa, f_as], [f_as, f_ss]])
+        g_a, g_s, f_aa, f_as, f_ss = slopes(self.pairs, self.weights, self.seen, a, s + self.jitter)
+        return np.array([g_a, g_s]), np.array([[f_aa, f_as], [f_as, f_ss]])
 
     def _climb(self, a: float, s: float, fixed: bool) -> ErrorModel:
         """Scoring with step halving; a parameter pushed below zero rests there."""

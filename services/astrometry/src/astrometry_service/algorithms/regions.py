@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from astrometry_service.algorithms._regions import mutual_nearest
 from astrometry_service.algorithms.affine_fit import fit_affine
 
 __all__ = ["Region", "RegionOptions", "RegionStars", "match_regions", "region_grid"]
@@ -170,18 +171,20 @@ def _match_one(stars: RegionStars, bounds: tuple[float, float, float, float], op
     if s.size < options.min_stars or r.size < options.min_stars:
         return replace(empty, reason="too_few_stars")
     src, ref = np.stack([stars.x[s], stars.y[s]], 1), np.stack([stars.ref_x[r], stars.ref_y[r]], 1)
-    method, pairs = _seed(src, ref, options)
-    if pairs is None:
-        return replace(empty, reason="no_match")
-    i, j = s[pairs[0]], r[pairs[1]]
-    centre = np.array([(stars.nx - 1) / 2.0, (stars.ny - 1) / 2.0])
-    # Fitted about the region's own middle, for conditioning, then moved to the frame's centre.
-    middle = np.array([(x0 + x1) / 2.0, (y0 + y1) / 2.0])
-    affine, covariance, _, sigma = fit_affine(
-        stars.x[i] - middle[0], stars.y[i] - middle[1], stars.ref_plane[j], floor=1e-10
-    )
+    try:
+        method, pairs = _seed(src, ref, options)
+        if pairs is None:
+            return replace(empty, reason="no_match")
+        i, j = s[pairs[0]], r[pairs[1]]
+        # Fitted about the region's own middle, for conditioning, then moved to the frame's centre.
+        middle = np.array([(x0 + x1) / 2.0, (y0 + y1) / 2.0])
+        affine, covariance, _, sigma = fit_affine(
+            stars.x[i] - middle[0], stars.y[i] - middle[1], stars.ref_plane[j], floor=1e-10
+        )
+    except np.linalg.LinAlgError:
+        return replace(empty, reason="stars_on_a_line")
     shift = np.eye(3)
-    shift[:2, 2] = centre - middle
+    shift[:2, 2] = np.array([(stars.nx - 1) / 2.0, (stars.ny - 1) / 2.0]) - middle
     scale = np.sqrt(abs(np.linalg.det(affine[:, :2])))
     return replace(
         empty, method=method, source_rows=i, reference_rows=j, affine=affine @ shift,
@@ -235,18 +238,9 @@ def _astroalign_start(src: Floats, ref: Floats, options: RegionOptions) -> Float
 
 def _nearest_pairs(src: Floats, ref: Floats, matrix: Floats, options: RegionOptions) -> tuple[Indices, Indices] | None:
     """Mutual nearest pairs within the pair radius of an affine that is refitted in each round."""
-    tree = cKDTree(ref)
     middle = src.mean(axis=0)
-    rows: Indices = np.zeros(0, np.intp)
-    hits: Indices = rows
     for turn in range(options.pair_rounds):
-        predicted = src @ matrix[:, :2].T + matrix[:, 2]
-        distance, hit = tree.query(predicted, distance_upper_bound=options.pair_radius_px)
-        rows = np.flatnonzero(np.isfinite(distance))
-        order = rows[np.argsort(distance[rows], kind="stable")]
-        first = np.unique(hit[order], return_index=True)[1]
-        rows = np.sort(order[first])
-        hits = hit[rows]
+        rows, hits = mutual_nearest(src @ matrix[:, :2].T + matrix[:, 2], ref, options.pair_radius_px)
         if rows.size < max(4, options.min_stars - 2):
             return None
         if turn + 1 < options.pair_rounds:

@@ -12,6 +12,9 @@ __all__ = ["NeighbourCorrelation", "ResidualMap", "neighbour_correlation", "resi
 
 Floats = NDArray[np.float64]
 
+COUNTED_EVERY = 16
+"""Neighbours of every so many stars tell how many there are of all."""
+
 
 @dataclass(frozen=True)
 class ResidualMap:
@@ -79,7 +82,7 @@ def neighbour_correlation(
     white_y: Floats,
     *,
     radii_arcmin: tuple[float, ...] = (2.0, 5.0, 10.0),
-    max_stars: int = 1500,
+    max_links: int = 50_000,
 ) -> tuple[NeighbourCorrelation, ...]:
     """Correlation of the residuals of stars closer than each radius.
 
@@ -87,21 +90,29 @@ def neighbour_correlation(
     ----------
     plane_deg : (n, 2), deg, standard coordinates
     white_x, white_y : (n,), whitened residuals
-    max_stars : every k-th star is taken above this number
+    max_links : with more neighbour pairs, every k-th star is taken
     """
-    step = max(1, -(-plane_deg.shape[0] // max_stars))
-    places, zx, zy = plane_deg[::step], white_x[::step], white_y[::step]
-    norm = float(np.mean(zx * zx + zy * zy)) if zx.size else np.nan
-    links = cKDTree(places).query_pairs(max(radii_arcmin) / 60.0, output_type="ndarray") if zx.size else None
+    norm = float(np.mean(white_x * white_x + white_y * white_y)) if white_x.size else np.nan
     out = []
     for radius in radii_arcmin:
-        if links is None or links.shape[0] == 0:
-            out.append(NeighbourCorrelation(radius, float("nan"), float("nan"), 0))
-            continue
-        i, j = links[np.hypot(*(places[links[:, 0]] - places[links[:, 1]]).T) <= radius / 60.0].T
+        i, j = _links(plane_deg, radius / 60.0, max_links)
         if i.size == 0:
             out.append(NeighbourCorrelation(radius, float("nan"), float("nan"), 0))
             continue
-        value = float(np.mean(zx[i] * zx[j] + zy[i] * zy[j]) / norm)
+        value = float(np.mean(white_x[i] * white_x[j] + white_y[i] * white_y[j]) / norm)
         out.append(NeighbourCorrelation(radius, value, float(1.0 / np.sqrt(2.0 * i.size)), int(i.size)))
     return tuple(out)
+
+
+def _links(places: Floats, radius: float, most: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs of rows closer than the radius, of every k-th row where there would be too many."""
+    if places.shape[0] == 0:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    tree = cKDTree(places)
+    sample = places[::COUNTED_EVERY]
+    expected = 0.5 * tree.n / len(sample) * tree.count_neighbors(cKDTree(sample), radius)
+    step = int(np.ceil(np.sqrt(expected / most)))
+    if step > 1:
+        tree = cKDTree(places[::step])
+    links = tree.query_pairs(radius, output_type="ndarray")
+    return links[:, 0] * step, links[:, 1] * step
