@@ -97,6 +97,18 @@ def test_subtraction_equals_data_minus_map():
     assert background.subtract_from(data) == pytest.approx(data - background.level_map(), abs=1e-3)
 
 
+def test_coarser_maps_are_the_block_means_of_the_full_ones():
+    background = estimate_background(noise((300, 420)), options=BackgroundOptions(box_px=60))
+    for full, coarse in (
+        (background.level_map(), background.coarser(5).level_map()),
+        (background.rms_map(), background.coarser(5).rms_map()),
+    ):
+        means = full.reshape(60, 5, 84, 5).mean(axis=(1, 3))
+        # a smooth map differs from its block means by step^2 / 24 of its curvature
+        assert coarse == pytest.approx(means, abs=0.02 * float(np.ptp(full)))
+    assert background.coarser(1000).level_map().shape == (1, 1)
+
+
 def test_values_at_positions_equal_the_maps():
     background = estimate_background(noise((200, 260)), options=BackgroundOptions(box_px=50))
     rng = np.random.default_rng(3)

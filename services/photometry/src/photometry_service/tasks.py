@@ -200,9 +200,9 @@ def _measure_files(measured: Measurement, request: MeasureRequest, folder: Path)
     if request.products.maps:
         rms = measured.background.rms_median
         maps = (
-            (products.BACKGROUND, measured.background.level_map(), "background", rms / 1000),
-            (products.BACKGROUND_RMS, measured.background.rms_map(), "noise, one sigma per pixel", rms / 10_000),
-            (products.RESIDUAL, measured.residual, "frame minus background and sources", rms / 16),
+            (products.BACKGROUND, measured.background.level_map(), "background", rms / 200),
+            (products.BACKGROUND_RMS, measured.background.rms_map(), "noise, one sigma per pixel", rms / 2000),
+            (products.RESIDUAL, measured.residual, "frame minus background and sources", rms / 8),
         )
         for name, values, what, step in maps:
             gain = measured.summary.gain_e_per_adu
@@ -224,7 +224,7 @@ def _measure_plots(measured: Measurement, title: str, folder: Path) -> dict[str,
     columns, result, background = measured.columns, measured.result, measured.background
     fwhm = result.fwhm_psf_px or result.fwhm_marginal_px or 3.0
     draw.draw_image(plots, measured.clean.pixels(), columns["x"], columns["y"], columns["flags"], fwhm, title=title)
-    draw.draw_maps(plots, background.level_map(), background.rms_map(), measured.residual, result.background_rms_e)
+    draw.draw_maps(plots, background, measured.residual, result.background_rms_e)
     draw.draw_fwhm(
         plots, measured.marginal.star_fwhm_px, marginal_px=result.fwhm_marginal_px, psf_px=result.fwhm_psf_px
     )

@@ -90,7 +90,7 @@ def draw_zero_point_map(
         "values": field, "block_px": [shape[0] / field.shape[0], shape[1] / field.shape[1]], "unit": "mag",
         "zero_point_mag": report.value, "spatial_order": report.spatial_order, "x": x, "y": y, "star": star,
     }  # fmt: skip
-    plots.save("zero_point_map", picture, data)
+    plots.save("zero_point_map", picture, data, true_color=True)
 
 
 def draw_extinction(plots: PlotFolder, result: ExtinctionResult) -> None:

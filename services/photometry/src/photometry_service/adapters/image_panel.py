@@ -12,19 +12,20 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
+
+from photometry_service.adapters.light_axes import draw_lightly
 
 Array = NDArray[Any]
 Pixels = NDArray[np.uint8]
 
 DPI = 100
 SIDE_PX = 900
-TICKS = 5
 LEVELS, GREYS = 216, 40
 _LEFT, _RIGHT, _BOTTOM, _TOP = 80, 30, 60, 45  # margins, px
 _GAP, _BAR, _BAR_LABELS = 18, 22, 75
@@ -120,8 +121,7 @@ class ImagePanel:
             self._bar.set_xticks([])
             self._bar.yaxis.tick_right()
             self._bar.yaxis.set_label_position("right")
-        for axes in self.figure.axes:
-            few_ticks(axes)
+        draw_lightly(self.axes)
         self._changing = [self.axes.title] + ([self._bar] if self._bar else [])
         self._fixed: Any = None
 
@@ -136,17 +136,21 @@ class ImagePanel:
             self._canvas.draw()
             self._fixed = self._canvas.copy_from_bbox(self.figure.bbox)
         self._canvas.restore_region(self._fixed)
+        ticks: list[Artist] = []
         self.axes.set_title(title, y=1.0)  # a place of its own spares measuring all labels above the axes
         below = np.full(self._canvas.get_width_height()[::-1], LEVELS + GREYS - 1, np.uint8)
         top, left = self._corner
         below[top : top + self._high, left : left + self._wide] = picture.levels(self._zoom)
         if self._bar is not None:
             self._bar.set(ylim=(picture.low, picture.high), ylabel=unit)
+            ticks = draw_lightly(self._bar)
             start = left + self._wide + _GAP
             ramp = np.linspace(LEVELS - 1, 0, self._high).astype(np.uint8)
             below[top : top + self._high, start : start + _BAR] = ramp[:, None]
         for artist in self._changing:
             self.figure.draw_artist(artist)
+        for tick in ticks:
+            tick.remove()
         drawn, colors = np.asarray(self._canvas.buffer_rgba()), palette(picture.cmap)
         if self._colored:
             return Image.fromarray(_over(drawn, colors[below]))
@@ -171,10 +175,3 @@ def _over(drawn: Pixels, below: Pixels) -> Pixels:
     alpha = pixels[:, 3:].astype(np.float32) / 255
     below[rows, columns] = (pixels[:, :3] * alpha + below[rows, columns] * (1 - alpha) + 0.5).astype(np.uint8)
     return below
-
-
-def few_ticks(axes: Axes) -> None:
-    """Letters cost more than anything else in a plot."""
-    for axis in (axes.xaxis, axes.yaxis):
-        if isinstance(axis.get_major_locator(), MaxNLocator):  # not where there are none
-            axis.set_major_locator(MaxNLocator(TICKS, steps=[1, 2, 2.5, 5, 10]))

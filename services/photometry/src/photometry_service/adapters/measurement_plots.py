@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.collections import EllipseCollection
-from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from photometry_service.adapters.image_panel import ImagePanel, Picture, reduced
 from photometry_service.adapters.plot_folder import BLUE, GREY, ORANGE, RED, SKY, PlotFolder, new_figure
+from photometry_service.algorithms.background_map import Background
 
 Array = NDArray[Any]
 
@@ -79,18 +79,20 @@ def draw_image(plots: PlotFolder, data: Array, x: Array, y: Array, flags: Array,
     plots.save("image", picture, values)
 
 
-def draw_maps(plots: PlotFolder, level: Array, noise: Array, residual: Array, rms: float) -> None:
+def draw_maps(plots: PlotFolder, background: Background, residual: Array, rms: float) -> None:
     """Background, its noise, and the frame without its sources in units of the noise."""
     small, step = reduced(residual)
     panel = ImagePanel(residual.shape, small.shape, bar=True)
-    for name, values, words in (("background", level, "Background"), ("background_rms", noise, "Background noise")):
-        shown, map_step = reduced(values)
+    sky = background.coarser(step)
+    for name, shown, words in (
+        ("background", sky.level_map(), "Background"), ("background_rms", sky.rms_map(), "Background noise")
+    ):  # fmt: skip
         low, high = (float(limit) for limit in np.nanpercentile(shown[::4, ::4], [0.5, 99.5]))
         median = float(np.nanmedian(shown[::4, ::4]))
         picture = Picture(shown, *_apart(low, high), "viridis")
         image = panel.draw(picture, title=f"{words}: median {median:.4g} {ELECTRONS}", unit=ELECTRONS)
         coarse, block = reduced(shown, MAP_PX)
-        data = {"values": coarse, "block_px": block * map_step, "unit": ELECTRONS, "median": median}
+        data = {"values": coarse, "block_px": block * step, "unit": ELECTRONS, "median": median}
         plots.save(name, image, data)
     scaled = Picture(small * np.float32(step / rms), -RESIDUAL_SIGMA, RESIDUAL_SIGMA, "RdBu_r")
     image = panel.draw(scaled, title="Frame minus background and sources", unit="sigma of the shown pixels")
@@ -123,7 +125,7 @@ def draw_fwhm(plots: PlotFolder, widths_px: Array, *, marginal_px: float | None,
         axes.axvline(psf_px, color=RED, lw=2, ls="--", label=f"PSF model: {psf_px:.2f} px")
     axes.set(title="Widths of stars", xlabel="FWHM (px)", ylabel="stars")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend()
+        axes.legend(loc="upper right")
     plots.save("fwhm", figure, {"fwhm_px": good, "fwhm_marginal_px": marginal_px, "fwhm_psf_px": psf_px})
 
 
@@ -132,8 +134,11 @@ def draw_psf(plots: PlotFolder, stamp: Array, residual: Array, stars: int, *, fw
 
     ``residual`` is the median over bright stars of data minus model, as a share of the model's peak.
     """
-    figure = new_figure((13.0, 4.0), between_in=1.0)
-    left, middle, right = figure.subplots(1, 3)
+    figure = new_figure((13.0, 4.0))
+    left, middle, right, bar = (
+        figure.add_axes((start / 13.0, 0.6 / 4.0, wide / 13.0, 2.95 / 4.0))
+        for start, wide in ((0.85, 2.95), (4.75, 3.3), (8.95, 2.95), (12.0, 0.15))
+    )
     peak = float(np.nanmax(stamp)) or 1.0
     half = (stamp.shape[0] - 1) / 2
     edge = half + 0.5
@@ -147,15 +152,16 @@ def draw_psf(plots: PlotFolder, stamp: Array, residual: Array, stars: int, *, fw
     middle.plot(radius, np.log10(np.clip(stamp.ravel() / peak, 1e-6, None)), ".", ms=3, color=BLUE)
     if fwhm_px:
         middle.axvline(fwhm_px / 2, color=RED, ls="--", label=f"FWHM / 2 = {fwhm_px / 2:.2f} px")
-        middle.legend()
-    middle.yaxis.set_minor_locator(NullLocator())
+        middle.legend(loc="upper right")
     middle.set(title="Profile", xlabel="radius (px)", ylabel="log10 (PSF / peak)", ylim=(-5, 0.2), xlim=(0, half))
     known = residual[np.isfinite(residual)]
     limit = max(0.5, 100 * float(np.abs(known).max())) if known.size else 0.5
-    last = right.imshow(
-        100 * residual, origin="lower", cmap="RdBu_r", extent=extent, interpolation="nearest", vmin=-limit, vmax=limit
-    )
-    figure.colorbar(last, ax=right, label="% of the peak", shrink=0.85)
+    look: Any = {"origin": "lower", "cmap": "RdBu_r", "interpolation": "nearest", "vmin": -limit, "vmax": limit}
+    right.imshow(100 * residual, extent=extent, **look)
+    ramp = np.linspace(-limit, limit, 256)[:, None]
+    bar.imshow(ramp, extent=(0, 1, -limit, limit), aspect="auto", **look)
+    bar.set(xticks=[], ylabel="% of the peak")
+    bar.yaxis.tick_right()
     right.set(title="Stars minus model, median", xlabel="x (px)", ylabel="y (px)")
     plots.save("psf", figure, {"stamp": stamp, "residual": residual, "fwhm_px": fwhm_px, "stars": stars, "kind": kind})
 

@@ -19,7 +19,8 @@ from PIL import Image
 from pydantic import BaseModel
 
 from astro_shared.contracts.plots import PLOT_DATA
-from photometry_service.adapters.image_panel import DPI, few_ticks
+from photometry_service.adapters.image_panel import DPI
+from photometry_service.adapters.light_axes import draw_lightly
 
 BLUE, SKY, ORANGE, RED, GREY = "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#555555"
 """Okabe and Ito's palette: told apart by colour-blind eyes."""
@@ -39,14 +40,16 @@ class PlotFolder:
         self._folder = folder
         self.files: dict[str, Path] = {}
 
-    def save(self, name: str, picture: Figure | Image.Image, data: BaseModel | Mapping[str, Any]) -> None:
-        """Write a plot and its data, which are those of the plot's schema."""
+    def save(
+        self, name: str, picture: Figure | Image.Image, data: BaseModel | Mapping[str, Any], *, true_color: bool = False
+    ) -> None:
+        """Write a plot and its data, which are those of the plot's schema; ``true_color`` keeps every shade."""
         image = rendered(picture) if isinstance(picture, Figure) else picture
         path, product = self._folder / f"{name}.png", self._folder / f"{name}.json"
-        if image.mode != "P":
+        if image.mode != "P" and not true_color:
             # a palette of 256 colours is a quarter of the size and a third of the work of true colour
             image = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        image.save(path, compress_level=3, dpi=(DPI, DPI))
+        image.save(path, compress_level=1, dpi=(DPI, DPI))
         values = data.model_dump(mode="json") if isinstance(data, BaseModel) else data
         unknown = set(values) ^ set(PLOT_DATA[name].model_fields)
         if unknown:
@@ -55,7 +58,7 @@ class PlotFolder:
         self.files |= {path.name: path, product.name: product}
 
 
-def new_figure(size: tuple[float, float], *, top_in: float = 0.45, between_in: float = 0.9) -> Figure:
+def new_figure(size: tuple[float, float], *, top_in: float = 0.45, between_in: float = 0.0) -> Figure:
     """An empty figure with margins in inches: a layout engine would draw everything twice."""
     figure = Figure(figsize=size, dpi=DPI)
     FigureCanvasAgg(figure)
@@ -73,7 +76,7 @@ def rendered(figure: Figure) -> Image.Image:
     assert isinstance(canvas, FigureCanvasAgg)  # noqa: S101
     for axes in figure.axes:
         axes.set_title(axes.get_title(), y=1.0)  # a place of its own spares measuring all labels above the axes
-        few_ticks(axes)
+        draw_lightly(axes)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
 

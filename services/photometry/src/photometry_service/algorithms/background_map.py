@@ -10,7 +10,7 @@ Keys (1981), IEEE Trans. ASSP 29, 1153 (cubic convolution).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +63,10 @@ class Background:
         """One sigma at every pixel, (ny, nx), electron; never below the lowest mesh."""
         rms = self._render(np.pad(self.mesh_rms, 2, mode="edge"), None)
         return np.maximum(rms, np.float32(self.mesh_rms.min()), out=rms)
+
+    def coarser(self, step: int) -> Background:
+        """Return the same sky on a grid of blocks of ``step`` pixels: a small picture of it costs little."""
+        return replace(self, shape=(max(1, self.shape[0] // step), max(1, self.shape[1] // step)))
 
     def subtract_from(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return ``data`` minus the level map in one pass, (ny, nx), electron; ``data`` stays as it is."""
