@@ -48,6 +48,17 @@ def test_empty_sky_gives_signed_fluxes_with_honest_errors_and_limits():
     assert result.flux_err == pytest.approx(predicted, rel=0.06)  # the fit stamp is a little smaller
 
 
+def test_positions_that_can_not_be_told_apart_get_one_flux():
+    x, y = np.array([100.0, 200.0, 100.0, 100.2, 101.0]), np.array([100.0, 200.0, 100.0, 100.1, 100.0])
+    data = frame([100.0, 200.0], [100.0, 200.0], [2e4, 1e4])
+    result = measure_forced(data, RMS, PSF, x, y)
+    alone = measure_forced(data, RMS, PSF, x[[0, 1, 4]], y[[0, 1, 4]])
+    assert np.array_equal(result.flux, alone.flux[[0, 1, 0, 0, 2]])
+    assert np.array_equal(result.x, x)
+    thousands = measure_forced(data, RMS, PSF, np.full(5000, 100.0), np.full(5000, 100.0))
+    assert np.ptp(thousands.flux) == 0 and abs(thousands.flux[0] / 2e4 - 1) < 0.05
+
+
 def test_limits_lie_above_true_faint_fluxes():
     x, y = separated(300, 3)
     error = zero_flux_error(PSF, np.array([np.sqrt(SKY_E)]), x[:1], y[:1])[0]

@@ -35,11 +35,13 @@ class ForcedOptions:
     detection_snr : below this S/N an upper limit is given
     limit_sigma : the limit is max(flux, 0) plus this many errors
     replaces_fwhm : a known source nearer than this to a given position is taken to be the source itself
+    same_fwhm : a position nearer than this to an earlier one gets the flux of that: they can not be told apart
     """
 
     detection_snr: float = 3.0
     limit_sigma: float = 3.0
     replaces_fwhm: float = 0.6
+    same_fwhm: float = 0.1
     fit: FitOptions = field(default_factory=FitOptions)
 
 
@@ -104,12 +106,14 @@ def measure_forced(
     usable = np.isfinite(x) & np.isfinite(y)
     usable &= (np.nan_to_num(x, nan=-1.0) > -0.5) & (np.nan_to_num(y, nan=-1.0) > -0.5)
     usable &= (np.nan_to_num(x, nan=nx) < nx - 0.5) & (np.nan_to_num(y, nan=ny) < ny - 0.5)
-    others = _others(known, x[usable], y[usable], options.replaces_fwhm * psf.fwhm_px)
-    all_x, all_y = np.concatenate([x[usable], others[0]]), np.concatenate([y[usable], others[1]])
-    guess = start_flux(frame.data, frame.state, filter_of_psf(psf), x[usable], y[usable])
+    own, which = _apart(x[usable], y[usable], options.same_fwhm * psf.fwhm_px)
+    own_x, own_y = x[usable][own], y[usable][own]
+    others = _others(known, own_x, own_y, options.replaces_fwhm * psf.fwhm_px)
+    all_x, all_y = np.concatenate([own_x, others[0]]), np.concatenate([own_y, others[1]])
+    guess = start_flux(frame.data, frame.state, filter_of_psf(psf), own_x, own_y)
     start = np.concatenate([guess, others[2] / frame.unit])
     fit = fit_psf(frame, psf, all_x, all_y, start, options.fit, fit_position=False)
-    return _collect(fit, usable, x, y, frame.unit, frame.shape, psf, options)
+    return _collect(fit, usable, which, x, y, frame.unit, frame.shape, psf, options)
 
 
 def zero_flux_error(psf: PsfModel, rms: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
@@ -123,6 +127,21 @@ def zero_flux_error(psf: PsfModel, rms: FloatArray, x: FloatArray, y: FloatArray
     half = int(min(max(3, np.ceil(2.0 * psf.major_fwhm_px)), psf.half_px - 3))
     value = psf_values(psf, x, y, half).astype(np.float64)
     return np.asarray(rms / np.sqrt((value**2).sum(axis=(1, 2))))
+
+
+def _apart(x: FloatArray, y: FloatArray, radius: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Positions farther than ``radius`` from every earlier one that is kept, and which of them each position takes."""
+    first = np.arange(x.size)
+    if x.size > 1:
+        places = np.stack([x, y], axis=1)
+        tree = cKDTree(places)
+        crowded = np.flatnonzero(tree.query(places, k=2)[0][:, 1] <= radius)
+        for n in crowded:  # in order: a position is known to be kept before later ones take its flux
+            if first[n] == n:
+                near = np.array(tree.query_ball_point(places[n], radius))
+                first[near[(near > n) & (first[near] == near)]] = n
+    own, which = np.unique(first, return_inverse=True)
+    return own, which
 
 
 def _others(
@@ -140,16 +159,16 @@ def _others(
 
 
 def _collect(
-    fit: PsfFit, usable: NDArray[np.bool_], x: FloatArray, y: FloatArray, unit: float, shape: tuple[int, int],
-    psf: PsfModel, options: ForcedOptions,
+    fit: PsfFit, usable: NDArray[np.bool_], which: NDArray[np.intp], x: FloatArray, y: FloatArray, unit: float,
+    shape: tuple[int, int], psf: PsfModel, options: ForcedOptions,
 ) -> ForcedPhotometry:  # fmt: skip
-    """Put the fits of the usable positions into their places."""
-    n, count = x.size, int(usable.sum())
+    """Put the fits of the usable positions into their places; ``which`` fit each of them takes."""
+    n = x.size
     flux, error, chi2 = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
-    measured = fit.pixels[:count] > 0
-    flux[usable] = np.where(measured, fit.flux[:count] * unit, np.nan)
-    error[usable] = np.where(measured, np.sqrt(fit.flux_var[:count]) * unit, np.nan)
-    chi2[usable] = fit.chi2_red[:count]
+    measured = fit.pixels[which] > 0
+    flux[usable] = np.where(measured, fit.flux[which] * unit, np.nan)
+    error[usable] = np.where(measured, np.sqrt(fit.flux_var[which]) * unit, np.nan)
+    chi2[usable] = fit.chi2_red[which]
     snr = flux / error
     flags = np.zeros(n, dtype=np.int32)
     reach = max(options.fit.smallest_radius_px, round(options.fit.radius_fwhm * psf.major_fwhm_px)) - 0.5
@@ -159,9 +178,9 @@ def _collect(
     flags[~on_frame] |= SourceFlag.TRUNCATED.value
     flags[flux < 0] |= SourceFlag.NEGATIVE_FLUX.value
     for flag, where in (
-        (SourceFlag.BLENDED, fit.group[:count] > 0),
-        (SourceFlag.SATURATED, fit.saturated[:count] > 0),
-        (SourceFlag.STAMP_INCOMPLETE, fit.missing[:count] > 0),
+        (SourceFlag.BLENDED, fit.group[which] > 0),
+        (SourceFlag.SATURATED, fit.saturated[which] > 0),
+        (SourceFlag.STAMP_INCOMPLETE, fit.missing[which] > 0),
     ):
         flags[np.flatnonzero(usable)[where]] |= flag.value
     limit = np.where(snr < options.detection_snr, np.maximum(flux, 0) + options.limit_sigma * error, np.nan)
