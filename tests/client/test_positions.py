@@ -26,6 +26,11 @@ def test_a_catalogue_of_ours_can_be_given_back(tmp_path: Path) -> None:
     assert rows == [{"name": "1", "ra_deg": 10.0, "dec_deg": 20.0}]
 
 
+def test_a_colour_is_read_where_it_is_known(tmp_path: Path) -> None:
+    rows = read_positions(written(tmp_path, "x,y,Colour\n1,2,0.7\n3,4,\n"))
+    assert rows == [{"x": 1.0, "y": 2.0, "color": 0.7}, {"x": 3.0, "y": 4.0}]
+
+
 @pytest.mark.parametrize(
     ("text", "word"), [("a,b\n1,2\n", "neither ra and dec"), ("x,y\n1,north\n", "line 2: y = 'north'"), ("", "nothing")]
 )

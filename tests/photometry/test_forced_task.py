@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from pydantic import ValidationError
 
-from astro_shared.contracts.objects import ObjectRef
-from astro_shared.contracts.photometry import ForcedPosition, ForcedRequest, ForcedTable, MeasureRequest
-from astro_shared.jobs.task import LocalLink, TaskContext
+from astro_shared.contracts.photometry import ForcedPosition, ZeroPointTerms
+from astro_shared.fits.tables import read_columns
+from astro_shared.testing.exposures import Exposure
 from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
 from astro_shared.testing.truth import robust_sigma
-from photometry_service import tasks
 from photometry_service.workflows.measure_positions import PositionsError
 
-
-def reference(path: Path) -> ObjectRef:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ObjectRef(key=path.name, sha256=digest, size=path.stat().st_size)
+CONSTANT = ZeroPointTerms(coefficients=(25.0,), covariance=((0.03**2,),))
 
 
 @pytest.fixture(scope="module")
@@ -31,60 +26,88 @@ def frame() -> SimulatedFrame:
 
 
 @pytest.fixture(scope="module")
-def folder(frame: SimulatedFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("forced")
-    frame.write(folder / "raw.fits")
-    fits.PrimaryHDU(header=frame.wcs_header).writeto(folder / "wcs.fits")
-    request = MeasureRequest(
-        frame=reference(folder / "raw.fits"), frame_name="raw.fits", products={"plots": False, "maps": False}
-    )
-    tasks.measure(request, TaskContext(folder, {"raw.fits": folder / "raw.fits"}, LocalLink(None)))
+def folder(frame: SimulatedFrame, job_folder: Any) -> Any:
+    folder = job_folder(frame)
+    folder.measure(products={"plots": False, "maps": False})
     return folder
 
 
-def forced(folder: Path, positions: list[ForcedPosition], *, wcs: bool = False, **more: object) -> ForcedTable:
-    names = {"frame": "raw.fits", "psf": "psf.fits", "sources": "sources.fits"} | ({"wcs": "wcs.fits"} if wcs else {})
-    request = ForcedRequest(
-        frame_name="raw.fits", positions=tuple(positions), **more,
-        **{field: reference(folder / name) for field, name in names.items()},
-    )  # type: ignore[arg-type]  # fmt: skip
-    context = TaskContext(folder, {name: folder / name for name in names.values()}, LocalLink(None))
-    done = tasks.forced(request, context)
-    table = ForcedTable.model_validate_json(done.files["forced.json"].path.read_text())
-    assert done.result["positions"] == len(table.fluxes) == len(positions)
-    return table
-
-
-def test_known_stars_have_their_fluxes_by_sky_position(frame: SimulatedFrame, folder: Path) -> None:
+def test_known_stars_have_their_fluxes_by_sky_position(frame: SimulatedFrame, folder: Any) -> None:
     truth = frame.truth[np.asarray(frame.truth["isolated"]) & ~np.asarray(frame.truth["saturated"])]
     truth = truth[(np.asarray(truth["snr"]) > 15) & (np.abs(np.asarray(truth["x"]) - 310) < 280)]
     places = [ForcedPosition(ra_deg=row["ra"], dec_deg=row["dec"], name=str(n)) for n, row in enumerate(truth)]
-    rows = forced(folder, places, wcs=True, zero_point_mag=25.0, zero_point_err_mag=0.03).fluxes
+    rows = folder.forced(places, wcs=True, zero_point=CONSTANT, extinction_mag=0.4).fluxes
     pulls = np.array([(row.flux_e - t) / row.flux_err_e for row, t in zip(rows, truth["flux_e"], strict=True)])
     assert len(pulls) > 15
     assert abs(np.median(pulls)) < 3 * 1.25 / np.sqrt(len(pulls))
     assert robust_sigma(pulls) < 1.6
     first = rows[0]
-    assert first.mag == pytest.approx(25 - 2.5 * np.log10(first.flux_e / 60.0))
+    assert first.mag == pytest.approx(24.6 - 2.5 * np.log10(first.flux_e / 60.0))
     assert first.upper_limit_e is None
     assert first.mag_err_total == pytest.approx(np.hypot(first.mag_err_stat, 0.03))
 
 
-def test_the_table_has_the_same_rows_as_csv(folder: Path) -> None:
-    table = forced(folder, [ForcedPosition(x=100.0, y=100.0, name="=1+1"), ForcedPosition(x=-50.0, y=3.0, name="off")])
-    with (folder / "forced.csv").open(newline="") as file:
+@pytest.fixture(scope="module")
+def uneven(job_folder: Any) -> Any:
+    """Calibrated; its sensitivity falls by 0.3 mag from left to right, which the sky flat did not tell."""
+    plain = simulate_frame(52, n_stars=900, camera=Camera(shape=(620, 620)), exposure=Exposure(cosmic_rays=None))
+    response = 10 ** (-0.4 * 0.3 * (np.arange(620) / 619 - 0.5))
+    folder = job_folder(replace(plain, data=np.rint(plain.data * response).astype(np.uint16)))
+    report = folder.calibrate(folder.measure(products={"plots": False, "maps": False}))
+    assert report.terms is not None and report.spatial_order is not None and report.spatial_order > 0
+    return folder, report
+
+
+def test_magnitudes_are_those_of_the_catalogue_where_the_zero_point_varies(uneven: Any) -> None:
+    folder, report = uneven
+    tables = {name: read_columns(folder.path / f"{name}.fits") for name in ("sources", "calibrated", "calibrators")}
+    stars = tables["calibrators"]
+    colors = {n: color for n, color in zip(stars["id"], stars["color_ref"], strict=True) if np.isfinite(color)}
+    sources, calibrated = tables["sources"], tables["calibrated"]
+    bright = np.flatnonzero(sources["snr"] > 20)
+    places = [ForcedPosition(x=sources["x"][n], y=sources["y"][n], color=colors.get(sources["id"][n])) for n in bright]
+    rows = folder.forced(places, zero_point=report.terms).fluxes
+    mag, total = (np.array([getattr(row, name) for row in rows], float) for name in ("mag", "mag_err_total"))
+    pulls = (mag - calibrated["mag_cal_psf"][bright]) / calibrated["mag_cal_psf_err_stat"][bright]
+    # the same pixels and profile: only what was doubtful, blended or found in the residual is weighted otherwise
+    assert np.median(np.abs(pulls)) < 0.05 and np.quantile(np.abs(pulls), 0.9) < 0.5
+    assert np.quantile(np.abs(total / calibrated["mag_cal_psf_err_total"][bright] - 1), 0.95) < 0.05
+    # with the value alone a tenth of a magnitude is missed at the edges
+    flat = folder.forced(places, zero_point=ZeroPointTerms(coefficients=(report.value,), covariance=((0.0,),))).fluxes
+    slope = np.polyfit(sources["x"][bright] / 310 - 1, [row.mag for row in flat] - calibrated["mag_cal_psf"][bright], 1)
+    assert abs(slope[0]) > 0.1
+
+
+def test_a_star_without_a_colour_has_the_error_of_it(uneven: Any) -> None:
+    folder, report = uneven
+    sources = read_columns(folder.path / "sources.fits")
+    place = {"x": sources["x"][3], "y": sources["y"][3]}
+    known, unknown, red = folder.forced(
+        [ForcedPosition(**place, color=c) for c in (report.terms.color_zero, None, report.terms.color_zero + 1)],
+        zero_point=report.terms,
+    ).fluxes
+    assert unknown.mag == known.mag
+    assert red.mag == pytest.approx(known.mag + report.color_term, abs=1e-6)
+    by_color = abs(report.color_term) * report.terms.color_scatter
+    assert by_color > 0.005
+    assert unknown.mag_err_total == pytest.approx(np.hypot(known.mag_err_total, by_color), rel=1e-6)
+
+
+def test_the_table_has_the_same_rows_as_csv(folder: Any) -> None:
+    table = folder.forced([ForcedPosition(x=100.0, y=100.0, name="=1+1"), ForcedPosition(x=-50.0, y=3.0, name="off")])
+    with (folder.path / "forced.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["'=1+1", "off"]
     assert float(rows[0]["flux_e"]) == table.fluxes[0].flux_e
     assert rows[1]["flux_e"] == "" and table.fluxes[1].flux_e is None
 
 
-def test_empty_sky_scatters_around_zero_with_its_error(frame: SimulatedFrame, folder: Path) -> None:
+def test_empty_sky_scatters_around_zero_with_its_error(frame: SimulatedFrame, folder: Any) -> None:
     rng = np.random.default_rng(3)
     x, y = rng.uniform(25, 595, (2, 600))
     stars = np.column_stack([frame.truth["x"], frame.truth["y"]])
     far = np.min(np.hypot(x[:, None] - stars[:, 0], y[:, None] - stars[:, 1]), axis=1) > 25
-    rows = forced(folder, [ForcedPosition(x=a, y=b) for a, b in zip(x[far], y[far], strict=True)]).fluxes
+    rows = folder.forced([ForcedPosition(x=a, y=b) for a, b in zip(x[far], y[far], strict=True)]).fluxes
     pulls = np.array([row.flux_e / row.flux_err_e for row in rows])
     assert 0.8 < robust_sigma(pulls) < 1.25
     assert abs(np.median(pulls)) < 3 * 1.25 / np.sqrt(len(pulls)) + 0.1
@@ -93,14 +116,14 @@ def test_empty_sky_scatters_around_zero_with_its_error(frame: SimulatedFrame, fo
     assert all(row.mag is None for row in rows)
 
 
-def test_off_the_frame_is_null(folder: Path) -> None:
-    row = forced(folder, [ForcedPosition(x=-50.0, y=10.0)]).fluxes[0]
+def test_off_the_frame_is_null(folder: Any) -> None:
+    row = folder.forced([ForcedPosition(x=-50.0, y=10.0)]).fluxes[0]
     assert row.flux_e is None and row.upper_limit_e is None
 
 
-def test_sky_positions_without_a_solution_are_refused(folder: Path) -> None:
+def test_sky_positions_without_a_solution_are_refused(folder: Any) -> None:
     with pytest.raises(PositionsError, match="no WCS"):
-        forced(folder, [ForcedPosition(ra_deg=150.1, dec_deg=22.2)])
+        folder.forced([ForcedPosition(ra_deg=150.1, dec_deg=22.2)])
 
 
 @pytest.mark.parametrize("fields", [{"x": 1.0}, {}, {"x": 1.0, "y": 2.0, "ra_deg": 3.0, "dec_deg": 4.0}])

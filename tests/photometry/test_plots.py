@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from PIL import Image
 
-from astro_shared.contracts.objects import ObjectRef
-from astro_shared.contracts.photometry import CalibrateRequest, MeasureRequest, MeasureResult
 from astro_shared.contracts.plots import PLOT_DATA, PsfPlot, ZeroPointMapPlot, ZeroPointPlot
-from astro_shared.contracts.tables import POSITIONS
-from astro_shared.fits.tables import read_columns, write_columns
-from astro_shared.jobs.task import LocalLink, TaskContext
-from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
-from photometry_service import tasks
+from astro_shared.testing.frames import Camera, simulate_frame
 from photometry_service.adapters.image_panel import ImagePanel, Picture, palette, reduced
 from photometry_service.adapters.measurement_plots import draw_image, zscale
 from photometry_service.adapters.plot_folder import PlotFolder, plain
@@ -26,36 +20,12 @@ from photometry_service.adapters.plot_folder import PlotFolder, plain
 OF_A_FRAME = set(PLOT_DATA) - {"extinction"}
 
 
-def reference(path: Path) -> ObjectRef:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ObjectRef(key=path.name, sha256=digest, size=path.stat().st_size)
-
-
 @pytest.fixture(scope="module")
-def frame() -> SimulatedFrame:
-    return simulate_frame(23, n_stars=500, camera=Camera(shape=(700, 900)))
-
-
-@pytest.fixture(scope="module")
-def folder(frame: SimulatedFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(job_folder: Any) -> Path:
     """Holds the products of both jobs."""
-    folder = tmp_path_factory.mktemp("plots")
-    frame.write(folder / "raw.fits")
-    frame.write_reference(folder / "reference.fits")
-    request = MeasureRequest(frame=reference(folder / "raw.fits"), frame_name="raw.fits")
-    done = tasks.measure(request, TaskContext(folder, {"raw.fits": folder / "raw.fits"}, LocalLink(None)))
-    sources = read_columns(folder / "sources.fits")
-    ra, dec = frame.wcs.all_pix2world(sources["x"], sources["y"], 0)
-    write_columns(folder / "positions.fits", {"id": sources["id"], "ra": ra, "dec": dec}, POSITIONS)
-    names = ("sources", "positions", "reference")
-    calibrate = CalibrateRequest(
-        **{name: reference(folder / f"{name}.fits") for name in names}, measure=MeasureResult.model_validate(done.result),
-        ra_center_deg=frame.sky.ra_deg, dec_center_deg=frame.sky.dec_deg, scale_arcsec_px=1.0,
-    )  # type: ignore[arg-type]  # fmt: skip
-    inputs = {f"{name}.fits": folder / f"{name}.fits" for name in names}
-    report = tasks.calibrate(calibrate, TaskContext(folder, inputs, LocalLink(None))).result["zero_point"]
-    assert report["status"] == "calibrated"
-    return folder
+    jobs = job_folder(simulate_frame(23, n_stars=500, camera=Camera(shape=(700, 900))))
+    assert jobs.calibrate(jobs.measure()).status == "calibrated"
+    return Path(jobs.path)
 
 
 def data(folder: Path, name: str) -> dict:

@@ -15,12 +15,15 @@ _NAMES = {
     "x": ("x", "x_px"),
     "y": ("y", "y_px"),
     "name": ("name", "id", "source_id"),
+    "color": ("color", "colour"),
 }
 """Column names that are understood, in any case, the first that is there."""
 
 
 def read_positions(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV file with a header line: ``ra`` and ``dec`` in degrees, or ``x`` and ``y``, and ``name`` if wanted.
+    """Rows of a CSV file with a header line: ``ra`` and ``dec`` in degrees, or ``x`` and ``y``.
+
+    ``name``, and ``color`` in magnitudes, are read where they are there; a colour may be missing in a row.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def _columns(path: Path, found: Any) -> dict[str, str]:
     }
     for pair in (("ra_deg", "dec_deg"), ("x", "y")):
         if all(field in known for field in pair):
-            return {field: known[field] for field in (*pair, "name") if field in known}
+            return {field: known[field] for field in (*pair, "name", "color") if field in known}
     raise AlidadeClientError(
         f"{path}: the header line names neither ra and dec nor x and y; it has: {', '.join(found) or 'nothing'}.",
         code="positions_invalid",
@@ -74,6 +77,8 @@ def _rows(path: Path, lines: csv.DictReader[str], columns: dict[str, str]) -> It
         row: dict[str, Any] = {}
         for field, column in columns.items():
             text = (line[column] or "").strip()
+            if field == "color" and not text:
+                continue
             try:
                 row[field] = text if field == "name" else float(text)
             except ValueError:

@@ -10,13 +10,14 @@ import pytest
 
 from astro_shared.contracts.gateway import ReductionPhase, StageName, StageState
 from astro_shared.contracts.jobs import JobCreate, JobPhase, JobView
-from astro_shared.contracts.photometry import ForcedPosition, ForcedRequest
+from astro_shared.contracts.photometry import ForcedPosition, ForcedRequest, ZeroPointTerms
 from astro_shared.errors import RelayedError
 from gateway_service.domain.reductions import Reduction, Stage
 from gateway_service.errors import ReductionNotFinishedError, ReductionUnfitError
 from gateway_service.workflows.start_work import StartWork
 from gateway_service.workflows.work_requests import forced_request, zero_point_of_frame
 
+TERMS = {"coefficients": [25.0, 0.1, 0.0], "covariance": [[1e-4, 0, 0], [0, 1, 0], [0, 0, 1]], "spatial_order": 1}
 PIXEL, SKY = ForcedPosition(x=10.0, y=20.0), ForcedPosition(ra_deg=150.0, dec_deg=2.0)
 
 
@@ -35,7 +36,7 @@ def finished(
             return replace(stage, state=StageState.DONE, files=files_of)
         if stage.name is StageName.CALIBRATE:
             return replace(
-                stage, state=StageState.DONE, result={"zero_point": {"value": 25.0, "error": 0.01, "airmass": 2.0}}
+                stage, state=StageState.DONE, result={"zero_point": {"value": 25.0, "airmass": 2.0, "terms": TERMS}}
             )
         return replace(stage, state=StageState.DONE)
 
@@ -84,21 +85,28 @@ def test_the_request_holds_what_the_reduction_used(make_reduction: Any) -> None:
     assert request.flat is not None and request.flat.key == "jobs/flat"
     assert request.cosmic_rays.enabled == "off"
     assert request.wcs is not None and request.sources is not None
-    assert (request.zero_point_mag, request.zero_point_err_mag) == (25.0, 0.01)
+    assert request.zero_point == ZeroPointTerms.model_validate(TERMS)
+    assert request.extinction_mag == 0
 
 
 @pytest.mark.parametrize(
-    ("changes", "zero"),
+    ("changes", "extinction_mag"),
     [
-        ({}, 25.0),
-        ({"extinction": "fixed", "extinction_mag": 0.3}, 24.4),
-        ({"mode": "classic", "extinction_mag": 0.1}, 24.8),
+        ({}, 0.0),
+        ({"extinction": "fixed", "extinction_mag": 0.3}, 0.6),
+        ({"mode": "classic", "extinction_mag": 0.1}, 0.2),
     ],
 )
-def test_a_zero_point_above_the_atmosphere_is_brought_below_it(make_reduction: Any, changes: dict, zero: float) -> None:
+def test_a_zero_point_above_the_atmosphere_goes_with_its_extinction(
+    make_reduction: Any, changes: dict, extinction_mag: float
+) -> None:
     plain = finished(make_reduction())
     settings = {**plain.settings, "zero_point": {**plain.settings["zero_point"], **changes}}
-    assert zero_point_of_frame(replace(plain, settings=settings))[0] == pytest.approx(zero)
+    assert zero_point_of_frame(replace(plain, settings=settings))["extinction_mag"] == pytest.approx(extinction_mag)
+
+
+def test_a_frame_that_was_not_calibrated_has_no_zero_point(make_reduction: Any) -> None:
+    assert zero_point_of_frame(make_reduction()) == {}
 
 
 def test_what_is_missing_is_named(make_reduction: Any) -> None:

@@ -19,7 +19,7 @@ from alidade.session import client_session
 def forced(
     reduction_id: Annotated[str, typer.Argument(metavar="REDUCTION", help="As `alidade jobs list` shows it.")],
     positions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV with ra and dec (degrees) or x and y, and name.")
+        Path | None, typer.Option(metavar="FILE", help="CSV with ra and dec (degrees) or x and y, name and color.")
     ] = None,
     at: Annotated[list[str] | None, typer.Option(metavar="RA,DEC", help="One position; may be repeated.")] = None,
     pixels: Annotated[bool, typer.Option("--pixels", help="--at gives X,Y: pixels, zero-based.")] = False,

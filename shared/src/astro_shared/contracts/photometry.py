@@ -133,6 +133,30 @@ class CalibrateRequest(_Model):
     products: ProductSettings = ProductSettings()
 
 
+class ZeroPointTerms(_Model):
+    """Zero point at every place of a frame: 1, color - color_zero (if there is a colour term), u, v, u^2, u v, v^2, ...
+
+    u = 2 (x + 0.5) / width - 1 and v = 2 (y + 0.5) / height - 1 run from -1 to 1 over the frame.
+    """
+
+    coefficients: tuple[float, ...] = Field(min_length=1, description="mag; the first is the zero point at the centre.")
+    covariance: tuple[tuple[float, ...], ...] = Field(description="mag^2, of the coefficients.")
+    has_color: bool = False
+    spatial_order: Annotated[int, Field(ge=0, le=2)] = 0
+    color_zero: float = 0.0
+    color_scatter: float = Field(
+        0.0, description="mag; by how much the colour of a star is not known, where it is not."
+    )
+    sigma_int: float = Field(0.0, description="mag; scatter of stars beyond their errors.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ZeroPointTerms:
+        n = 1 + self.has_color + (self.spatial_order * (self.spatial_order + 3)) // 2
+        if len(self.coefficients) != n or [len(row) for row in self.covariance] != [n] * n:
+            raise ValueError(f"a zero point of order {self.spatial_order} has {n} terms and a covariance of {n} x {n}")
+        return self
+
+
 class ZeroPointReport(_Model):
     """magnitude = mag_inst + value + color_term (color - color_zero) + spatial terms."""
 
@@ -154,6 +178,7 @@ class ZeroPointReport(_Model):
     color_term_err: float | None = None
     color_zero: float | None = None
     spatial_order: int | None = None
+    terms: ZeroPointTerms | None = Field(None, description="All of it, with its errors, at any place of the frame.")
     n_used: int = 0
     n_considered: int = 0
     rms: float | None = None
@@ -189,6 +214,7 @@ class ForcedPosition(_Model):
     y: float | None = None
     ra_deg: Annotated[float, Field(ge=0, lt=360)] | None = None
     dec_deg: Annotated[float, Field(ge=-90, le=90)] | None = None
+    color: float | None = Field(None, description="mag, as `color` of the zero point says; null where it is not known.")
 
     @model_validator(mode="after")
     def _is_one_place(self) -> ForcedPosition:
@@ -210,8 +236,8 @@ class ForcedRequest(_Model):
     sources: ObjectRef | None = Field(None, description="sources.fits of `measure`: neighbours are fitted along.")
     wcs: ObjectRef | None = Field(None, description="wcs.fits of `solve`; needed for positions on the sky.")
     positions: tuple[ForcedPosition, ...] = Field(min_length=1, max_length=MAX_POSITIONS)
-    zero_point_mag: float | None = Field(None, description="Magnitude of one electron per second.")
-    zero_point_err_mag: Annotated[float, Field(ge=0)] | None = Field(None, description="Its error.")
+    zero_point: ZeroPointTerms | None = Field(None, description="Magnitude of one electron per second.")
+    extinction_mag: float = Field(0.0, description="What the zero point does not hold of the atmosphere.")
     input: InputSettings = InputSettings()
     cosmic_rays: CosmicRaySettings = CosmicRaySettings()
     background: BackgroundSettings = BackgroundSettings()
@@ -230,7 +256,7 @@ class ForcedFlux(_Model):
     upper_limit_e: float | None = Field(None, description="Three sigma above max(flux, 0), where S/N is below 3.")
     mag: float | None = None
     mag_err_stat: float | None = Field(None, description="From the counts; null where S/N is below 3.")
-    mag_err_total: float | None = Field(None, description="With the error of the zero point.")
+    mag_err_total: float | None = Field(None, description="With the errors of the zero point at this place.")
     upper_limit_mag: float | None = None
     flags: int
 
@@ -249,7 +275,7 @@ class ForcedResult(_Model):
     positions: int
     measured: int = Field(description="Positions with a usable pixel.")
     detected: int = Field(description="Positions with a signal to noise of 3 or more.")
-    zero_point_mag: float | None = None
+    zero_point_mag: float | None = Field(None, description="At the centre of the frame, for the reference colour.")
     zero_point_err_mag: float | None = None
 
 

@@ -37,7 +37,6 @@ def forced_request(reduction: Reduction, positions: Sequence[ForcedPosition]) ->
             f"{on_sky} positions are on the sky, and the reduction {reduction.id} has no astrometric solution: "
             "give x and y in pixels."
         )
-    zero, zero_err = zero_point_of_frame(reduction)
     return {
         "frame": reduction.frame_reference,
         **reduction.masters,
@@ -46,8 +45,7 @@ def forced_request(reduction: Reduction, positions: Sequence[ForcedPosition]) ->
         "sources": measured.files.get(products.SOURCES),
         "wcs": wcs,
         "positions": [position.model_dump(mode="json") for position in positions],
-        "zero_point_mag": zero,
-        "zero_point_err_mag": zero_err,
+        **zero_point_of_frame(reduction),
         **{name: reduction.settings[name] for name in _FORCED_SECTIONS},
     }
 
@@ -69,15 +67,15 @@ def measured_stage(reduction: Reduction) -> Stage:
     return measured
 
 
-def zero_point_of_frame(reduction: Reduction) -> tuple[float | None, float | None]:
-    """Magnitude of one electron per second at this frame's airmass and its error, for stars of the reference colour."""
+def zero_point_of_frame(reduction: Reduction) -> dict[str, Any]:
+    """The zero point over the frame, and what the atmosphere took that it does not hold; nothing where there is none."""
     report: Mapping[str, Any] = (reduction.stage(StageName.CALIBRATE).result or {}).get("zero_point", {})
-    if report.get("value") is None:
-        return None, None
+    if report.get("terms") is None:
+        return {}
     settings, airmass = reduction.settings["zero_point"], report.get("airmass")
     above = settings["extinction"] == "fixed" or settings["mode"] == "classic"
     extinction = settings["extinction_mag"] * airmass if above and airmass is not None else 0.0
-    return report["value"] - extinction, report.get("error")
+    return {"zero_point": report["terms"], "extinction_mag": extinction}
 
 
 def extinction_request(reductions: Sequence[Reduction], asked: ExtinctionCreate) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class ZeroPointOptions:
 
 
 @dataclass(frozen=True)
-class ZeroPointFit:
+class ZeroPointModel:
     """``m_ref - m_inst = coefficients . design(x, y, color)``.
 
     Attributes
@@ -47,9 +47,6 @@ class ZeroPointFit:
         Robust scatter of the calibrators' colours; what a star of unknown colour is uncertain by.
     sigma_int : mag
         Scatter that the errors do not explain.
-    used : (n,) bool
-    residual : (n,), mag
-        Reference minus model; NaN where it cannot be computed.
     """
 
     coefficients: Array
@@ -59,12 +56,6 @@ class ZeroPointFit:
     color_zero: float
     color_scatter: float
     sigma_int: float
-    rms: float
-    mad: float
-    chi2_red: float
-    used: NDArray[np.bool_]
-    residual: Array
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def value(self) -> float:
@@ -98,6 +89,29 @@ class ZeroPointFit:
         if self.has_color:
             variance = variance + np.where(known, 0.0, (self.coefficients[1] * self.color_scatter) ** 2)
         return design @ self.coefficients, np.sqrt(variance)
+
+
+@dataclass(frozen=True)
+class ZeroPointFit(ZeroPointModel):
+    """A model and how well it describes its calibrators.
+
+    Attributes
+    ----------
+    rms, mad : mag
+        Scatter of the residuals of the stars used; the second is robust.
+    chi2_red : with ``sigma_int``; NaN where the errors have no part in the fit
+    used : (n,) bool
+    residual : (n,), mag
+        Reference minus model; NaN where it cannot be computed.
+    notes : sentences
+    """
+
+    rms: float
+    mad: float
+    chi2_red: float
+    used: NDArray[np.bool_]
+    residual: Array
+    notes: tuple[str, ...] = field(default=())
 
 
 def fit_zero_point(

@@ -17,6 +17,7 @@ from photometry_service.algorithms.zero_point import ZeroPointFit, ZeroPointOpti
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.errors import TooFewCalibratorsError
 from photometry_service.workflows.frame_extinction import FrameExtinction, center_airmass, frame_extinction
+from photometry_service.workflows.zero_point_terms import as_terms, normalised
 
 Columns = Mapping[str, NDArray[Any]]
 Array = NDArray[np.float64]
@@ -69,7 +70,7 @@ class CalibrateSources:
             sources, request.measure.flux_kind, request.measure.aperture_number, exposure_s
         )
         warnings += air.warnings
-        x, y = _normalised(sources, frame.width_px, frame.height_px)
+        x, y = normalised(sources["x"], sources["y"], frame.width_px, frame.height_px)
         why = reasons(tests, len(matches.source))
         s, r = matches.source, matches.reference
         good = why == ""
@@ -227,10 +228,6 @@ def _options(settings: Any) -> ZeroPointOptions:
     )
 
 
-def _normalised(sources: Columns, width: int, height: int) -> tuple[Array, Array]:
-    return 2 * (sources["x"] + 0.5) / width - 1, 2 * (sources["y"] + 0.5) / height - 1
-
-
 def _near_saturation(request: CalibrateRequest, peak: Array, fraction: float) -> NDArray[np.bool_]:
     level = request.measure.frame.saturation_e
     if level is None:
@@ -301,6 +298,7 @@ def _figures(
         "color_term_err": fit.color_term_err,
         "color_zero": fit.color_zero,
         "spatial_order": fit.spatial_order,
+        "terms": as_terms(fit),
         "n_used": int(fit.used.sum()),
         "rms": fit.rms,
         "mad": 1.4826 * float(np.median(np.abs(fit.residual[fit.used] - np.median(fit.residual[fit.used])))),

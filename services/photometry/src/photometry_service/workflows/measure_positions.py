@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from astro_shared.contracts.photometry import ForcedFlux, ForcedRequest, ForcedResult, ForcedTable
 from astro_shared.errors import InvalidRequestError
 from photometry_service.algorithms.forced_photometry import ForcedOptions, ForcedPhotometry, measure_forced
+from photometry_service.domain.frame import Frame
 from photometry_service.domain.psf import PsfModel, Sources
+from photometry_service.workflows.calibrate_sources import to_magnitude
 from photometry_service.workflows.clean_frame import clean_frame
 from photometry_service.workflows.prepare_frame import PreparedFrame
 from photometry_service.workflows.subtract_sky import subtract_sky
+from photometry_service.workflows.zero_point_terms import as_model, normalised
 
 Array = NDArray[np.float64]
-MAG_PER_RELATIVE_FLUX = 2.5 / math.log(10)
 MIN_SNR = 3.0
 
 
@@ -65,14 +67,15 @@ class MeasurePositions:
             sky.data, sky.background.rms_map(), psf, x, y,
             mask=sky.frame.mask, saturated=sky.saturated, known=known, options=options,
         )  # fmt: skip
-        rows = tuple(_row(request, done, n, sky.frame.exposure_s or 1.0) for n in range(len(done)))
+        rows = _rows(request, done, sky.frame)
+        terms = request.zero_point
         result = ForcedResult(
             frame=prepared.summary.model_copy(update={"warnings": sky.frame.warnings}),
             positions=len(rows),
             measured=sum(row.flux_e is not None for row in rows),
             detected=sum(row.snr is not None and row.snr >= MIN_SNR for row in rows),
-            zero_point_mag=request.zero_point_mag,
-            zero_point_err_mag=request.zero_point_err_mag,
+            zero_point_mag=terms.coefficients[0] - request.extinction_mag if terms else None,
+            zero_point_err_mag=math.sqrt(terms.covariance[0][0]) if terms else None,
         )
         return result, ForcedTable(frame_name=request.frame_name, fluxes=rows)
 
@@ -92,29 +95,44 @@ def pixels(request: ForcedRequest, wcs: WCS | None) -> tuple[Array, Array]:
     return x, y
 
 
-def _row(request: ForcedRequest, done: ForcedPhotometry, n: int, exposure_s: float) -> ForcedFlux:
-    flux, error, limit = float(done.flux[n]), float(done.flux_err[n]), float(done.upper_limit[n])
-    zero = request.zero_point_mag
-
-    error_mag = MAG_PER_RELATIVE_FLUX * error / flux if zero is not None and flux >= MIN_SNR * error else None
-
-    def magnitude(electrons: float) -> float | None:
-        return zero - 2.5 * math.log10(electrons / exposure_s) if zero is not None and electrons > 0 else None
-
-    return ForcedFlux(
-        name=request.positions[n].name,
-        x=_finite(done.x[n]),
-        y=_finite(done.y[n]),
-        flux_e=_finite(flux),
-        flux_err_e=_finite(error),
-        snr=_finite(done.snr[n]),
-        upper_limit_e=_finite(limit),
-        mag=magnitude(flux),
-        mag_err_stat=error_mag,
-        mag_err_total=None if error_mag is None else math.hypot(error_mag, request.zero_point_err_mag or 0.0),
-        upper_limit_mag=magnitude(limit),
-        flags=int(done.flags[n]),
+def _rows(request: ForcedRequest, done: ForcedPhotometry, frame: Frame) -> tuple[ForcedFlux, ...]:
+    """Fluxes with their magnitudes, where there is a zero point."""
+    exposure_s = frame.exposure_s or 1.0
+    zero, zero_err = _zero_point(request, done, frame)
+    mag, err = to_magnitude(done.flux, done.flux_err, exposure_s)
+    limit_mag, _ = to_magnitude(done.upper_limit, done.flux_err, exposure_s)
+    err = np.where(np.isfinite(zero), err, np.nan)
+    columns = {
+        "x": done.x,
+        "y": done.y,
+        "flux_e": done.flux,
+        "flux_err_e": done.flux_err,
+        "snr": done.snr,
+        "upper_limit_e": done.upper_limit,
+        "mag": mag + zero,
+        "mag_err_stat": err,
+        "mag_err_total": np.hypot(err, zero_err),
+        "upper_limit_mag": limit_mag + zero,
+    }
+    return tuple(
+        ForcedFlux(
+            name=position.name,
+            flags=int(done.flags[n]),
+            **{name: _finite(values[n]) for name, values in columns.items()},
+        )
+        for n, position in enumerate(request.positions)
     )
+
+
+def _zero_point(request: ForcedRequest, done: ForcedPhotometry, frame: Frame) -> tuple[Array, Array]:
+    """Zero point at every position and its error, the scatter of stars included; NaN where there is none."""
+    if request.zero_point is None:
+        nothing = np.full(len(done), math.nan)
+        return nothing, nothing
+    ny, nx = frame.shape
+    color = np.array([math.nan if position.color is None else position.color for position in request.positions])
+    zero, error = as_model(request.zero_point).at(*normalised(done.x, done.y, nx, ny), color)
+    return zero - request.extinction_mag, np.hypot(error, request.zero_point.sigma_int)
 
 
 def _finite(value: float) -> float | None:
