@@ -22,6 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
 from astro_shared.testing.real_data import MISSING, find_real_data
 
 ALIDADE = str(Path(sys.executable).with_name("alidade"))
@@ -71,6 +75,57 @@ CASES = (
     Case("panoptes_rotation.fits", UNSOLVED, says="star"),
     Case("tess_difference.fits.fz", UNSOLVED),
     Case("not_alfosc_flat.fits.gz", UNSOLVED),
+    Case(
+        "decam_tpv_N6_r.fits",
+        ("calibrated", "uncalibrated"),
+        "gaia_decam_N6_r.fits",
+        options=("--set", "zero_point.band=G"),
+    ),
+    Case("kmtnet_tpv_cutout.fits", UNSOLVED),
+    Case("ukidss.fits", UNSOLVED),
+    Case("spitzer_irac_glon.fits", ("calibrated", "uncalibrated")),
+    Case("hst_wfc3_pluto_flc.fits", UNSOLVED),
+    Case("vst_kids_r.fits", UNSOLVED),
+    Case("vista_viking_Z.fits", UNSOLVED),
+    Case("astride_long.fits", ("calibrated", "uncalibrated")),
+    Case("panoptes_tiny.fits", ("calibrated", "uncalibrated")),
+)
+
+
+@dataclass(frozen=True)
+class ListCase:
+    """A source list, how it is solved, and what is known of it.
+
+    Attributes
+    ----------
+    name, reference : files below ``catalogs/``
+    options : of ``alidade solve``
+    wcs : a recorded solution below ``catalogs/``
+    rms_px : largest rms that is right
+    """
+
+    name: str
+    reference: str
+    options: tuple[str, ...]
+    wcs: str = ""
+    rms_px: float = 1.0
+
+
+LISTS = (
+    ListCase(
+        "responses/astrometry_net__test-source-list.fit", "all_refcat2_ey_uma.ecsv",
+        ("--size", "4109,4096", "--epoch", "2018.3", "--hint", "135.55,49.84,0.3", "--scale", "0.5,0.6"),
+        wcs="responses/astrometry_net__wcs-sol-from-source-list-index-5200.fit",
+    ),
+    ListCase(
+        "lco_cpt1m_refcat_matched.fits", "lco_cpt1m_refcat_matched.fits",
+        ("--size", "4096,4096", "--epoch", "2020.03", "--hint", "99.8,8.74,0.5", "--scale", "0.37,0.41"), rms_px=0.17,
+    ),
+)  # fmt: skip
+LISTS_BEGIN, LISTS_END = "<!-- real lists: begin -->", "<!-- real lists: end -->"
+LISTS_HEAD = (
+    "| list | state | engine | pairs used | degree | rms (px) | rms (mas) | centre off (px) | scale off (%) |"
+    "\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -131,8 +186,10 @@ def number(value: object, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def run_cases(cases: Sequence[Case], data: Path, work: Path) -> list[Outcome]:
-    """Reduce the frames one after the other on a platform that is started for the while."""
+def run_cases(
+    cases: Sequence[Case], lists: Sequence[ListCase], data: Path, work: Path
+) -> tuple[list[Outcome], list[tuple[str, list[str]]]]:
+    """Reduce the frames and solve the lists, one after the other, on a platform that is started for the while."""
     truth = read_truth(data / "frames" / "truth.csv")
     environment = os.environ | {"ALIDADE_DATA": str(work / "data")}
     platform = subprocess.Popen([ALIDADE, "up", "--port", "0"], env=environment, stdout=subprocess.DEVNULL)
@@ -143,7 +200,10 @@ def run_cases(cases: Sequence[Case], data: Path, work: Path) -> list[Outcome]:
             time.sleep(0.2)
         importing = [ALIDADE, "reference", "import", "--tycho2-index", str(INDEX), "--name", "tycho2"]
         subprocess.run(importing, env=environment, check=True)
-        return [run_case(case, data, work, environment, truth) for case in cases]
+        solved = [run_list(case, data, work, environment) for case in lists]
+        for line, wrong in solved:
+            print(line, *(f"   OFF: {fault}" for fault in wrong), sep="\n", flush=True)
+        return [run_case(case, data, work, environment, truth) for case in cases], solved
     finally:
         platform.terminate()
         platform.wait()
@@ -170,6 +230,35 @@ def run_case(
     return outcome
 
 
+def run_list(case: ListCase, data: Path, work: Path, environment: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The line of one list for the table, and what is wrong with it."""
+    folder = data / "catalogs"
+    command = [ALIDADE, "solve", str(folder / case.name), "--reference", str(folder / case.reference), "--out",
+               str(work / "lists"), "--json", *case.options]  # fmt: skip
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if not ended.stdout.strip():
+        raise SystemExit(f"{case.name}: exit code {ended.returncode}: {ended.stderr[-2000:]}")
+    said = json.loads(ended.stdout.strip().splitlines()[-1])
+    if not said["solved"]:
+        return f"| {case.name} | {said['state']} | {short(said['reason'])} |" + " |" * 6, ["it was not solved"]
+    rms_px = said["rms_mas"] / said["scale_arcsec_px"] / 1000 if said["rms_mas"] is not None else math.inf
+    wrong = [f"an rms of {rms_px:.3f} px"] if rms_px > case.rms_px else []
+    centre_px = scale_off = None
+    if case.wcs:
+        recorded = WCS(fits.getheader(folder / case.wcs))
+        width, height = (int(part) for part in case.options[case.options.index("--size") + 1].split(","))
+        x, y = recorded.all_world2pix(said["ra_center_deg"], said["dec_center_deg"], 0)
+        centre_px = math.hypot(float(x) - (width - 1) / 2, float(y) - (height - 1) / 2)
+        scale_off = said["scale_arcsec_px"] / (3600 * math.sqrt(abs(np.linalg.det(recorded.pixel_scale_matrix)))) - 1
+        if centre_px > 1 or abs(scale_off) > SCALE_LIMIT:
+            wrong.append(f"{centre_px:.2f} px and {100 * scale_off:.2f} % off the recorded solution")
+    cells = [
+        case.name, said["state"], said["engine"], str(said["n_used"]), number(said["degree"], "d"), f"{rms_px:.3f}",
+        number(said["rms_mas"], ".0f"), number(centre_px, ".2f"), "" if scale_off is None else f"{100 * scale_off:+.3f}",
+    ]  # fmt: skip
+    return "| " + " | ".join(cells) + " |", wrong
+
+
 def unpacked(path: Path, work: Path) -> Path:
     """The frame; what is packed with bzip2, which is refused, as plain FITS."""
     if path.suffix != ".bz2":
@@ -194,17 +283,16 @@ def against_truth(sky: Mapping[str, Any], truth: Mapping[str, str] | None) -> tu
     return 60 * math.hypot(along, sky["dec_center_deg"] - dec), scale
 
 
-def write_table(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Put the table between its two marks."""
+def write_table(path: Path, begin: str, end: str, lines: Sequence[str]) -> None:
+    """Put a table between its two marks."""
     text = path.read_text(encoding="utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    rows = "\n".join(outcome.row() for outcome in outcomes)
-    path.write_text(f"{before}{BEGIN}\n{HEAD}\n{rows}\n{END}{after}", encoding="utf-8")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    path.write_text("\n".join([f"{before}{begin}", *lines, f"{end}{after}"]), encoding="utf-8")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="parts of names; default: all frames")
+    parser.add_argument("names", nargs="*", help="parts of names; default: all frames and lists")
     parser.add_argument("--write", type=Path, help="the page whose table is replaced")
     parser.add_argument("--keep", type=Path, help="work here and leave the results")
     options = parser.parse_args()
@@ -214,15 +302,19 @@ def main() -> int:
     if not INDEX.exists():
         raise SystemExit("the index files are not here: apt-get install astrometry-data-tycho2")
     cases = [case for case in CASES if not options.names or any(name in case.frame for name in options.names)]
+    lists = [case for case in LISTS if not options.names or any(name in case.name for name in options.names)]
     with tempfile.TemporaryDirectory(prefix="alidade-real-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o755)
         work = options.keep or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
-        outcomes = run_cases(cases, data, work)
+        outcomes, solved = run_cases(cases, lists, data, work)
     if options.write is not None:
-        write_table(options.write, outcomes)
+        write_table(options.write, BEGIN, END, [HEAD, *(outcome.row() for outcome in outcomes)])
+        write_table(options.write, LISTS_BEGIN, LISTS_END, [LISTS_HEAD, *(line for line, _ in solved)])
     bad = [outcome.case.frame for outcome in outcomes if outcome.faults()]
-    print(f"{len(outcomes) - len(bad)} of {len(outcomes)} frames ended as they should", *bad)
+    bad += [case.name for case, (_, wrong) in zip(lists, solved, strict=True) if wrong]
+    ended = len(outcomes) + len(solved)
+    print(f"{ended - len(bad)} of {ended} ended as they should", *bad)
     return 1 if bad else 0
 
 

@@ -29,24 +29,23 @@ def is_fits(path: Path) -> bool:
     return head.startswith((GZIP, FITS))
 
 
-def read_star_list(path: Path) -> dict[str, list[float]]:
+def read_star_list(path: Path) -> dict[str, list[float]] | None:
     """Columns x, y (0-based pixels) and flux of a CSV file; rows that are not three numbers are left out.
+
+    None where the columns have other names: the service knows those of other programs.
 
     Raises
     ------
     AlidadeClientError
-        It is no such list.
+        It is no CSV file, or has no row with three numbers.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AlidadeClientError(f"{path}: neither FITS nor CSV ({error}).", code="unreadable") from None
-    missing = {"x", "y", "flux"} - {str(name).strip() for name in (rows[0] if rows else ())}
-    if missing:
-        raise AlidadeClientError(
-            f"{path}: the first line must name {', '.join(sorted(missing))}.", code="bad_source_list"
-        )
+    if not {"x", "y", "flux"} <= {str(name).strip() for name in (rows[0] if rows else ())}:
+        return None
     numbers = [[_number(row[name]) for name in ("x", "y", "flux")] for row in rows]
     good = [row for row in numbers if all(isfinite(value) for value in row)]
     if not good:

@@ -35,6 +35,8 @@ def solve(
 ) -> None:
     """Find and refine the WCS. A CSV list with x, y, flux (0-based) is sent as it is, and no pixels are.
 
+    Lists of SExtractor (FITS_LDAC too), photutils and astrometry.net are known by their columns.
+
     Exit code 0: all solved, 2: some not, 1: the command itself failed.
     """
     unsolved = 0
@@ -65,10 +67,12 @@ def _solved(
 ) -> Mapping[str, Any]:
     """The report of one input; its files are in the folder."""
     given: dict[str, Any] = {}
-    if not is_fits(path):
-        if size_px is None:
-            raise AlidadeClientError(f"{path} is a list: give the size of its image as --size WIDTH,HEIGHT.")
-        given = {"stars": read_star_list(path)}
+    fits = is_fits(path)
+    if not fits and size_px is None:
+        raise AlidadeClientError(f"{path} is a list: give the size of its image as --size WIDTH,HEIGHT.")
+    plain = None if fits else read_star_list(path)
+    if plain is not None:
+        given = {"stars": plain}
     elif size_px is not None:
         given = {"list_upload_id": client.upload(path, purpose="reference").id}
     else:

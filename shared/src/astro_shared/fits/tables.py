@@ -18,9 +18,12 @@ _FORMATS = {"float64": "D", "float32": "E", "int64": "K", "int32": "J", "int16":
 
 
 def read_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """Columns of the first table of a file: native byte order, text without padding."""
+    """Columns of the first table of a file: native byte order, text without padding.
+
+    The table of header cards with which a FITS_LDAC file begins is passed over.
+    """
     with fits.open(path, memmap=False) as hdus:
-        data = next(hdu.data for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
+        data = next(hdu.data for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and hdu.name != "LDAC_IMHEAD")
         return {name: _native(np.asarray(data[name])) for name in data.dtype.names or ()}
 
 

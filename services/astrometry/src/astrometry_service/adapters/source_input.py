@@ -17,6 +17,7 @@ from astro_shared.fits import read_frame
 from astro_shared.fits.tables import read_columns
 from astro_shared.jobs.task import TaskContext
 from astro_shared.science.source_extraction import ExtractedSources, extract_sources
+from astrometry_service.adapters.source_columns import PRODUCERS, canonical_sources
 from astrometry_service.errors import NothingToSolveError, SourceListError
 
 __all__ = ["SourceInput", "read_source_list", "read_sources"]
@@ -75,13 +76,18 @@ def _given_table(request: SolveRequest, context: TaskContext) -> Columns | None:
 
 
 def read_source_list(path: Path) -> Columns:
-    """Columns of a FITS table, or of CSV text with a line of names; rows without ``id`` are counted from 1."""
+    """Columns of a FITS table (FITS_LDAC too), or of CSV text with a line of names, in Alidade's names.
+
+    Lists of SExtractor, photutils and astrometry.net are known by their names. Rows without ``id`` are counted from 1.
+    """
     with path.open("rb") as file:
         is_fits = file.read(6) == b"SIMPLE"
-    columns = read_columns(path) if is_fits else _csv_columns(path)
-    missing = {"x", "y"} - set(columns)
-    if missing:
-        raise SourceListError(f"the list has no column {' and '.join(sorted(missing))}", count=0)
+    columns = canonical_sources(read_columns(path) if is_fits else _csv_columns(path))
+    if columns is None:
+        known = "; ".join(f"{p.x}, {p.y} ({p.name}, from {p.first_pixel})" for p in PRODUCERS)
+        raise SourceListError(
+            f"the list has no column x and y (pixels, counted from 0), nor a pair of another program: {known}", count=0
+        )
     if "id" not in columns:
         columns["id"] = np.arange(1, len(columns["x"]) + 1)
     return columns
