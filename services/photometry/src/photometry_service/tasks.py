@@ -34,13 +34,9 @@ from photometry_service.algorithms.psf_model import psf_stamp
 from photometry_service.algorithms.zero_point import ZeroPointFit
 from photometry_service.domain.psf import Sources
 from photometry_service.workflows.build_master import BuildMaster, describe
-from photometry_service.workflows.calibrate_sources import (
-    CalibrateSources,
-    Calibration,
-    limiting_magnitudes,
-    zero_point_field,
-)
+from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration
 from photometry_service.workflows.fit_series import FitSeries
+from photometry_service.workflows.map_zero_point import limiting_magnitudes, zero_point_field
 from photometry_service.workflows.measure_positions import MeasurePositions
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
 from photometry_service.workflows.prepare_frame import PreparedFrame, prepare_frame, with_variance

@@ -21,33 +21,30 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ImagePlot(_Model):
-    """``image``: the frame and its sources, at most the 3000 brightest."""
-
+class _Blocks(_Model):
     values: Values
     block_px: int
     unit: str
+
+
+class ImagePlot(_Blocks):
+    """``image``: the frame and its sources, at most the 3000 brightest."""
+
     zscale: tuple[float, float] = Field(description="Values shown black and white.")
     x: Numbers
     y: Numbers
     flags: tuple[int, ...] = Field(description="Bits of docs/conventions.md, flags.")
 
 
-class MapPlot(_Model):
+class MapPlot(_Blocks):
     """``background`` and ``background_rms``."""
 
-    values: Values
-    block_px: int
-    unit: str
     median: float
 
 
-class ResidualPlot(_Model):
+class ResidualPlot(_Blocks):
     """``residual``: the frame minus background and sources."""
 
-    values: Values
-    block_px: int
-    unit: str
     rms_e: float = Field(description="Noise of one pixel of the frame; of a block, divide by block_px.")
     clipped_at_sigma: float
 

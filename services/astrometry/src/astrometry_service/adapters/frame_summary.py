@@ -6,6 +6,7 @@ from astro_shared.contracts.photometry import FrameSummary
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import frame_facts
+from astro_shared.fits.summary import summarise
 
 __all__ = ["list_summary", "summarise_frame"]
 
@@ -15,28 +16,14 @@ ASSUMED_GAIN, ASSUMED_READ_NOISE_E = 1.0, 10.0
 def summarise_frame(raw: RawFrame, given: InputSettings, name: str) -> FrameSummary:
     """From the header and what was given; a gain that is missing is 1, which only scales fluxes."""
     facts = frame_facts(raw.header)
-    date, epoch = (facts.date_mid, facts.epoch_jyear) if given.date_mid is None else facts.mid_of(given.date_mid)
     gain = given.gain_e_per_adu or facts.gain_e_per_adu or ASSUMED_GAIN
     saturation_adu = given.saturation_adu or facts.saturation_adu
-    ny, nx = raw.shape
-    return FrameSummary(
-        frame_name=name,
-        hdu=raw.hdu_index,
-        width_px=nx,
-        height_px=ny,
-        date_mid=date,
-        epoch_jyear=epoch,
-        filter=given.filter or facts.filter,
-        gain_e_per_adu=gain,
+    return summarise(
+        raw, facts, given, name, gain_e_per_adu=gain,
         read_noise_e=given.read_noise_e or facts.read_noise_e or ASSUMED_READ_NOISE_E,
         saturation_e=None if saturation_adu is None else saturation_adu * gain,
-        noise_model="header" if facts.gain_e_per_adu else "assumed",
-        ra_pointing_deg=facts.ra_deg,
-        dec_pointing_deg=facts.dec_deg,
-        pixel_scale_arcsec=facts.pixel_scale_arcsec,
-        image_type=facts.image_type,
-        warnings=(*raw.warnings, *facts.warnings),
-    )
+        noise_model="header" if facts.gain_e_per_adu else "assumed", warnings=(*raw.warnings, *facts.warnings),
+    )  # fmt: skip
 
 
 def list_summary(name: str, width_px: int, height_px: int, epoch_jyear: float | None) -> FrameSummary:

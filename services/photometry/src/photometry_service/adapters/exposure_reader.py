@@ -189,7 +189,8 @@ def _calibrated(raw: RawFrame, settings: InputSettings, masters: Mapping[MasterK
     names = ", ".join(sorted(masters))
     warnings = (*raw.warnings, *done.warnings, f"calibrated with the master {names}")
     variance = (done.variance / np.float32(gain**2)).astype(np.float32)
-    return Exposure(replace(raw, data=data, mask=done.mask, warnings=warnings), variance, left)
+    calibrated = replace(raw, data=data, mask=done.mask, warnings=warnings, shape=data.shape)
+    return Exposure(calibrated, variance, left)
 
 
 def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind, Path]) -> Exposure:

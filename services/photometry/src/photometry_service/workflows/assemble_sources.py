@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photometry_service.algorithms.apertures import AperturePhotometry
+from photometry_service.algorithms.magnitudes import to_magnitude
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import PsfPhotometry
-from photometry_service.workflows.calibrate_sources import to_magnitude
 
 Array = NDArray[np.float64]
+CALIBRATED_APERTURE = 2
 MIN_STARS_FOR_CORRECTION = 3
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from astro_shared.contracts.photometry import ForcedFlux, ForcedRequest, ForcedResult, ForcedTable
 from astro_shared.errors import InvalidRequestError
 from photometry_service.algorithms.forced_photometry import ForcedOptions, ForcedPhotometry, measure_forced
+from photometry_service.algorithms.magnitudes import to_magnitude
 from photometry_service.domain.frame import Frame
 from photometry_service.domain.psf import PsfModel, Sources
-from photometry_service.workflows.calibrate_sources import to_magnitude
 from photometry_service.workflows.clean_frame import clean_frame
 from photometry_service.workflows.prepare_frame import PreparedFrame
 from photometry_service.workflows.subtract_sky import subtract_sky

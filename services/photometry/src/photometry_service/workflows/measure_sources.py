@@ -20,33 +20,24 @@ from photometry_service.algorithms.apertures import (
     pixel_state,
 )
 from photometry_service.algorithms.background import Background, BackgroundOptions, estimate_background
-from photometry_service.algorithms.frame_quality import (
-    core_residual,
-    curve_of_growth,
-    dark_objects,
-    median_chi2,
-    position_error_over_bound,
-    shape_warnings,
-)
 from photometry_service.algorithms.fwhm import MarginalFwhm, marginal_fwhm
-from photometry_service.algorithms.noise import assess_noise
-from photometry_service.algorithms.psf_model import psf_stamp, psf_values
+from photometry_service.algorithms.psf_model import psf_values
 from photometry_service.algorithms.psf_photometry import measure_psf
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.frame import Frame, NoiseModel
 from photometry_service.domain.psf import PsfModel, PsfPhotometry
 from photometry_service.errors import NoStarsError, TooManySourcesError
-from photometry_service.workflows.assemble_sources import assemble, core_peak, tie_aperture
+from photometry_service.workflows.assemble_sources import CALIBRATED_APERTURE, assemble, core_peak
 from photometry_service.workflows.chosen_engines import by_choice, is_default
 from photometry_service.workflows.clean_frame import CleanFrame, clean_frame
 from photometry_service.workflows.estimate_completeness import estimate_completeness
+from photometry_service.workflows.judge_measurement import judge_measurement
 from photometry_service.workflows.measure_options import psf_options
 from photometry_service.workflows.prepare_frame import PreparedFrame
 from photometry_service.workflows.subtract_sky import SkySubtracted, subtract_sky
 
 Progress = Callable[[float, str], None]
 
-CALIBRATED_APERTURE = 2
 WIDTH_STARS = 1000
 
 
@@ -89,9 +80,8 @@ class MeasureSources:
         with clock("apertures"):
             marginal = _marginal(psf, sky.data, sky.frame)
             columns = _apertures(psf, sky, marginal, request)
-        result = _result(prepared.summary, sky, psf, marginal, columns, clock)
         with clock("quality"):
-            result = result.model_copy(update=_quality(prepared, request, sky, psf, columns, result))
+            result = judge_measurement(prepared, request, sky, psf, marginal, columns)
         if request.products.completeness and psf.psf is not None and result.noise_flux_e is not None:
             progress(0.8, "completeness")
             with clock("completeness"):
@@ -99,6 +89,7 @@ class MeasureSources:
                     sky.data, psf, result.noise_flux_e, lambda pixels: _measure_psf(sky, pixels, request)
                 )
             result = result.model_copy(update={"completeness": report})
+        result = result.model_copy(update={"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds})
         return Measurement(clean, result.frame, sky.background, psf.psf, psf.residual, marginal, columns, result)
 
 
@@ -195,81 +186,3 @@ def _apertures(
     share = neighbour_share(psf.x, psf.y, psf.flux, radius_px=radius, fwhm_px=fwhm)
     peak = core_peak(sky.data, psf.x, psf.y)
     return assemble(psf, sums, peak, share, exposure_s=sky.frame.exposure_s or 1.0)
-
-
-def _result(
-    summary: FrameSummary, sky: SkySubtracted, psf: PsfPhotometry, marginal: MarginalFwhm,
-    columns: dict[str, NDArray[Any]], clock: _Clock,
-) -> MeasureResult:  # fmt: skip
-    frame, background, rays = sky.frame, sky.background, sky.clean.rays
-    noise = assess_noise(background, frame)
-    tie = tie_aperture(columns, CALIBRATED_APERTURE)
-    warnings = [*frame.warnings, *noise.warnings]
-    if np.isnan(tie.correction_mag):
-        warnings.append(f"no aperture correction: only {tie.stars} clean stars")
-    model = psf.psf
-    if model is not None:
-        warnings.extend(shape_warnings(columns, str(model.kind), model.fwhm_px))
-    return MeasureResult(
-        frame=summary.model_copy(update={"warnings": tuple(dict.fromkeys(warnings))}),
-        sources=len(psf),
-        saturated=int(np.count_nonzero(columns["flags"] & int(SourceFlag.SATURATED))),
-        fwhm_psf_px=model.fwhm_px if model else None,
-        fwhm_marginal_px=_finite(marginal.fwhm_px),
-        ellipticity=model.ellipticity if model else None,
-        psf_kind=str(model.kind) if model else "none",
-        psf_stars=model.quality.n_stars if model else 0,
-        background_e=background.median,
-        background_rms_e=background.rms_median,
-        rms_ratio=_finite(noise.rms_ratio),
-        cosmic_ray_pixels=rays.count if rays else None,
-        flux_kind="psf",
-        aperture_correction_mag=_finite(tie.correction_mag),
-        aperture_correction_err_mag=_finite(tie.error_mag),
-        aperture_number=CALIBRATED_APERTURE,
-        noise_flux_e=_point_noise(model, background),
-        seconds=clock.seconds,
-        cpu_seconds=clock.cpu_seconds,
-    )
-
-
-def _quality(
-    prepared: PreparedFrame, request: MeasureRequest, sky: SkySubtracted, psf: PsfPhotometry,
-    columns: dict[str, NDArray[Any]], result: MeasureResult,
-) -> dict[str, Any]:  # fmt: skip
-    """Figures that tell whether the measurement can be trusted."""
-    rms = sky.background.rms_median
-    difference = prepared.difference or dark_objects(sky.data, rms, sky.frame.mask)
-    frame = result.frame
-    if difference is not None:
-        warning = f"taken for a difference of two images ({difference}): it is not calibrated"
-        frame = frame.model_copy(update={"warnings": (*frame.warnings, warning)})
-    fwhm = result.fwhm_psf_px or result.fwhm_marginal_px or float("nan")
-    return {
-        "frame": frame,
-        "difference_image": difference,
-        "chi2_median": _finite(median_chi2(columns)),
-        "core_residual_over_noise": _finite(core_residual(psf.residual, sky.data, rms, columns)),
-        "position_error_over_bound": _position_over_bound(psf.psf, columns, rms),
-        "curve_of_growth": curve_of_growth(columns, np.array(request.aperture.radii_fwhm) * fwhm),
-    }
-
-
-def _position_over_bound(psf: PsfModel | None, columns: dict[str, NDArray[Any]], rms: float) -> float | None:
-    if psf is None:
-        return None
-    return _finite(
-        position_error_over_bound(columns, psf_stamp(psf, min(psf.half_px - 2, round(3 * psf.fwhm_px))), rms)
-    )
-
-
-def _point_noise(psf: PsfModel | None, background: Background) -> float | None:
-    """Error of zero flux in the PSF-optimal aperture: sky noise over the root of the sum of P^2."""
-    if psf is None:
-        return None
-    stamp = psf_stamp(psf, min(psf.half_px - 2, round(3 * psf.fwhm_px) + 2))
-    return float(background.rms_median / np.sqrt(np.sum(stamp**2)))
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

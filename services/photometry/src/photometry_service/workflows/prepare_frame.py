@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from astro_shared.contracts.photometry import FrameSummary
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits import RawFrame
-from astro_shared.fits.keywords import FrameFacts, frame_facts
+from astro_shared.fits.keywords import frame_facts
+from astro_shared.fits.summary import summarise
 from photometry_service.algorithms.colour_mosaic import blend_mosaic, mosaic_pattern
 from photometry_service.algorithms.frame_checks import check_image, pile_up_level
 from photometry_service.algorithms.frame_quality import difference_words
@@ -83,7 +84,12 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
     )
     comments = {card.keyword: card.comment for card in raw.header.cards}
     difference = difference_words(raw.header, comments)
-    return PreparedFrame(frame, _summary(frame, raw, facts, settings, frame_name), difference)
+    summary = summarise(
+        raw, facts, settings, frame_name, gain_e_per_adu=gain, read_noise_e=noise,
+        saturation_e=None if frame.saturation_e == inf else frame.saturation_e, noise_model=model.value,
+        warnings=frame.warnings,
+    )  # fmt: skip
+    return PreparedFrame(frame, summary, difference)
 
 
 def with_variance(prepared: PreparedFrame, variance_adu2: NDArray[np.float32] | None) -> PreparedFrame:
@@ -99,33 +105,3 @@ def _first(request: float | None, header: float | None, assumed: float) -> tuple
         if value is not None:
             return value, where
     return assumed, "assumed"
-
-
-def _summary(frame: Frame, raw: RawFrame, facts: FrameFacts, settings: InputSettings, frame_name: str) -> FrameSummary:
-    date, epoch = facts.date_mid, facts.epoch_jyear
-    if settings.date_mid is not None:
-        date, epoch = facts.mid_of(settings.date_mid)
-    ny, nx = frame.shape
-    return FrameSummary(
-        frame_name=frame_name,
-        hdu=raw.hdu_index,
-        width_px=nx,
-        height_px=ny,
-        date_mid=date,
-        epoch_jyear=epoch,
-        exposure_s=frame.exposure_s,
-        filter=frame.filter_name,
-        gain_e_per_adu=frame.gain_e_per_adu,
-        read_noise_e=frame.read_noise_e,
-        saturation_e=None if frame.saturation_e == inf else frame.saturation_e,
-        noise_model=frame.noise_model.value,
-        ra_pointing_deg=facts.ra_deg,
-        dec_pointing_deg=facts.dec_deg,
-        pixel_scale_arcsec=facts.pixel_scale_arcsec,
-        latitude_deg=facts.latitude_deg if settings.latitude_deg is None else settings.latitude_deg,
-        longitude_deg=facts.longitude_deg if settings.longitude_deg is None else settings.longitude_deg,
-        elevation_m=facts.elevation_m if settings.elevation_m is None else settings.elevation_m,
-        airmass_header=facts.airmass,
-        image_type=facts.image_type,
-        warnings=frame.warnings,
-    )

@@ -1,0 +1,91 @@
+"""What a measurement says of its frame, and whether it can be trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astro_shared.contracts.photometry import MeasureRequest, MeasureResult
+from photometry_service.algorithms.background import Background
+from photometry_service.algorithms.frame_quality import (
+    core_residual,
+    curve_of_growth,
+    dark_objects,
+    median_chi2,
+    position_error_over_bound,
+    shape_warnings,
+)
+from photometry_service.algorithms.fwhm import MarginalFwhm
+from photometry_service.algorithms.noise import assess_noise
+from photometry_service.algorithms.psf_model import psf_stamp
+from photometry_service.domain.flags import SourceFlag
+from photometry_service.domain.psf import PsfModel, PsfPhotometry
+from photometry_service.workflows.assemble_sources import CALIBRATED_APERTURE, tie_aperture
+from photometry_service.workflows.prepare_frame import PreparedFrame
+from photometry_service.workflows.subtract_sky import SkySubtracted
+
+
+def judge_measurement(
+    prepared: PreparedFrame, request: MeasureRequest, sky: SkySubtracted, psf: PsfPhotometry, marginal: MarginalFwhm,
+    columns: dict[str, NDArray[Any]],
+) -> MeasureResult:  # fmt: skip
+    """Figures and warnings of a frame whose sources are ``columns``; times and completeness are left to the caller."""
+    background, rays, model = sky.background, sky.clean.rays, psf.psf
+    rms = background.rms_median
+    noise = assess_noise(background, sky.frame)
+    tie = tie_aperture(columns, CALIBRATED_APERTURE)
+    difference = prepared.difference or dark_objects(sky.data, rms, sky.frame.mask)
+    warnings = [*sky.frame.warnings, *noise.warnings]
+    if np.isnan(tie.correction_mag):
+        warnings.append(f"no aperture correction: only {tie.stars} clean stars")
+    if model is not None:
+        warnings.extend(shape_warnings(columns, str(model.kind), model.fwhm_px))
+    if difference is not None:
+        warnings.append(f"taken for a difference of two images ({difference}): it is not calibrated")
+    fwhm_px = model.fwhm_px if model else marginal.fwhm_px
+    return MeasureResult(
+        frame=prepared.summary.model_copy(update={"warnings": tuple(dict.fromkeys(warnings))}),
+        sources=len(psf),
+        saturated=int(np.count_nonzero(columns["flags"] & int(SourceFlag.SATURATED))),
+        fwhm_psf_px=model.fwhm_px if model else None,
+        fwhm_marginal_px=_finite(marginal.fwhm_px),
+        ellipticity=model.ellipticity if model else None,
+        psf_kind=str(model.kind) if model else "none",
+        psf_stars=model.quality.n_stars if model else 0,
+        background_e=background.median,
+        background_rms_e=rms,
+        rms_ratio=_finite(noise.rms_ratio),
+        cosmic_ray_pixels=rays.count if rays else None,
+        difference_image=difference,
+        chi2_median=_finite(median_chi2(columns)),
+        core_residual_over_noise=_finite(core_residual(psf.residual, sky.data, rms, columns)),
+        position_error_over_bound=_position_over_bound(model, columns, rms),
+        curve_of_growth=curve_of_growth(columns, np.array(request.aperture.radii_fwhm) * fwhm_px),
+        flux_kind="psf",
+        aperture_correction_mag=_finite(tie.correction_mag),
+        aperture_correction_err_mag=_finite(tie.error_mag),
+        aperture_number=CALIBRATED_APERTURE,
+        noise_flux_e=_point_noise(model, background),
+    )
+
+
+def _position_over_bound(psf: PsfModel | None, columns: dict[str, NDArray[Any]], rms: float) -> float | None:
+    if psf is None:
+        return None
+    return _finite(
+        position_error_over_bound(columns, psf_stamp(psf, min(psf.half_px - 2, round(3 * psf.fwhm_px))), rms)
+    )
+
+
+def _point_noise(psf: PsfModel | None, background: Background) -> float | None:
+    """Error of zero flux in the PSF-optimal aperture: sky noise over the root of the sum of P^2."""
+    if psf is None:
+        return None
+    stamp = psf_stamp(psf, min(psf.half_px - 2, round(3 * psf.fwhm_px) + 2))
+    return float(background.rms_median / np.sqrt(np.sum(stamp**2)))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
