@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install init demo test test-slow test-integration check lint types imports kernels bench validate-frames coverage up down update-deps clean \
-	images base-images image-locks $(SERVICES:%=test-%) $(SERVICES:%=run-%) $(SERVICES:%=migrate-%) $(SERVICES:%=image-%)
+	images base-images image-locks $(SERVICES:%=test-%) $(SERVICES:%=run-%) $(SERVICES:%=migrate-%) $(SERVICES:%=image-%) image-catalogs-surveys
 
 help: ## This list
 	@grep -hE '^[a-zA-Z_%-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -54,7 +54,7 @@ images: base-images ## Build the five images with podman
 base-images: ## Make local base images from Debian packages, unless BASE_IMAGE names another
 	@test -n "$(BASE_IMAGE)" || deploy/docker/base.sh
 
-$(SERVICES:%=image-%): image-%: base-images ## Image of one service
+$(SERVICES:%=image-%) image-catalogs-surveys: image-%: base-images ## Image of one service; catalogs-surveys: catalogs with LSDB
 	deploy/docker/build.sh $*
 
 check: lint types imports ## Style, types, import rules
@@ -90,6 +90,7 @@ image-locks: install ## The locks of the images, with the versions of requiremen
 	for s in $(SERVICES); do \
 		[ $$s = astrometry ] && extra="--extra blind" || extra=; \
 		$(COMPILE) services/$$s/pyproject.toml $$extra -c requirements.lock -o $(LOCKS)/$$s.lock || exit 1; done
+	$(COMPILE) services/catalogs/pyproject.toml --extra surveys -c requirements.lock -o $(LOCKS)/catalogs-surveys.lock
 	printf 'setuptools\ncython\nwheel\n' | $(COMPILE) - -c requirements.lock -o $(LOCKS)/build.lock
 
 clean: ## Remove the virtual environment and everything compiled

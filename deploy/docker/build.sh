@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the images of services: build.sh SERVICE... -> localhost/alidade-SERVICE:dev
+# Build the images of services: build.sh SERVICE... -> localhost/alidade-SERVICE:dev; catalogs-surveys is catalogs with LSDB
 # BASE_IMAGE and BUILD_IMAGE name other bases; PODMAN another podman.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,11 +21,12 @@ trap 'rm -rf "$cache"' EXIT
 mounts="$mounts -v $cache:/root/.cache/pip"
 
 revision=$(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
-for service in "$@"; do
+for image in "$@"; do
+    service=${image%-surveys}
     licenses=BSD-3-Clause
     [ "$service" = astrometry ] && licenses="BSD-3-Clause AND GPL-3.0-only"
     # shellcheck disable=SC2086 # the mounts are words
     nice "$podman" build --format docker --network=host $mounts --build-arg "BASE_IMAGE=$base" --build-arg "BUILD_IMAGE=$build" \
-        --build-arg "SERVICE=$service" --build-arg "REVISION=$revision" --build-arg "LICENSES=$licenses" \
-        -t "localhost/alidade-$service:${TAG:-dev}" -f "$here/service.Dockerfile" "$root"
+        --build-arg "SERVICE=$service" --build-arg "LOCK=$image" --build-arg "REVISION=$revision" --build-arg "LICENSES=$licenses" \
+        -t "localhost/alidade-$image:${TAG:-dev}" -f "$here/service.Dockerfile" "$root"
 done

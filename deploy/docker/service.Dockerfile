@@ -1,4 +1,5 @@
 # One Dockerfile, five images: --build-arg SERVICE=auth|photometry|astrometry|catalogs|gateway
+# LOCK names another lock file for a service with an extra: catalogs-surveys.
 # BASE_IMAGE holds Python 3.11 to 3.13. BUILD_IMAGE is the same with a C compiler; without one in it, Debian's is fetched.
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 ARG BUILD_IMAGE=${BASE_IMAGE}
@@ -15,9 +16,10 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w /w
 
 FROM tools AS build
 ARG SERVICE
-COPY deploy/docker/locks/${SERVICE}.lock /locks/
+ARG LOCK=${SERVICE}
+COPY deploy/docker/locks/${LOCK}.lock /locks/
 RUN python3 -m venv --without-pip /opt/venv \
-    && /opt/build/bin/pip --python /opt/venv/bin/python install --require-hashes -r /locks/${SERVICE}.lock
+    && /opt/build/bin/pip --python /opt/venv/bin/python install --require-hashes -r /locks/${LOCK}.lock
 COPY services/${SERVICE} /src/service
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w /wheels /src/service
 COPY --from=library /wheels /wheels

@@ -12,7 +12,9 @@ if [ "${1:-}" = lock ]; then
     uv=$here/../../.venv/bin/uv
     cd "$here"
     "$uv" pip compile -q requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.txt
-    "$uv" pip compile -q catalogs.in --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o catalogs.txt
+    # the worker that matches surveys, with the versions that everything else is tested with
+    "$uv" pip compile -q ../../services/catalogs/pyproject.toml --extra surveys catalogs.in -c ../../requirements.lock \
+        --no-emit-package astro-shared --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o catalogs.txt
     cd npm
     exec npm install --package-lock-only --silent
 fi

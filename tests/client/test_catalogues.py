@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from alidade import AlidadeClient
 from alidade.cli import crossmatch, jobs, reference, upstreams
 from alidade.cli.main import app
-from astro_shared.contracts.catalogs import ReferenceConeRequest
+from astro_shared.contracts.catalogs import MatchSurveysRequest, ReferenceConeRequest
 
 UPLOAD = {"id": "u", "filename": "a.csv", "size": 3, "purpose": "reference", "complete": True,
           "url": "http://server/storage/u", "created_at": "2026-01-01T00:00:00Z"}  # fmt: skip
@@ -131,6 +131,16 @@ def test_a_mirror_is_of_gaia_and_of_a_circle(server: Server) -> None:
     assert (body["ra_deg"], body["dec_deg"], body["radius_deg"], body["depth_mag"]) == (10, -20, 2, 17)
     assert run("reference", "mirror", "gaia", "--region", "10,20").exit_code == 1
     assert run("reference", "mirror", "simbad", "--region", "10,20,1").exit_code == 1
+
+
+def test_two_lists_are_matched_by_their_names(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "matched.tar"
+    done = run("reference", "match", "mine", "gaia", "--out", str(out), "--radius", "2", "--all-columns")
+    assert done.exit_code == 0, done.output
+    assert "2 pairs, 2 of 3 rows matched to 9" in done.output
+    assert out.read_bytes() == b"PAR1"
+    body = MatchSurveysRequest.model_validate(server.body("/api/v1/crossmatch/surveys"))
+    assert (body.left, body.right, body.radius_arcsec, body.columns) == ("mine", "gaia", 2.0, "all")
 
 
 def test_failed_catalogues_are_asked_again_and_shown(server: Server) -> None:

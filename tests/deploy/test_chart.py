@@ -301,6 +301,16 @@ def test_a_digest_wins_over_the_tag(everything: Objects) -> None:
     assert images["sky-alidade-gateway"] == "registry.example.org/astronomy/alidade-gateway:1.2.3"
 
 
+def test_only_workers_of_catalogs_have_the_image_that_matches_surveys(
+    everything: Objects, ask_helm4: Callable[..., Any], chart: Path
+) -> None:
+    usual = pods(parse(rendered_by_helm4(ask_helm4, chart, "existing-secrets")))
+    assert not [name for name, template in usual if "surveys" in template["spec"]["containers"][0]["image"]]
+    images = {name: template["spec"]["containers"][0]["image"] for name, template in pods(everything)}
+    assert [name for name, image in images.items() if "surveys" in image] == ["sky-alidade-catalogs-worker"]
+    assert "/alidade-catalogs-surveys:" in images["sky-alidade-catalogs-worker"]
+
+
 def test_a_secret_that_exists_is_used_and_not_made(everything: Objects) -> None:
     spec = named(everything, "Deployment", "sky-alidade-auth")["spec"]["template"]["spec"]
     assert spec["containers"][0]["envFrom"][1]["secretRef"]["name"] == "auth-from-the-vault"

@@ -1,4 +1,4 @@
-"""Match one table to another, or to a reference list."""
+"""Match tables and reference lists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alidade.client import AlidadeClient
-from astro_shared.contracts.catalogs import CROSSMATCH_FILE
+from astro_shared.contracts.catalogs import CROSSMATCH_FILE, MATCHED_FILE
 
 
 def crossmatch(
@@ -44,4 +44,36 @@ def crossmatch(
         body["reference"] = right
     work = client.finished(client.begin("/api/v1/crossmatch", body), watch=watch)
     client.fetch(work, CROSSMATCH_FILE, out)
+    return work.result or {}
+
+
+def match_surveys(
+    client: AlidadeClient,
+    left: str,
+    right: str,
+    out: Path,
+    *,
+    watch: Callable[[str], None] = lambda message: None,
+    **options: Any,
+) -> Mapping[str, Any]:
+    """Match one reference list to another, bring the pairs home.
+
+    Parameters
+    ----------
+    left, right : names of lists
+    out : where the tar with a HATS catalogue goes
+    options : ``radius_arcsec``, ``neighbours``, ``columns``
+
+    Returns
+    -------
+    ``left_rows``, ``right_rows``, ``margin_rows``, ``pairs``, ``matched``, ``partitions``, ``seconds``
+
+    Raises
+    ------
+    AlidadeClientError
+        A list is not there, or the platform has no LSDB, with the reason.
+    """
+    body = {"left": left, "right": right, **options}
+    work = client.finished(client.begin("/api/v1/crossmatch/surveys", body), watch=watch)
+    client.fetch(work, MATCHED_FILE, out)
     return work.result or {}

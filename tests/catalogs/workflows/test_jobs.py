@@ -1,6 +1,7 @@
 """The jobs of the service as the gateway sees them: over HTTP, through the queue, in a child of the worker."""
 
 import asyncio
+import importlib.util
 import io
 
 import httpx
@@ -109,3 +110,11 @@ async def test_a_bad_file_ends_with_a_code_and_a_sentence(platform, tmp_path):
     assert (job["phase"], job["error"]["code"]) == ("ERROR", "catalogue_values_invalid")
     assert "'abc' in row 1" in job["error"]["message"]
     assert job["attempt"] == 1
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lsdb") is not None, reason="LSDB is installed here")
+async def test_without_lsdb_a_match_of_surveys_says_what_to_install(platform):
+    client, _ = platform
+    job = await finished(client, "match_surveys", "surveys-0001", {"left": "a", "right": "b"})
+    assert (job["phase"], job["attempt"], job["error"]["code"]) == ("ERROR", 1, "surveys_not_installed")
+    assert "pip install 'catalogs-service[surveys]'" in job["error"]["message"]

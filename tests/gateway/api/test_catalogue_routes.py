@@ -141,3 +141,17 @@ async def test_a_crossmatch_needs_two_sides_of_ones_own(client: httpx.AsyncClien
     assert (await client.post("/api/v1/crossmatch", json=body, headers=bob)).status_code == 404
     limited = mint.user("ann", {Scope.FRAMES_READ, Scope.CATALOGS_READ})
     assert (await client.post("/api/v1/crossmatch", json=body, headers=limited)).status_code == 403
+
+
+async def test_a_match_of_surveys_is_a_job_of_its_owner(client: httpx.AsyncClient, mint: TokenMint) -> None:
+    ann, key = mint.user("ann"), {"Idempotency-Key": "surveys-0001"}
+    body = {"left": "anns", "right": "everyones", "radius_arcsec": 2}
+    begun = await client.post("/api/v1/crossmatch/surveys", json=body, headers=ann | key)
+    work = begun.json()
+    assert (begun.status_code, work["kind"], work["phase"]) == (202, "match_surveys", "QUEUED")
+    assert (await client.post("/api/v1/crossmatch/surveys", json=body, headers=ann | key)).json()["id"] == work["id"]
+    assert (await client.get(begun.headers["location"], headers=mint.user("bob"))).status_code == 404
+    for wrong in ({"left": "anns"}, body | {"radius_arcsec": 61}, body | {"left": "../x"}):
+        assert (await client.post("/api/v1/crossmatch/surveys", json=wrong, headers=ann)).status_code == 422
+    limited = mint.user("ann", {Scope.FRAMES_READ, Scope.CATALOGS_READ})
+    assert (await client.post("/api/v1/crossmatch/surveys", json=body, headers=limited)).status_code == 403

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -21,7 +22,7 @@ OLDEST, NEWEST = (3, 11), (3, 14)
 
 
 def doctor() -> None:
-    """Check Python, compiled kernels, data folder, solving engines and index files; exit code 1 where work is impossible."""
+    """Check Python, compiled kernels, data folder, engines, index files and LSDB; exit code 1 where work is impossible."""
     healthy = _python() & _kernels() & _data_folder()
     with plain_errors():
         root = default_folder()
@@ -33,6 +34,7 @@ def doctor() -> None:
     _line(view.index_files > 0, "index files", f"{view.index_files} in {folders}", how, needed=False)
     for problem in view.index_problems:
         out.print(f"       {problem}")
+    _surveys()
     if not healthy:
         raise typer.Exit(1)
 
@@ -63,6 +65,13 @@ def _data_folder() -> bool:
     running = StateFolder(root).read_running()
     words = f"{root}, " + (f"platform running at {running['url']}" if running else "no platform running")
     return _line(os.access(nearest, os.W_OK), "data folder", words, "choose another with ALIDADE_DATA")
+
+
+def _surveys() -> bool:
+    """Whether a worker of this machine can match survey against survey."""
+    found = importlib.util.find_spec("lsdb") is not None
+    words = f"lsdb {importlib.metadata.version('lsdb')}" if found else "the Python package lsdb is not installed"
+    return _line(found, "surveys", words, "pip install 'catalogs-service[surveys]'", needed=False)
 
 
 def _line(good: bool, name: str, words: str, how: str, *, needed: bool = True) -> bool:

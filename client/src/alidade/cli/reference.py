@@ -12,6 +12,7 @@ from rich.table import Table
 from alidade.cli.console import out, plain_errors, say
 from alidade.cli.jobs import ServerOption
 from alidade.client import AlidadeClientError
+from alidade.crossmatch import match_surveys
 from alidade.processing import import_reference
 from alidade.service_jobs import finished_job
 from alidade.session import client_session
@@ -127,6 +128,26 @@ def mirror(
         job = client.post(_MIRRORS, body, repeat=True, key=uuid.uuid4().hex)
         made = finished_job(client, job, _MIRRORS, watch=say)["result"]["reference"]
     out.print(f"gaia: {made['rows']} stars to G = {depth}")
+
+
+@app.command()
+def match(
+    left: Annotated[str, typer.Argument(help="The list whose rows are looked up.")],
+    right: Annotated[str, typer.Argument(help="The list that they are looked up in.")],
+    to: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Tar of a HATS catalogue for the pairs.")],
+    radius: Annotated[float, typer.Option(help="Never farther than this, arcsec.")] = 1.0,
+    neighbours: Annotated[int, typer.Option(help="The nearest so many of each row.")] = 1,
+    every_column: Annotated[bool, typer.Option("--all-columns", help="Every column of both lists.")] = False,
+    server: ServerOption = None,
+) -> None:
+    """Match a list to another by position, for surveys too large for `alidade crossmatch`; needs LSDB at the worker."""
+    options = {"radius_arcsec": radius, "neighbours": neighbours, "columns": "all" if every_column else "positions"}
+    with plain_errors(), client_session(server, say=say) as client:
+        made = match_surveys(client, left, right, to, watch=say, **options)
+    out.print(
+        f"{to}: {made['pairs']} pairs, {made['matched']} of {made['left_rows']} rows matched "
+        f"to {made['right_rows']} in {made['seconds']:.1f} s"
+    )
 
 
 def _numbers(text: str, option: str) -> list[list[float]]:

@@ -25,9 +25,11 @@
 
 {{- define "alidade.image" -}}
 {{- $image := .root.Values.image -}}
-{{- $name := printf "%s%s" $image.prefix .service -}}
+{{- $surveys := dig "surveys" "enabled" false (get .root.Values.services .service) -}}
+{{- $variant := ternary (printf "%s-surveys" .service) .service (and $surveys (eq .role "worker")) -}}
+{{- $name := printf "%s%s" $image.prefix $variant -}}
 {{- if $image.registry }}{{ $name = printf "%s/%s" $image.registry $name }}{{ end -}}
-{{- $digest := get $image.digests .service -}}
+{{- $digest := get $image.digests $variant -}}
 {{- if $digest -}}
 {{- printf "%s@%s" $name $digest -}}
 {{- else -}}

@@ -39,6 +39,15 @@ class UpstreamSettings(BaseModel):
     ca_file: Path | None = Field(default=None, title="Certificate authorities, where they are not the system's")
 
 
+class SurveysSettings(BaseModel):
+    """The cluster of a worker that matches surveys; used where the extra ``surveys`` is installed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workers: int = Field(default=2, ge=1, le=256, title="Processes of the cluster of one job")
+    worker_memory_mb: int = Field(default=2048, ge=512, title="Memory of each of them, MB")
+
+
 class CatalogsSettings(JobServiceSettings):
     """Reference lists, caches and upstreams."""
 
@@ -59,6 +68,7 @@ class CatalogsSettings(JobServiceSettings):
         default=None, title="Key-encryption keys of third-party keys", description="The same as auth's; None: not used"
     )
     upstream: UpstreamSettings = Field(default_factory=UpstreamSettings)
+    surveys: SurveysSettings = Field(default_factory=SurveysSettings)
 
     def key_ring(self) -> KeyRing | None:
         """What opens the keys that auth hands out, if this process may."""

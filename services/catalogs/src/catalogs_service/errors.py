@@ -10,6 +10,8 @@
         TooManyRowsError
       RegionError                   a cone or polygon that makes no sense
       PositionsError                a position table that cannot be identified
+      SurveysNotInstalledError      a worker without the extra that matches surveys
+      SurveyMemoryError             a partition that does not fit into a process of the cluster
     NotFoundError (404)
       ReferenceListNotFoundError
     UnavailableError (503)
@@ -65,6 +67,18 @@ class PositionsError(InvalidRequestError):
     """The table of positions cannot be used."""
 
     code = "positions_invalid"
+
+
+class SurveysNotInstalledError(InvalidRequestError):
+    """This installation has no LSDB."""
+
+    code = "surveys_not_installed"
+
+
+class SurveyMemoryError(InvalidRequestError):
+    """The processes that match surveys have too little memory."""
+
+    code = "surveys_out_of_memory"
 
 
 class ReferenceListNotFoundError(NotFoundError):

@@ -17,6 +17,8 @@ from catalogs_service.adapters.gaia.places import archive_table, vizier_table
 from catalogs_service.adapters.gaia.tap import GaiaTap
 from catalogs_service.adapters.gaia.tile_cache import TileCache
 from catalogs_service.adapters.gaia.tile_objects import TileObjects
+from catalogs_service.adapters.lsdb_matcher import ClusterLimits, LsdbMatcher
+from catalogs_service.adapters.margin_writer import write_margin
 from catalogs_service.adapters.partition_cache import PartitionCache
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.tables.catalogue_file import open_catalogue
@@ -30,6 +32,7 @@ from catalogs_service.workflows.ask_catalogues import AskCatalogues
 from catalogs_service.workflows.crossmatch import CrossmatchTables
 from catalogs_service.workflows.find_reference_stars import FindReferenceStars
 from catalogs_service.workflows.import_reference import ImportReference
+from catalogs_service.workflows.match_surveys import MatchSurveys
 from catalogs_service.workflows.user_keys import UserKeys
 
 # Below the 30 s after which callers give up; the fetch goes on.
@@ -114,6 +117,11 @@ def make_import(data_folder: Path, most_rows: int) -> ImportReference:
 def make_crossmatch(most_rows: int) -> CrossmatchTables:
     """The cross-match of any two tables."""
     return CrossmatchTables(open_catalogue, most_rows=most_rows)
+
+
+def make_survey_match(data_folder: Path, limits: ClusterLimits, scratch: Path) -> MatchSurveys:
+    """The match of lists at hand on a Dask cluster."""
+    return MatchSurveys(make_lists(data_folder), write_margin, LsdbMatcher(limits, scratch))
 
 
 def make_registry(settings: UpstreamSettings) -> CatalogueRegistry:

@@ -8,13 +8,14 @@ from astro_shared.contracts.catalogs import (
     CrossmatchRequest,
     IdentifyRequest,
     ImportReferenceRequest,
+    MatchSurveysRequest,
     MirrorGaiaRequest,
 )
 from astro_shared.jobs.kinds import Answer, JobKind
 
 
-def kinds(answers: Mapping[str, Answer] | None = None) -> tuple[JobKind, ...]:
-    """What the service offers; ``answers`` are the worker's replies to its children."""
+def kinds(answers: Mapping[str, Answer] | None = None, *, surveys_memory_mb: int = 0) -> tuple[JobKind, ...]:
+    """What the service offers; ``answers`` are the worker's replies to its children, the rest limits that are settings."""
     return (
         JobKind(
             name="import_reference",
@@ -37,6 +38,16 @@ def kinds(answers: Mapping[str, Answer] | None = None) -> tuple[JobKind, ...]:
             task="catalogs_service.tasks:crossmatch",
             answers=answers or {},
             memory_limit_mb=8192,
+        ),
+        JobKind(
+            name="match_surveys",
+            request_model=MatchSurveysRequest,
+            task="catalogs_service.tasks:match_surveys",
+            answers=answers or {},
+            wall_limit_s=12 * 3600.0,
+            # the cluster keeps its own limit; the job's process and the cluster's scheduler come on top
+            memory_limit_mb=surveys_memory_mb + 4096,
+            file_limit_mb=1 << 20,
         ),
         JobKind(
             name="mirror_gaia",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from catalogs_service.domain.gaia import GaiaStars, GaiaTile
@@ -36,6 +37,28 @@ class StarList(Protocol):
 
     def scan(self, names: tuple[str, ...]) -> Iterator[Stars]:
         """All rows in pieces, of the named columns those that are there."""
+        ...
+
+
+class HatsList(Protocol):
+    """A reference list as a HATS catalogue."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """As of a `StarList`."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Where ``hats.properties`` lies."""
+        ...
+
+
+class HatsLists(Protocol):
+    """Where HATS catalogues are kept."""
+
+    def find(self, name: str, owner: str | None) -> HatsList | None:
+        """The owner's list of that name, else the global one."""
         ...
 
 

@@ -12,12 +12,15 @@ import numpy as np
 from astro_shared.contracts import products
 from astro_shared.contracts.catalogs import (
     CROSSMATCH_FILE,
+    MATCHED_FILE,
     CrossmatchRequest,
     CrossmatchResult,
     IdentifyRequest,
     IdentifyResult,
     ImportReferenceRequest,
     ImportReferenceResult,
+    MatchSurveysRequest,
+    MatchSurveysResult,
     MirrorGaiaRequest,
     MirrorGaiaResult,
 )
@@ -26,12 +29,14 @@ from astro_shared.fits.tables import read_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from catalogs_service.adapters.crossmatch_file import CrossmatchFile
 from catalogs_service.adapters.gaia.asked_tiles import AskedTiles
+from catalogs_service.adapters.hats_product import count_pairs, packed
 from catalogs_service.adapters.identification_files import (
     answer_from_json,
     read_positions,
     status_of,
     write_identification,
 )
+from catalogs_service.adapters.lsdb_matcher import ClusterLimits
 from catalogs_service.adapters.reference_view import list_info
 from catalogs_service.algorithms.field import field_of
 from catalogs_service.algorithms.identification import Positions
@@ -39,7 +44,7 @@ from catalogs_service.algorithms.sky_match import MatchRadius
 from catalogs_service.domain.questions import CatalogueAnswer, no_objects
 from catalogs_service.domain.regions import Cone
 from catalogs_service.errors import ReferenceListNotFoundError
-from catalogs_service.factory import make_crossmatch, make_import, make_lists
+from catalogs_service.factory import make_crossmatch, make_import, make_lists, make_survey_match
 from catalogs_service.ports import Scope, StarList
 from catalogs_service.workflows.identify_sources import completed, identify_sources
 from catalogs_service.workflows.mirror_gaia import MirrorGaia
@@ -166,3 +171,29 @@ def crossmatch(request: CrossmatchRequest, context: TaskContext) -> TaskOutput:
     result = CrossmatchResult(**asdict(made), seconds=round(time.monotonic() - began, 3))
     output = OutputFile(path, "application/vnd.apache.parquet")
     return TaskOutput(result=result.model_dump(mode="json"), files={CROSSMATCH_FILE: output})
+
+
+def match_surveys(request: MatchSurveysRequest, context: TaskContext) -> TaskOutput:
+    """Match a reference list to another on a Dask cluster of this machine."""
+    began = time.monotonic()
+    target = context.ask("survey_target", {})
+    workflow = make_survey_match(
+        Path(target["data_folder"]), ClusterLimits(**target["cluster"]), context.workspace / "cluster"
+    )
+    folder = context.workspace / "matched"
+    made = workflow.run(
+        request.left,
+        request.right,
+        target["owner"],
+        folder,
+        radius_arcsec=request.radius_arcsec,
+        neighbours=request.neighbours,
+        all_columns=request.columns == "all",
+        report=context.progress,
+    )
+    context.progress(0.95, "pack", "")
+    result = MatchSurveysResult(
+        **asdict(made), **asdict(count_pairs(folder)), seconds=round(time.monotonic() - began, 3)
+    )
+    output = OutputFile(packed(folder, context.workspace / MATCHED_FILE), "application/x-tar")
+    return TaskOutput(result=result.model_dump(mode="json"), files={MATCHED_FILE: output})

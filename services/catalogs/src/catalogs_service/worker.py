@@ -26,15 +26,17 @@ def build() -> ServiceWorker:
 
 def worker_of(parts: CatalogsParts) -> ServiceWorker:
     """The worker of given parts."""
-    answers = WorkerAnswers(parts)
+    answers, surveys = WorkerAnswers(parts), parts.catalogs_settings.surveys
     return ServiceWorker(
         service="catalogs",
         kinds=kinds(
             {
                 "import_target": answers.import_target,
+                "survey_target": answers.survey_target,
                 "ask_catalogues": answers.ask_catalogues,
                 QUESTION: answers.gaia_tiles,
-            }
+            },
+            surveys_memory_mb=surveys.workers * surveys.worker_memory_mb,
         ),
         engine=parts.engine,
         store=parts.store,
@@ -57,6 +59,15 @@ class WorkerAnswers:
             "data_folder": str(settings.data_folder),
             "most_rows": settings.most_list_rows,
             "owner": owner_of(run),
+        }
+
+    async def survey_target(self, payload: dict[str, Any], run: JobRun) -> dict[str, Any]:
+        """Where lists are, whose are seen, and what the cluster may use."""
+        settings = self._parts.catalogs_settings
+        return {
+            "data_folder": str(settings.data_folder),
+            "owner": owner_of(run),
+            "cluster": settings.surveys.model_dump(),
         }
 
     async def ask_catalogues(self, payload: dict[str, Any], run: JobRun) -> dict[str, Any]:

@@ -22,6 +22,7 @@ Layer = Literal["list", "mirror", "cache", "archive", "vizier"]
 REFERENCE_LAYER_HEADER = "X-Reference-Layer"
 REFERENCE_ROWS_HEADER = "X-Reference-Rows"
 CROSSMATCH_FILE = "crossmatch.parquet"
+MATCHED_FILE = "matched.tar"
 
 
 class _Model(BaseModel):
@@ -231,6 +232,33 @@ class CrossmatchResult(_Model):
     right_rows: int
     pairs: int
     matched: int = Field(description="Rows of the left table with a best match.")
+    seconds: float
+
+
+class MatchSurveysRequest(_Model):
+    """Job ``match_surveys``: a reference list against another, partition by partition on a Dask cluster of the worker.
+
+    For lists of more rows than one process holds: positions as they are in the lists, one radius, no errors, motions or
+    choice one to one; ``crossmatch`` has those. The file ``matched.tar`` is a HATS catalogue, folder ``matched``, with
+    columns of both lists (``..._left``, ``..._right``) and ``_dist_arcsec``, partitioned by the left positions.
+    """
+
+    left: ListName
+    right: ListName
+    radius_arcsec: float = Field(1.0, gt=0, le=60)
+    neighbours: int = Field(1, ge=1, le=100, description="The nearest so many of the right list, of each left row.")
+    columns: Literal["positions", "all"] = Field(
+        "positions", description="positions: source_id, ra, dec of both; all: every column of both."
+    )
+
+
+class MatchSurveysResult(_Model):
+    left_rows: int
+    right_rows: int
+    margin_rows: int = Field(description="Rows of the right list that lie near cells they are not in.")
+    pairs: int
+    matched: int = Field(description="Rows of the left list with a partner.")
+    partitions: int
     seconds: float
 
 

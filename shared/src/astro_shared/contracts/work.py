@@ -28,7 +28,9 @@ class WorkView(_Model):
     """A piece of work and how far it is. It survives the restart of any process; look again until the phase is final."""
 
     id: str
-    kind: str = Field(description="forced, master, extinction, solution, crossmatch or import_reference.")
+    kind: str = Field(
+        description="forced, master, extinction, solution, crossmatch, match_surveys or import_reference."
+    )
     phase: JobPhase
     progress: JobProgress = JobProgress()
     created_at: datetime

@@ -8,7 +8,7 @@ before it opens a partition. A mirror is written beside its final place and put 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalogs_service.algorithms.healpix import Partition, cells, partition, sky_fraction
+from catalogs_service.algorithms.healpix import cells, partition, sky_fraction
 from catalogs_service.domain.columns import ColumnSpec, column_spec, is_band
 from catalogs_service.domain.stars import Columns, Stars
 
@@ -52,12 +52,17 @@ def write_mirror(
         path = folder / partition_path(part.order, part.pixel)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_partition(path, table.slice(part.start, part.stop - part.start))
-    pq.write_metadata(table.schema, folder / "dataset" / "_common_metadata")
     content = {
         "layout": LAYOUT_VERSION, "name": name, "created_at": created_at.isoformat(), **facts, **summary(stars),
         "partitions": [[part.order, part.pixel, part.stop - part.start] for part in parts],
     }  # fmt: skip
-    _write_descriptions(folder, parts, content)
+    properties = {
+        "obs_collection": name,
+        "dataproduct_type": "object",
+        "hats_creation_date": content["created_at"],
+        "moc_sky_fraction": f"{sky_fraction(parts):.6g}",
+    }
+    describe_hats(folder, [(part.order, part.pixel) for part in parts], table.schema, len(stars), properties)
     content["size_bytes"] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     (folder / "mirror.json").write_text(json.dumps(content), encoding="utf-8")
     return content
@@ -123,22 +128,22 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _write_descriptions(folder: Path, parts: Sequence[Partition], content: dict[str, Any]) -> None:
-    lines = ["Norder,Npix", *(f"{part.order},{part.pixel}" for part in parts)]
+def describe_hats(
+    folder: Path, cells: Sequence[tuple[int, int]], schema: pa.Schema, rows: int, properties: Mapping[str, object]
+) -> None:
+    """Write what readers of HATS look for beside the partitions: cells, columns, and properties, those of a kind among them."""
+    lines = ["Norder,Npix", *(f"{order},{pixel}" for order, pixel in cells)]
     (folder / "partition_info.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    properties = {
-        "obs_collection": content["name"],
-        "dataproduct_type": "object",
-        "hats_nrows": content["rows"],
+    pq.write_metadata(schema, folder / "dataset" / "_common_metadata")
+    common = {
+        "hats_nrows": rows,
         "hats_col_ra": "ra",
         "hats_col_dec": "dec",
         "hats_col_healpix": HEALPIX_COLUMN,
         "hats_col_healpix_order": 29,
-        "hats_order": max(part.order for part in parts),
+        "hats_order": max(order for order, _ in cells),
         "hats_builder": "alidade",
-        "hats_creation_date": content["created_at"],
-        "moc_sky_fraction": f"{sky_fraction(list(parts)):.6g}",
     }
-    text = "".join(f"{key}={value}\n" for key, value in properties.items())
+    text = "".join(f"{key}={value}\n" for key, value in {**properties, **common}.items())
     for file_name in ("hats.properties", "properties"):
         (folder / file_name).write_text(text, encoding="utf-8")

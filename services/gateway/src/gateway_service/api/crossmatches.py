@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from astro_shared.contracts.catalogs import CrossmatchRequest, ListName
+from astro_shared.contracts.catalogs import CrossmatchRequest, ListName, MatchSurveysRequest
 from astro_shared.contracts.jobs import JobCreate
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.contracts.work import WorkView
@@ -58,9 +58,28 @@ async def create(
     right = await _table(factory, body.right_upload_id, user.user_id) if body.right_upload_id else None
     options = body.model_dump(exclude={"left_upload_id", "right_upload_id"})
     request = CrossmatchRequest(left=left, right=right, **options)
-    mark = hashlib.sha256(f"{user.user_id}:{key or uuid.uuid4().hex}".encode()).hexdigest()
-    job = JobCreate(kind="crossmatch", idempotency_key=f"crossmatch:{mark}", request=request.model_dump(mode="json"))
-    return started(await factory.stages.client("catalogs", user.user_id).create(job), response)
+    return await _begun(factory, "crossmatch", request, user.user_id, key, response)
+
+
+@router.post("/surveys", status_code=202, summary="Match a reference list to another", responses=problem_responses(422))
+async def create_survey_match(
+    body: MatchSurveysRequest,
+    user: FrameWriter,
+    factory: Factory,
+    response: Response,
+    key: Annotated[str | None, Depends(optional_idempotency_key)],
+) -> WorkView:
+    """Work for surveys of more rows than `POST /api/v1/crossmatch` holds; it makes `matched.tar`, a HATS catalogue. It ends
+    with the code `surveys_not_installed` where the workers have no LSDB. The same Idempotency-Key gives the same work again."""
+    return await _begun(factory, "match_surveys", body, user.user_id, key, response)
+
+
+async def _begun(
+    factory: GatewayFactory, kind: str, request: BaseModel, user_id: str, key: str | None, response: Response
+) -> WorkView:
+    mark = hashlib.sha256(f"{user_id}:{key or uuid.uuid4().hex}".encode()).hexdigest()
+    job = JobCreate(kind=kind, idempotency_key=f"{kind}:{mark}", request=request.model_dump(mode="json"))
+    return started(await factory.stages.client("catalogs", user_id).create(job), response)
 
 
 async def _table(factory: GatewayFactory, upload_id: str, owner: str) -> ObjectRef:

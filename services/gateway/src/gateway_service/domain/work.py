@@ -8,7 +8,7 @@ from uuid import UUID
 WORK_KINDS = {
     "photometry": frozenset({"forced", "master", "extinction"}),
     "astrometry": frozenset({"solution"}),
-    "catalogs": frozenset({"crossmatch", "import_reference"}),
+    "catalogs": frozenset({"crossmatch", "match_surveys", "import_reference"}),
 }
 """The kinds of jobs that a person may start and see, by service; stages are seen through their reduction."""
 
