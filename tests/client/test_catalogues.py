@@ -32,6 +32,7 @@ class Server:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, Any]] = []
         self.job_fails = False
+        self.failure = "The file is empty."
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path, content = request.url.path, request.read()
@@ -59,7 +60,7 @@ class Server:
         phase = "ERROR" if self.job_fails else "QUEUED" if request.method == "POST" else "COMPLETED"
         job = {"id": "j1", "kind": "any", "phase": phase, "result": result, "created_at": "2026-01-01T00:00:00Z",
                "progress": {"step": "match", "message": "3 rows"}}  # fmt: skip
-        return httpx.Response(200, json=job | {"error": {"code": "catalogue_empty", "message": "The file is empty."}})
+        return httpx.Response(200, json=job | {"error": {"code": "catalogue_empty", "message": self.failure}})
 
     def body(self, path: str) -> Any:
         return next(body for method, sent, body in self.sent if sent == path and method == "POST")
@@ -141,6 +142,12 @@ def test_two_lists_are_matched_by_their_names(server: Server, tmp_path: Path) ->
     assert out.read_bytes() == b"PAR1"
     body = MatchSurveysRequest.model_validate(server.body("/api/v1/crossmatch/surveys"))
     assert (body.left, body.right, body.radius_arcsec, body.columns) == ("mine", "gaia", 2.0, "all")
+
+
+def test_what_to_install_is_shown_with_its_brackets(server: Server, tmp_path: Path) -> None:
+    server.job_fails, server.failure = True, "lsdb is not installed: pip install 'catalogs-service[surveys]'"
+    done = run("reference", "match", "mine", "gaia", "--out", str(tmp_path / "matched.tar"))
+    assert (done.exit_code, server.failure in done.output) == (1, True)
 
 
 def test_failed_catalogues_are_asked_again_and_shown(server: Server) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from alidade.client import AlidadeClientError
 from alidade.local.errors import LocalPlatformError
@@ -17,7 +18,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(text: str) -> None:
     """A word on what happens, for people."""
-    err.print(f"[dim]{text}[/dim]")
+    err.print(f"[dim]{escape(text)}[/dim]")
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (AlidadeClientError, LocalPlatformError) as error:
-        err.print(f"[red]alidade:[/red] {error}", markup=True)
+        err.print(f"[red]alidade:[/red] {escape(str(error))}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         err.print("alidade: interrupted; reductions that were sent go on at the server.")

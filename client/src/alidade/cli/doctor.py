@@ -11,6 +11,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import typer
+from rich.markup import escape
 
 from alidade.cli.console import out, plain_errors
 from alidade.local.engines import local_engines
@@ -76,5 +77,5 @@ def _surveys() -> bool:
 
 def _line(good: bool, name: str, words: str, how: str, *, needed: bool = True) -> bool:
     mark = "[green]ok[/green]  " if good else "[red]no[/red]  " if needed else "[yellow]none[/yellow]"
-    out.print(f"{mark}   {name}: {words}" + ("" if good or not how else f"; {how}"))
+    out.print(f"{mark}   " + escape(f"{name}: {words}" + ("" if good or not how else f"; {how}")))
     return good
