@@ -17,6 +17,7 @@ from astro_shared.contracts.photometry import FrameSummary
 from astro_shared.contracts.settings import AstrometrySettings, ProductSettings, SolveSettings
 from astro_shared.contracts.solutions import SolutionRequest
 from astro_shared.contracts.tables import TableSchema
+from astro_shared.errors import UpstreamError
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import LocalLink, TaskContext, TaskOutput
 from astro_shared.testing.frames import Camera, Exposure, SimulatedFrame, simulate_frame
@@ -98,6 +99,19 @@ def test_sep_works_on_the_frame_and_gives_places_for_the_ids_of_the_table(sim, b
     east = (positions["ra"] - stars["ra"]) * np.cos(np.radians(stars["dec"])) * 3.6e6
     assert np.median(np.abs(east)) < 15.0
     assert np.all(positions["ra_err_mas"] >= 9.9)
+
+
+def test_the_limit_of_a_systematic_scatter_that_is_not_seen_reaches_the_report(sim, tmp_path):
+    stars = bright(sim)
+    rng = np.random.default_rng(3)
+    columns = {"id": np.arange(len(stars)), "flux": np.asarray(stars["flux_e"]), "x_var": np.full(len(stars), 1e-3)}
+    columns |= {"y_var": columns["x_var"], "x": stars["x"] + rng.normal(0, 1e-3**0.5, len(stars))}
+    columns |= {"y": stars["y"] + rng.normal(0, 1e-3**0.5, len(stars))}
+    write_columns(tmp_path / "table.fits", columns, TableSchema("sources", ()))
+    report = report_of(run(sim, tmp_path, sources=tmp_path / "table.fits"))
+    assert report.sigma_sys_upper_mas == pytest.approx(report.report["error_model"]["upper_limit_mas"])
+    assert 0.0 < report.sigma_sys_upper_mas < 30.0
+    assert f"systematic scatter below {report.sigma_sys_upper_mas:.2f} mas" in report_in_words(report)
 
 
 def test_pairs_of_sep_carry_the_ids_of_the_table(by_sep):
@@ -238,3 +252,35 @@ def test_a_linear_map_is_said_to_be_one_and_its_rounding_is_not_drawn(tmp_path):
     data = json.loads(drawn["distortion.json"].read_text())
     assert max(map(abs, data["dx_px"])) < 1e-3
     assert distortion_title(5e-6).startswith("The map is linear") and "2.5 px" in distortion_title(2.5)
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_header_that_no_star_confirms_gives_places_only_where_it_is_accepted(sim, tmp_path, accepted):
+    stars = bright(sim)
+    columns = {"id": np.arange(1, len(stars) + 1), "x": stars["x"], "y": stars["y"], "flux": stars["flux_e"]}
+    write_columns(tmp_path / "table.fits", columns, TableSchema("sources", ()))
+    (tmp_path / "header.txt").write_text(sim.wcs_header.tostring(sep="\n"))
+    request = SolveRequest(
+        summary=summary(sim), solve=SolveSettings(blind=False, accept_header=accepted, limit_s=3.0),
+        astrometry=AstrometrySettings(), products=ProductSettings(plots=False), sources=ref(tmp_path / "table.fits"),
+        header=ref(tmp_path / "header.txt"),
+    )  # fmt: skip
+
+    def no_stars(payload: dict) -> dict:
+        raise UpstreamError("the catalogues are away")
+
+    files = {name: tmp_path / name for name in ("table.fits", "header.txt")}
+    done = solve(request, TaskContext(tmp_path, files, LocalLink({"reference_stars": no_stars})))
+    report = report_of(done)
+    assert (report.solved, report.state) == (False, "unverified") and report.reason
+    if not accepted:
+        assert products.POSITIONS not in done.files and report.ra_center_deg is None
+        assert any("accept_header" in tip for tip in report.advice)
+        return
+    places = read_columns(done.files[products.POSITIONS].path)
+    np.testing.assert_allclose(places["ra"], stars["ra"], atol=2e-4)
+    np.testing.assert_allclose(places["dec"], stars["dec"], atol=2e-4)
+    assert np.isnan(places["ra_err_mas"]).all() and products.REFERENCE not in done.files
+    assert any("no star has confirmed" in warning for warning in report.warnings)
+    sky = WCS(fits.getheader(done.files[products.WCS].path))
+    assert sky.pixel_to_world_values(0, 0)[0] == pytest.approx(float(sim.wcs.pixel_to_world_values(0, 0)[0]), abs=1e-3)

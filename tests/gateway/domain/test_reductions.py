@@ -14,7 +14,9 @@ from gateway_service.domain.uploads import clean_filename
 from gateway_service.errors import UploadMismatchError
 
 SOLVED = {"astrometry": {"solved": True}}
-STAR_LIST = {"reference.fits": {"key": "r"}}
+UNSOLVED = {"astrometry": {"solved": False}}
+PLACES = {"positions.fits": {"key": "p"}}
+STAR_LIST = PLACES | {"reference.fits": {"key": "r"}}
 
 
 def after(make_reduction: Any, measure: Stage, solve: Stage) -> Reduction:
@@ -32,12 +34,15 @@ UNMEASURED = Stage(StageName.MEASURE, StageState.FAILED)
         (MEASURED, Stage(StageName.SOLVE), StageName.SOLVE, None),
         (UNMEASURED, Stage(StageName.SOLVE), StageName.SOLVE, "the frame could not be measured"),
         (MEASURED, Stage(StageName.SOLVE, StageState.FAILED), StageName.CALIBRATE, "there is no astrometric solution"),
-        (MEASURED, Stage(StageName.SOLVE, StageState.DONE, result={"astrometry": {"solved": False}}), StageName.IDENTIFY,
+        (MEASURED, Stage(StageName.SOLVE, StageState.DONE, result=UNSOLVED), StageName.IDENTIFY,
          "there is no astrometric solution"),
-        (MEASURED, Stage(StageName.SOLVE, StageState.DONE, result=SOLVED), StageName.CALIBRATE,
+        (MEASURED, Stage(StageName.SOLVE, StageState.DONE, result=UNSOLVED, files=PLACES), StageName.IDENTIFY, None),
+        (MEASURED, Stage(StageName.SOLVE, StageState.DONE, result=UNSOLVED, files=PLACES), StageName.CALIBRATE,
+         "there are no reference stars"),
+        (MEASURED, Stage(StageName.SOLVE, StageState.DONE, result=SOLVED, files=PLACES), StageName.CALIBRATE,
          "there are no reference stars"),
         (MEASURED, Stage(StageName.SOLVE, StageState.DONE, result=SOLVED, files=STAR_LIST), StageName.CALIBRATE, None),
-        (MEASURED, Stage(StageName.SOLVE, StageState.DONE, result=SOLVED), StageName.IDENTIFY, None),
+        (MEASURED, Stage(StageName.SOLVE, StageState.DONE, result=SOLVED, files=PLACES), StageName.IDENTIFY, None),
         (UNMEASURED, Stage(StageName.SOLVE, StageState.SKIPPED), StageName.COLLECT, None),
     ],
 )  # fmt: skip
@@ -48,7 +53,7 @@ def test_a_stage_runs_only_on_what_came_before(
 
 
 def test_identification_is_left_out_where_no_catalogue_was_asked_for(make_reduction: Any) -> None:
-    solved = Stage(StageName.SOLVE, StageState.DONE, result=SOLVED)
+    solved = Stage(StageName.SOLVE, StageState.DONE, result=SOLVED, files=PLACES)
     reduction = after(make_reduction, MEASURED, solved)
     settings = {**reduction.settings, "identification": {"catalogues": []}}
     assert reason_to_skip(replace(reduction, settings=settings), StageName.IDENTIFY) == "no catalogue was asked for"

@@ -149,7 +149,7 @@ async def test_an_unsolved_frame_skips_what_needs_the_sky_and_completes(store: S
     await advance(store, runner)
     runner.end(StageName.MEASURE)
     await advance(store, runner)
-    runner.end(StageName.SOLVE, result={"astrometry": {"solved": False, "reason": "no stars match"}})
+    runner.end(StageName.SOLVE, result={"astrometry": {"solved": False, "reason": "no stars match"}}, files={})
     running = await advance(store, runner)
     assert running.stage(StageName.CALIBRATE).state is StageState.SKIPPED
     runner.end(StageName.COLLECT, result={"status": "uncalibrated", "reason": "no stars match", "summary": {}})

@@ -140,17 +140,20 @@ def _files(
         products.ASTROMETRY_REPORT: OutputFile(report, products.JSON),
         products.ASTROMETRY_WORDS: OutputFile(words, products.TEXT),
     }
+    sources, shape = given.columns, (request.summary.width_px, request.summary.height_px)
+    names = [products.WCS, products.POSITIONS]
+    if done.solution is not None or done.unverified is not None:
+        write_wcs(folder / products.WCS, done.wcs_cards, *shape, epoch_jyear=done.report.epoch_jyear)
+        write_columns(folder / products.POSITIONS, _positions(done, given), POSITIONS)
+        files |= {name: OutputFile(folder / name, products.FITS) for name in names}
     if done.solution is None or done.outcome is None or done.outcome.reference is None:
         return files
-    sources, shape = given.columns, (request.summary.width_px, request.summary.height_px)
-    names = [products.WCS, products.POSITIONS, products.PAIRS, products.REFERENCE]
-    write_wcs(folder / products.WCS, done.wcs_cards, *shape, epoch_jyear=done.report.epoch_jyear)
+    names = [products.PAIRS, products.REFERENCE]
     if done.sip_cards:
         write_wcs(folder / products.WCS_SIP, done.sip_cards, *shape, epoch_jyear=done.report.epoch_jyear)
         names.append(products.WCS_SIP)
     reference = catalogue.full_rows(done.outcome.reference.source_id)
     reference["ra_obs"], reference["dec_obs"] = observed_places(done.outcome.reference, request.summary.epoch_jyear)
-    write_columns(folder / products.POSITIONS, _positions(done, given), POSITIONS)
     write_columns(folder / products.PAIRS, pair_columns(done.solution, sources), PAIRS)
     write_columns(folder / products.REFERENCE, reference, TableSchema("reference", ()))
     files |= write_debug_files(
@@ -172,7 +175,9 @@ def write_wcs(path: Path, cards: Mapping[str, Any], nx: int, ny: int, *, epoch_j
 
 def _positions(done: Solved, given: SourceInput) -> Columns:
     """Places of the sources that were given; of SEP's own where there is no table."""
-    if done.wanted is not None and given.wanted is not None:
+    if done.unverified is not None:
+        places, identifier = done.unverified, (given.wanted or given.columns)["id"]
+    elif done.wanted is not None and given.wanted is not None:
         places, identifier = done.wanted, given.wanted["id"]
     elif done.solution is not None:
         places, identifier = done.solution.positions, given.columns["id"]

@@ -165,6 +165,10 @@ class SolveSettings(_Section):
     scale_low_arcsec: Positive | None = Field(None, description="Hint: smallest scale, arcsec per pixel.")
     scale_high_arcsec: Positive | None = Field(None, description="Hint: largest scale, arcsec per pixel.")
     use_header: bool = Field(True, description="Use WCS and pointing of the header.")
+    accept_header: bool = Field(
+        False,
+        description="Where no star confirms the header's WCS and nothing else is found, give its positions, marked unverified.",
+    )
     pointing_error_deg: Positive = Field(0.5, description="Assumed error of the header's pointing.")
     blind: bool = Field(True, description="Search the whole sky when nothing nearer succeeds.")
     remote: bool = Field(False, description="Allow nova.astrometry.net: star lists leave the house.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from astro_shared.contracts import products
 from astro_shared.contracts.gateway import ReductionPhase, ReductionStatus, StageName, StageState
 
 STAGES = tuple(StageName)
@@ -115,9 +116,10 @@ def reason_to_skip(reduction: Reduction, name: StageName) -> str | None:
         return "the frame could not be measured"
     if name is StageName.SOLVE:
         return None
-    if solved.state is not StageState.DONE or not (solved.result or {}).get("astrometry", {}).get("solved"):
+    # positions of a frame that was not solved are its header's, which serve to look up but not to calibrate
+    if solved.state is not StageState.DONE or products.POSITIONS not in solved.files:
         return "there is no astrometric solution"
-    if name is StageName.CALIBRATE and "reference.fits" not in solved.files:
+    if name is StageName.CALIBRATE and products.REFERENCE not in solved.files:
         return "there are no reference stars"
     if name is StageName.IDENTIFY and not reduction.settings["identification"]["catalogues"]:
         return "no catalogue was asked for"
