@@ -6,7 +6,6 @@ import pytest
 from photometry_service.algorithms.background import estimate_background
 from photometry_service.algorithms.noise import (
     assess_noise,
-    instrumental_magnitude,
     model_rms,
     sum_variance,
 )
@@ -61,11 +60,3 @@ def test_negative_flux_adds_no_variance_and_flat_error_adds_its_square():
     assert sum_variance(-50.0, 10, 3.0, 1e12, sky_is_median=True) == pytest.approx(90.0)
     with_flat = sum_variance(1e6, 10, 3.0, 1e12, sky_is_median=True, flat_error=0.01)
     assert with_flat == pytest.approx(1e6 + 90.0 + 1e8, rel=1e-9)
-
-
-def test_magnitudes_and_their_errors():
-    mag, err = instrumental_magnitude([1000.0, 1000.0, 10.0, 0.0, -5.0], [10.0, 100.0, 5.0, 1.0, 1.0], 10.0)
-    assert mag[:3] == pytest.approx([-5.0, -5.0, 0.0])
-    assert np.isnan(mag[3:]).all()
-    assert err[:2] == pytest.approx([0.0108574, 0.108574], rel=1e-4)
-    assert np.isnan(err[2:]).all()

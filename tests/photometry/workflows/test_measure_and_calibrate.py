@@ -63,6 +63,14 @@ def test_source_table_has_every_column_of_the_contract(measurement: Measurement)
     assert len({len(values) for values in measurement.columns.values()}) == 1
 
 
+def test_a_flat_field_error_widens_every_flux(frame: SimulatedFrame, measurement: Measurement) -> None:
+    columns = measured(raw(frame), psf_photometry={"flat_error": 0.02}).columns
+    for kind in ("psf", "aper_2"):
+        flux, error = f"flux_{kind}", f"flux_{kind.replace('aper', 'aper_err')}" if "aper" in kind else "flux_psf_err"
+        wanted = np.hypot(measurement.columns[error], 0.02 * np.maximum(columns[flux], 0))
+        np.testing.assert_allclose(columns[error], wanted, rtol=1e-4)
+
+
 def test_stars_are_found_and_their_fluxes_right(frame: SimulatedFrame, measurement: Measurement) -> None:
     columns = measurement.columns
     match = match_to_truth(frame.truth, columns["x"], columns["y"], shape=frame.data.shape)

@@ -49,7 +49,9 @@ class InputSettings(_Section):
 class CosmicRaySettings(_Section):
     """L.A.Cosmic (van Dokkum 2001)."""
 
-    enabled: Literal["auto", "on", "off"] = Field("auto", description="auto: on where the FWHM is at least 2 px.")
+    enabled: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto: left in where stars are narrower than 1.2 px, or nearly all of them would be taken."
+    )
     engine: Literal["sparse", "astroscrappy"] = Field(
         "sparse", description="Same decisions; astroscrappy is the reference."
     )
@@ -109,7 +111,7 @@ class PsfPhotometrySettings(_Section):
         None, description="Floor for an imperfect PSF in the weights; default 0.003, 0.01 when the PSF model is poor."
     )
     flat_error: Annotated[float, Field(ge=0, le=0.1)] = Field(
-        0.0, description="Relative flat-field error in the errors."
+        0.0, description="Relative flat-field error, added to the errors of fluxes."
     )
     sweeps: Annotated[int, Field(ge=1, le=20)] = Field(6, description="Most sweeps over all stars.")
     group_fwhm: Annotated[float, Field(ge=0, le=5)] = Field(
@@ -127,7 +129,6 @@ class ApertureSettings(_Section):
         (4.0, 6.0), description="Sky annulus; null uses the background map."
     )
     subtract_neighbours: bool = Field(True, description="Subtract the PSF models of the neighbours first.")
-    correction_radius_fwhm: Positive = Field(4.0, description="Radius taken as the whole flux.")
 
 
 class ZeroPointSettings(_Section):

@@ -36,12 +36,14 @@ class ForcedOptions:
     limit_sigma : the limit is max(flux, 0) plus this many errors
     replaces_fwhm : a known source nearer than this to a given position is taken to be the source itself
     same_fwhm : a position nearer than this to an earlier one gets the flux of that: they can not be told apart
+    flat_error : relative error of the flat field, added to the errors of fluxes
     """
 
     detection_snr: float = 3.0
     limit_sigma: float = 3.0
     replaces_fwhm: float = 0.6
     same_fwhm: float = 0.1
+    flat_error: float = 0.0
     fit: FitOptions = field(default_factory=FitOptions)
 
 
@@ -168,6 +170,7 @@ def _collect(
     measured = fit.pixels[which] > 0
     flux[usable] = np.where(measured, fit.flux[which] * unit, np.nan)
     error[usable] = np.where(measured, np.sqrt(fit.flux_var[which]) * unit, np.nan)
+    error = np.hypot(error, options.flat_error * flux)
     chi2[usable] = fit.chi2_red[which]
     snr = flux / error
     flags = np.zeros(n, dtype=np.int32)

@@ -18,20 +18,11 @@ from photometry_service.algorithms.background import Background
 from photometry_service.domain.frame import Frame, NoiseModel
 
 __all__ = [
-    "MAG_PER_RELATIVE_ERROR",
-    "MIN_MAG_SNR",
     "NoiseQuality",
     "assess_noise",
-    "instrumental_magnitude",
     "model_rms",
     "sum_variance",
 ]
-
-MAG_PER_RELATIVE_ERROR = float(2.5 / np.log(10))
-"""1.0857 mag: error of a magnitude per relative error of the flux."""
-
-MIN_MAG_SNR = 3.0
-"""Below this S/N the error of a magnitude means nothing and is NaN."""
 
 HEALTHY_RATIO = (0.9, 1.1)
 SUSPECT_RATIO = (0.5, 2.0)
@@ -143,20 +134,3 @@ def sum_variance(
     penalty = MEDIAN_PENALTY if sky_is_median else 1.0
     sky = penalty * area**2 * sigma2 / np.asarray(sky_pixels, np.float64)
     return flux + area * sigma2 + sky + (flat_error * flux) ** 2
-
-
-def instrumental_magnitude(
-    flux_e: ArrayLike, flux_err_e: ArrayLike, exposure_s: float = 1.0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Magnitude -2.5 log10(F / t) and its one-sigma error.
-
-    Returns
-    -------
-    mag, mag_err : (n,)
-        Magnitude NaN where the flux is not positive; error NaN where S/N < 3.
-    """
-    flux, error = np.asarray(flux_e, np.float64), np.asarray(flux_err_e, np.float64)
-    positive = flux > 0
-    safe = np.where(positive, flux, 1.0)
-    mag = np.where(positive, -2.5 * np.log10(safe / exposure_s), np.nan)
-    return mag, np.where(positive & (flux >= MIN_MAG_SNR * error), MAG_PER_RELATIVE_ERROR * error / safe, np.nan)

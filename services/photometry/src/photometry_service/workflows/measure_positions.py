@@ -61,8 +61,8 @@ class MeasurePositions:
         progress(0.4, "background")
         sky = subtract_sky(clean, request.background)
         progress(0.6, "positions")
-        options = ForcedOptions()
-        options = replace(options, fit=replace(options.fit, radius_fwhm=request.psf_photometry.fit_radius_fwhm))
+        settings, options = request.psf_photometry, ForcedOptions(flat_error=request.psf_photometry.flat_error)
+        options = replace(options, fit=replace(options.fit, radius_fwhm=settings.fit_radius_fwhm))
         done = measure_forced(
             sky.data, sky.background.rms_map(), psf, x, y,
             mask=sky.frame.mask, saturated=sky.saturated, known=known, options=options,

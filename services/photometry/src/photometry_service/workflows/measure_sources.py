@@ -167,7 +167,11 @@ def _apertures(
 ) -> dict[str, NDArray[Any]]:
     fwhm = psf.psf.fwhm_px if psf.psf is not None else marginal.fwhm_px
     settings = request.aperture
-    options = ApertureOptions(radii_fwhm=settings.radii_fwhm, annulus_fwhm=settings.annulus_fwhm)
+    options = ApertureOptions(
+        radii_fwhm=settings.radii_fwhm,
+        annulus_fwhm=settings.annulus_fwhm,
+        flat_error=request.psf_photometry.flat_error,
+    )
     rays = sky.clean.rays
     state = pixel_state(sky.frame.mask, cosmic_rays=rays.mask if rays else None, saturated=sky.saturated)
     own = None
