@@ -35,6 +35,7 @@ from catalogs_service.adapters.partition_cache import PartitionCache
 from catalogs_service.algorithms.selection import select_stars
 from catalogs_service.algorithms.sky_match import match_sky
 from catalogs_service.config import CatalogsSettings
+from catalogs_service.domain.positions import SkyPositions
 from catalogs_service.domain.regions import Cone
 from catalogs_service.domain.stars import Selection, Stars
 from catalogs_service.factory import make_import, make_lists
@@ -183,7 +184,7 @@ def test_match_against_astropy(where: str, figures: Figures) -> None:
     ours, theirs = [], []
     for _ in range(5):
         began = time.process_time()
-        found = match_sky(source_ra, source_dec, ra, dec, error_arcsec=0.3, list_error_arcsec=0.01)
+        found = match_sky(SkyPositions(source_ra, source_dec, 0.3), SkyPositions(ra, dec, 0.01))
         ours.append(time.process_time() - began)
         # the list's tree is kept with the coordinates: new ones each time
         sources, others = SkyCoord(source_ra, source_dec, unit="deg"), SkyCoord(ra, dec, unit="deg")

@@ -5,6 +5,12 @@ import pytest
 
 from catalogs_service.algorithms.sky_match import MatchRadius, match_sky, one_to_one
 from catalogs_service.algorithms.sphere import separation_deg
+from catalogs_service.domain.positions import SkyPositions
+
+
+def place(ra, dec, error=None):
+    """One position."""
+    return SkyPositions(np.array([ra]), np.array([dec]), error)
 
 
 def all_pairs(ra, dec, list_ra, list_dec, error, list_error, radius):
@@ -34,7 +40,7 @@ def test_candidates_are_those_of_a_brute_force_everywhere_on_the_sky(centre, siz
     list_ra, list_dec = scattered(rng, 900, centre, size_deg)
     error, list_error = rng.uniform(0, 3, 300), rng.uniform(0, 4, 900)
     radius = MatchRadius(3.0, 1.0, 10.0)
-    found = match_sky(ra, dec, list_ra, list_dec, error_arcsec=error, list_error_arcsec=list_error, radius=radius)
+    found = match_sky(SkyPositions(ra, dec, error), SkyPositions(list_ra, list_dec, list_error), radius)
     pairs = list(zip(found.source.tolist(), found.entry.tolist(), strict=True))
     assert len(set(pairs)) == len(pairs)
     expected = all_pairs(ra, dec, list_ra, list_dec, error, list_error, radius)
@@ -48,7 +54,7 @@ def test_the_whole_sky_with_a_wide_radius_equals_a_brute_force():
     list_ra, list_dec = rng.uniform(0, 360, 800), np.degrees(np.arcsin(rng.uniform(-1, 1, 800)))
     dec[:2], list_dec[:2] = [90.0, -90.0], [89.9, -89.5]
     radius = MatchRadius(3.0, 4 * 3600.0, 5 * 3600.0)
-    found = match_sky(ra, dec, list_ra, list_dec, radius=radius)
+    found = match_sky(SkyPositions(ra, dec), SkyPositions(list_ra, list_dec), radius)
     expected = all_pairs(ra, dec, list_ra, list_dec, np.zeros(400), np.zeros(800), radius)
     assert set(zip(found.source.tolist(), found.entry.tolist(), strict=True)) == expected
 
@@ -59,7 +65,7 @@ def test_every_star_of_a_crowded_list_finds_itself_and_nothing_is_used_twice():
     chosen = rng.choice(20_000, 5_000, replace=False)
     ra = list_ra[chosen] + rng.normal(0, 0.05 / 3600, 5_000) / np.cos(np.radians(list_dec[chosen]))
     dec = list_dec[chosen] + rng.normal(0, 0.05 / 3600, 5_000)
-    found = match_sky(ra, dec, list_ra, list_dec, error_arcsec=0.05)
+    found = match_sky(SkyPositions(ra, dec, 0.05), SkyPositions(list_ra, list_dec))
     best_source, best_entry = found.source[found.best], found.entry[found.best]
     assert len(best_source) == 5_000
     assert len(np.unique(best_source)) == len(np.unique(best_entry)) == 5_000
@@ -67,27 +73,20 @@ def test_every_star_of_a_crowded_list_finds_itself_and_nothing_is_used_twice():
 
 
 def test_separations_are_exact_to_a_microarcsecond():
-    found = match_sky(np.array([10.0]), np.array([45.0]), np.array([10.0]), np.array([45.0 + 0.5 / 3600]))
+    found = match_sky(place(10.0, 45.0), place(10.0, 45.0 + 0.5 / 3600))
     assert found.sep_arcsec[0] == pytest.approx(0.5, abs=1e-6)
 
 
 def test_a_precise_near_entry_beats_a_vague_one_that_is_nearer():
     dec = np.array([30.0 + 0.30 / 3600, 30.0 - 0.25 / 3600])
-    found = match_sky(
-        np.array([50.0]),
-        np.array([30.0]),
-        np.full(2, 50.0),
-        dec,
-        error_arcsec=0.05,
-        list_error_arcsec=np.array([0.05, 5.0]),
-    )
+    found = match_sky(place(50.0, 30.0, 0.05), SkyPositions(np.full(2, 50.0), dec, np.array([0.05, 5.0])))
     assert found.entry[found.best].tolist() == [0]
     assert found.entry.tolist() == [0, 1]
 
 
 def test_two_sources_at_one_entry_share_it_out_by_separation():
     ra = np.array([50.0, 50.0 + 0.8 / 3600 / np.cos(np.radians(30.0))])
-    found = match_sky(ra, np.full(2, 30.0), np.array([50.0]), np.array([30.0]))
+    found = match_sky(SkyPositions(ra, np.full(2, 30.0)), place(50.0, 30.0))
     assert found.source.tolist() == [0, 1]
     assert found.best.tolist() == [True, False]
 
@@ -97,7 +96,7 @@ def test_chance_probability_counts_unrelated_neighbours():
     rng = np.random.default_rng(8)
     list_ra, list_dec = scattered(rng, 60_000, (180.0, 10.0), 0.5)
     ra, dec = scattered(rng, 10_000, (180.0, 10.0), 0.45)
-    found = match_sky(ra, dec, list_ra, list_dec, radius=MatchRadius(3.0, 8.0, 60.0))
+    found = match_sky(SkyPositions(ra, dec), SkyPositions(list_ra, list_dec), MatchRadius(3.0, 8.0, 60.0))
     nearest = np.full(10_000, np.inf)
     np.minimum.at(nearest, found.source, found.p_chance)
     for p in (0.05, 0.2):
@@ -107,22 +106,20 @@ def test_chance_probability_counts_unrelated_neighbours():
 
 def test_positions_that_are_not_finite_get_no_candidate():
     found = match_sky(
-        np.array([np.nan, 10.0]), np.array([0.0, 0.0]), np.array([10.0, np.nan, np.inf]), np.array([0.0, 0.0, 0.0])
+        SkyPositions(np.array([np.nan, 10.0]), np.zeros(2)), SkyPositions(np.array([10.0, np.nan, np.inf]), np.zeros(3))
     )
     assert (found.source.tolist(), found.entry.tolist()) == ([1], [0])
 
 
 def test_errors_that_are_not_finite_count_as_unknown():
-    found = match_sky(
-        np.array([10.0]), np.array([0.0]), np.array([10.0]), np.array([0.0]), error_arcsec=np.array([np.nan])
-    )
+    found = match_sky(place(10.0, 0.0, np.array([np.nan])), place(10.0, 0.0))
     assert len(found) == 1
     assert np.isnan(found.sep_sigma[0])
 
 
 @pytest.mark.parametrize(("n", "k"), [(0, 5), (5, 0), (0, 0)])
 def test_empty_lists_give_no_candidates(n, k):
-    assert len(match_sky(np.zeros(n), np.zeros(n), np.zeros(k), np.zeros(k))) == 0
+    assert len(match_sky(SkyPositions(np.zeros(n), np.zeros(n)), SkyPositions(np.zeros(k), np.zeros(k)))) == 0
 
 
 def test_one_to_one_is_greedy_in_badness():
@@ -137,8 +134,8 @@ def test_the_result_does_not_depend_on_the_order_of_the_list():
     list_ra, list_dec = scattered(rng, 500, (0.0, 0.0), 0.02)
     shuffled = rng.permutation(500)
     radius = MatchRadius(3.0, 5.0, 60.0)
-    one = match_sky(ra, dec, list_ra, list_dec, radius=radius)
-    two = match_sky(ra, dec, list_ra[shuffled], list_dec[shuffled], radius=radius)
+    one = match_sky(SkyPositions(ra, dec), SkyPositions(list_ra, list_dec), radius)
+    two = match_sky(SkyPositions(ra, dec), SkyPositions(list_ra[shuffled], list_dec[shuffled]), radius)
     assert set(zip(one.source[one.best], one.entry[one.best], strict=True)) == set(
         zip(two.source[two.best], shuffled[two.entry[two.best]], strict=True)
     )

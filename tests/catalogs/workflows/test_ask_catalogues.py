@@ -15,8 +15,8 @@ from catalogs_service.adapters.upstream.answer_cache import AnswerCache
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
 from catalogs_service.adapters.upstream.gate import UpstreamGate
 from catalogs_service.adapters.upstream.gate_memory import LocalMemory
-from catalogs_service.algorithms.identification import Positions
 from catalogs_service.algorithms.sky_match import MatchRadius
+from catalogs_service.domain.positions import Positions
 from catalogs_service.domain.questions import SkyField
 from catalogs_service.domain.regions import Cone
 from catalogs_service.domain.stars import Stars

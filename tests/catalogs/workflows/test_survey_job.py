@@ -12,6 +12,7 @@ import pytest
 from astro_shared.testing.components import leave_out
 from catalogs_service.algorithms.healpix import cells
 from catalogs_service.algorithms.sky_match import MatchRadius, match_sky
+from catalogs_service.domain.positions import SkyPositions
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[3]
@@ -71,7 +72,7 @@ def test_no_pair_is_lost_between_partitions(database, tmp_path):
     request = {"left": "left", "right": "right", "radius_arcsec": 1.5, "neighbours": 60}
     job = run_job(database, tmp_path, {"left": left, "right": right}, request)
     assert job["phase"] == "COMPLETED", job["error"]
-    ours = match_sky(*left, *right, radius=MatchRadius(floor_arcsec=1.5))
+    ours = match_sky(SkyPositions(*left), SkyPositions(*right), MatchRadius(floor_arcsec=1.5))
     expected = set(zip(ours.source.tolist(), ours.entry.tolist(), strict=True))
     found = np.load(tmp_path / "pairs.npz")
     pairs = list(zip(found["source_id_left"].tolist(), found["source_id_right"].tolist(), strict=True))

@@ -39,8 +39,8 @@ from catalogs_service.adapters.identification_files import (
 from catalogs_service.adapters.lsdb_matcher import ClusterLimits
 from catalogs_service.adapters.reference_view import list_info
 from catalogs_service.algorithms.field import field_of
-from catalogs_service.algorithms.identification import Positions
 from catalogs_service.algorithms.sky_match import MatchRadius
+from catalogs_service.domain.positions import Positions
 from catalogs_service.domain.questions import CatalogueAnswer, no_objects
 from catalogs_service.domain.regions import Cone
 from catalogs_service.errors import ReferenceListNotFoundError

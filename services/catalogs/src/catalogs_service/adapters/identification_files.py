@@ -17,8 +17,8 @@ from astro_shared.contracts.catalogs import CatalogueStatus
 from astro_shared.contracts.tables import MATCHES, SOURCES, TableSchema, identification_columns
 from astro_shared.fits.tables import read_columns, write_columns
 from catalogs_service.adapters.tables.arrow import numpy_column
-from catalogs_service.algorithms.identification import Positions
 from catalogs_service.domain.identification import CatalogueMatches, Identification
+from catalogs_service.domain.positions import Positions
 from catalogs_service.domain.questions import CatalogueAnswer, KnownObjects, no_objects
 from catalogs_service.errors import PositionsError
 

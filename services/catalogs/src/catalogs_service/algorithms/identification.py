@@ -9,20 +9,8 @@ from numpy.typing import NDArray
 
 from catalogs_service.algorithms.epoch import moved
 from catalogs_service.algorithms.sky_match import Candidates, MatchRadius, match_sky
+from catalogs_service.domain.positions import Placed, SkyPositions
 from catalogs_service.domain.questions import KnownObjects
-
-
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """Sources (n,): number, ``ra, dec`` deg ICRS at the exposure, ``error_arcsec`` one sigma per axis (NaN: unknown)."""
-
-    id: NDArray[np.int64]
-    ra: NDArray[np.float64]
-    dec: NDArray[np.float64]
-    error_arcsec: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +22,7 @@ class Matches:
     dec: NDArray[np.float64]
 
 
-def identify(sources: Positions, objects: KnownObjects, *, epoch_jyear: float | None, radius: MatchRadius) -> Matches:
+def identify(sources: Placed, objects: KnownObjects, *, epoch_jyear: float | None, radius: MatchRadius) -> Matches:
     """Match sources to the objects of one catalogue.
 
     Objects are moved to the epoch of the exposure where both it and a motion are known. The match radius follows the
@@ -43,13 +31,4 @@ def identify(sources: Positions, objects: KnownObjects, *, epoch_jyear: float | 
     ra, dec = objects.ra, objects.dec
     if epoch_jyear is not None and len(objects):
         ra, dec = moved(ra, dec, objects.pmra, objects.pmdec, epoch_jyear - objects.epoch)
-    found = match_sky(
-        sources.ra,
-        sources.dec,
-        ra,
-        dec,
-        error_arcsec=sources.error_arcsec,
-        list_error_arcsec=objects.error_arcsec,
-        radius=radius,
-    )
-    return Matches(found, ra, dec)
+    return Matches(match_sky(sources, SkyPositions(ra, dec, objects.error_arcsec), radius), ra, dec)

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from catalogs_service.algorithms import _sky_pairs
 from catalogs_service.algorithms.sky_grid import FILTER_BITS, grid_for_circles, grid_for_density
 from catalogs_service.algorithms.sphere import ARCSEC_PER_DEG
+from catalogs_service.domain.positions import Floats, Placed
 
-Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 # Rows that a density is counted from; at 25 rows a cell its error stays 20 %.
@@ -91,59 +91,36 @@ class SkyPairs:
         )
 
 
-def match_sky(
-    ra_deg: Floats,
-    dec_deg: Floats,
-    list_ra_deg: Floats,
-    list_dec_deg: Floats,
-    *,
-    error_arcsec: Floats | float | None = None,
-    list_error_arcsec: Floats | float | None = None,
-    radius: MatchRadius = MatchRadius(),
-) -> Candidates:
+def match_sky(sources: Placed, entries: Placed, radius: MatchRadius = MatchRadius()) -> Candidates:
     """Every pair near enough, its rank, chance probability and the one-to-one choice.
 
     Parameters
     ----------
-    ra_deg, dec_deg : (n,), deg
-        Sources, at the epoch of the list's positions. Rows that are not finite get no candidate.
-    list_ra_deg, list_dec_deg : (k,), deg
-    error_arcsec, list_error_arcsec : (n,) and (k,) or scalars, arcsec, one sigma per axis
-        None or NaN: unknown, counted as zero.
+    sources : (n,), at the epoch of the entries
+        Rows that are not finite get no candidate.
+    entries : (k,), of the list
     radius : MatchRadius
 
     Returns
     -------
     Candidates
-        Sorted by source, then by likelihood, then by row of the list. Empty where a list is empty.
+        Sorted by source, then by likelihood, then by row of the list. Empty where either side is.
     """
-    pairs = sky_pairs(
-        ra_deg, dec_deg, list_ra_deg, list_dec_deg,
-        error_arcsec=error_arcsec, list_error_arcsec=list_error_arcsec, radius=radius,
-    )  # fmt: skip
+    pairs = sky_pairs(sources, entries, radius)
     return pairs.ranked(one_to_one(pairs.source, pairs.entry, pairs.badness))
 
 
-def sky_pairs(
-    ra_deg: Floats,
-    dec_deg: Floats,
-    list_ra_deg: Floats,
-    list_dec_deg: Floats,
-    *,
-    error_arcsec: Floats | float | None = None,
-    list_error_arcsec: Floats | float | None = None,
-    radius: MatchRadius = MatchRadius(),
-) -> SkyPairs:
+def sky_pairs(sources: Placed, entries: Placed, radius: MatchRadius = MatchRadius()) -> SkyPairs:
     """Every pair near enough; parameters as for `match_sky`.
 
     Sources may be given in pieces: their pairs together are those of all sources, from which `one_to_one` chooses.
     """
-    ra, dec, rows = _radians(ra_deg, dec_deg)
-    if len(rows) == 0 or np.size(list_ra_deg) == 0:
+    ra, dec, rows = _radians(sources.ra, sources.dec)
+    if len(rows) == 0 or len(entries.ra) == 0:
         return _none()
-    list_ra, list_dec = _radians_of_list(list_ra_deg, list_dec_deg)
-    source_var = np.broadcast_to(_variance_rad2(error_arcsec), np.shape(np.atleast_1d(ra_deg)))[rows]
-    list_var = _variance_rad2(list_error_arcsec)
+    list_ra, list_dec = _radians_of_list(entries.ra, entries.dec)
+    source_var = np.broadcast_to(_variance_rad2(sources.error_arcsec), np.shape(sources.ra))[rows]
+    list_var = _variance_rad2(entries.error_arcsec)
     i, entry, sep = _pairs(ra, dec, source_var, list_ra, list_dec, list_var, radius)
     sigma2 = source_var[i] + (list_var[0] if len(list_var) == 1 else list_var[entry])
     density = _density_deg2(ra, dec, list_ra, list_dec)
@@ -186,7 +163,7 @@ def _none() -> SkyPairs:
 
 def _radians(ra_deg: Floats, dec_deg: Floats) -> tuple[Floats, Floats, Indices]:
     """Finite positions in radians and their rows."""
-    ra, dec = np.atleast_1d(np.asarray(ra_deg, float)), np.atleast_1d(np.asarray(dec_deg, float))
+    ra, dec = np.asarray(ra_deg, float), np.asarray(dec_deg, float)
     rows = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
     return np.radians(ra[rows] % 360.0), np.radians(dec[rows]), rows
 

@@ -7,7 +7,7 @@ choice one to one is made over all pairs, and the pairs leave in pieces. Memory 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from catalogs_service.algorithms.canonical import canonical_stars, choose_columns, identifiers
 from catalogs_service.algorithms.epoch import propagated
 from catalogs_service.algorithms.sky_match import Candidates, MatchRadius, SkyPairs, one_to_one, sky_pairs
+from catalogs_service.domain.positions import Positions
 from catalogs_service.domain.raw_table import TableFile
 from catalogs_service.domain.stars import Stars
 from catalogs_service.errors import BadValuesError, EmptyCatalogueError, TooManyRowsError
@@ -38,19 +39,6 @@ class Crossmatch:
     right_rows: int
     pairs: int
     matched: int
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """What matching needs of a table (n,): deg, arcsec (NaN: unknown)."""
-
-    identifier: NDArray[np.int64]
-    ra: NDArray[np.float64]
-    dec: NDArray[np.float64]
-    error_arcsec: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.ra)
 
 
 class CrossmatchTables:
@@ -115,7 +103,7 @@ class CrossmatchTables:
             write(columns)
         return Crossmatch(len(first), len(second), written, int(best.sum()))
 
-    def _side(self, given: Path | StarList, epoch_jyear: float | None) -> Side:
+    def _side(self, given: Path | StarList, epoch_jyear: float | None) -> Positions:
         blocks = self._table(given) if isinstance(given, Path) else given.scan(NEEDED)
         parts: list[tuple[NDArray[Any], ...]] = []
         rows = 0
@@ -128,7 +116,7 @@ class CrossmatchTables:
         if not parts or not any(np.isfinite(part[1]).any() for part in parts):
             raise EmptyCatalogueError("A table has no row with a position.", rows=rows)
         given_ids, ra, dec, error = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Side(identifiers(given_ids), ra, dec, error)
+        return Positions(identifiers(given_ids), ra, dec, error)
 
     def _table(self, path: Path) -> Iterator[Stars]:
         table = self._open(path, "auto")
@@ -147,19 +135,16 @@ class CrossmatchTables:
             begin += rows
 
 
-def _pairs(first: Side, begin: int, end: int, second: Side, radius: MatchRadius) -> SkyPairs:
+def _pairs(first: Positions, begin: int, end: int, second: Positions, radius: MatchRadius) -> SkyPairs:
     """Pairs of some rows of the first side; ``source`` counts from its beginning."""
-    found = sky_pairs(
-        first.ra[begin:end], first.dec[begin:end], second.ra, second.dec,
-        error_arcsec=first.error_arcsec[begin:end], list_error_arcsec=second.error_arcsec, radius=radius,
-    )  # fmt: skip
-    return SkyPairs(found.source + begin, found.entry, found.sep_arcsec, found.sep_sigma, found.p_chance, found.badness)
+    found = sky_pairs(first.part(begin, end), second, radius)
+    return replace(found, source=found.source + begin)
 
 
-def _columns(first: Side, second: Side, found: Candidates, keep: NDArray[np.bool_]) -> Columns:
+def _columns(first: Positions, second: Positions, found: Candidates, keep: NDArray[np.bool_]) -> Columns:
     i, j = found.source[keep], found.entry[keep]
     return {
-        "left_row": i, "left_id": first.identifier[i], "right_row": j, "right_id": second.identifier[j],
+        "left_row": i, "left_id": first.id[i], "right_row": j, "right_id": second.id[j],
         "left_ra": first.ra[i], "left_dec": first.dec[i], "right_ra": second.ra[j], "right_dec": second.dec[j],
         "sep_arcsec": found.sep_arcsec[keep], "sep_sigma": found.sep_sigma[keep], "p_chance": found.p_chance[keep],
         "best": found.best[keep],

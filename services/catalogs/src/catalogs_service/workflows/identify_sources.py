@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs_service.algorithms.identification import Positions, identify
+from catalogs_service.algorithms.identification import identify
 from catalogs_service.algorithms.sky_match import MatchRadius
 from catalogs_service.domain.identification import CatalogueMatches, Columns, Identification
+from catalogs_service.domain.positions import Positions
 from catalogs_service.domain.questions import CatalogueAnswer
 
 _TEXT = np.dtype(object)
