@@ -213,6 +213,20 @@ async def test_no_faster_than_so_many_a_second(remote, play, make):
     assert time.monotonic() - began >= 0.45
 
 
+async def test_a_turn_that_does_not_come_is_no_failure_of_the_upstream(remote, play, make):
+    remote.plays(play.hangs())
+    limits = Limits(requests_per_s=1000.0, concurrency=1)
+    asked = asyncio.create_task(make(limits=limits, read_s=30.0, total_s=30.0).ask(question(remote)))
+    await asyncio.sleep(0.1)
+    waiting = make(limits=limits, total_s=0.3)
+    errors = await asyncio.gather(*(failure(waiting, question(remote)) for _ in range(6)))
+    assert {error.cause for error in errors} == {"quota"}
+    assert "did not come within 0.3 s" in errors[0].message
+    assert ((await waiting.gate.state()).failures, len(remote.heard)) == (0, 1)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+
+
 async def test_a_cancelled_question_gives_its_place_back(remote, play, make):
     remote.plays(play.hangs())
     client = make(limits=Limits(requests_per_s=1000.0, concurrency=1), read_s=30.0)

@@ -1,7 +1,8 @@
 """Requests and results of the catalogs service: reference stars, reference lists and identification.
 
 Plain requests: ``POST /v1/reference/cone`` (body ``ReferenceConeRequest``, answer one FITS binary table), ``GET
-/v1/reference`` (``ReferenceLists``), ``DELETE /v1/reference/{name}``. Jobs: ``import_reference`` and ``identify``.
+/v1/reference`` (``ReferenceLists``), ``DELETE /v1/reference/{name}``. Jobs: ``import_reference``, ``identify``, ``crossmatch``,
+``match_surveys`` and ``mirror_gaia``.
 """
 
 from __future__ import annotations

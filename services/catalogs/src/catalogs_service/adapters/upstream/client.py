@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -75,20 +76,11 @@ class UpstreamClient:
             With ``cause`` (unreachable, timeout, http_status, quota, malformed, circuit_open), ``http_status`` and
             ``retry_at`` where known.
         """
-        try:
-            async with asyncio.timeout(self._deadlines.total_s):
-                return await self._attempts(question)
-        except TimeoutError:
-            await self.gate.failed("timeout")
-            raise QueryError(
-                f"{self.gate.title} did not answer within {self._deadlines.total_s:g} s.", cause="timeout"
-            ) from None
-
-    async def _attempts(self, question: Question) -> Reply:
+        deadline = asyncio.get_running_loop().time() + self._deadlines.total_s
         for attempt in range(1, self._deadlines.attempts + 1):
-            async with self.gate.admitted() as probing:
+            async with self._turn(deadline) as probing:
                 try:
-                    reply = await self._once(question)
+                    reply = await self._once(question, deadline)
                 except QueryError as error:
                     last = probing or attempt == self._deadlines.attempts or not question.repeatable
                     wait_s = None if last else _wait_before_retry(error, attempt)
@@ -101,6 +93,21 @@ class UpstreamClient:
             await self._sleep(wait_s)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    @asynccontextmanager
+    async def _turn(self, deadline: float) -> AsyncIterator[bool]:
+        """Be admitted in time; a turn that does not come is the fault of the many who ask, not of the upstream."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    probing = await stack.enter_async_context(self.gate.admitted())
+            except TimeoutError:
+                raise QueryError(
+                    f"{self.gate.title} is asked so much that the turn of this question did not come within "
+                    f"{self._deadlines.total_s:g} s.",
+                    cause="quota",
+                ) from None
+            yield probing
+
     async def _count(self, error: QueryError) -> None:
         """Count a question that found no answer; a refusal with a reason is none of that."""
         if error.cause == "quota":
@@ -110,10 +117,14 @@ class UpstreamClient:
         else:
             await self.gate.failed(error.cause)
 
-    async def _once(self, question: Question) -> Reply:
+    async def _once(self, question: Question, deadline: float) -> Reply:
         began = time.monotonic()
         try:
-            return await self._sent(question)
+            async with asyncio.timeout_at(deadline):
+                return await self._sent(question)
+        except TimeoutError:
+            words = f"did not answer within {self._deadlines.total_s:g} s"
+            raise self._error(words, "timeout", quick=False) from None
         except httpx.TimeoutException as error:
             unreachable = isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
             cause, words = ("unreachable", "cannot be reached") if unreachable else ("timeout", "stopped answering")
