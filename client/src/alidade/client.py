@@ -96,6 +96,18 @@ class AlidadeClient:
         """One's account."""
         return self._json("GET", "/api/v1/me")
 
+    def keys(self) -> list[dict[str, Any]]:
+        """Which keys of other services are stored; the keys themselves are never shown."""
+        return list(self._json("GET", "/api/v1/me/keys")["items"])
+
+    def store_key(self, name: str, value: str) -> None:
+        """Store or replace a key of another service, such as ``nova_api_key``."""
+        self._json("PUT", f"/api/v1/me/keys/{name}", json={"value": value}, repeat=True)
+
+    def delete_key(self, name: str) -> None:
+        """Delete a key of another service."""
+        self._json("DELETE", f"/api/v1/me/keys/{name}")
+
     def upload(self, path: Path, *, purpose: str = "frame", name: str | None = None) -> UploadView:
         """Send a file straight to storage, checked by its hash.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from alidade.cli import account, indexes, jobs, reference
+from alidade.cli import account, indexes, jobs, keys, reference
 from alidade.cli.crossmatch import crossmatch
 from alidade.cli.demo import demo
 from alidade.cli.doctor import doctor
@@ -36,6 +36,7 @@ app.command()(account.logout)
 app.command()(account.register)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(reference.app, name="reference")
+app.add_typer(keys.app, name="keys")
 app.add_typer(indexes.app, name="indexes")
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class NovaEngine:
             how = "set solve.remote = true; your star list, not your image, is then sent there"
             return EngineStatus(self.name, False, "switched off", how)
         if not self._key:
-            how = "get an API key from your profile page there and store it with your account"
+            how = "get an API key from your profile page there and store it: alidade keys set nova_api_key"
             return EngineStatus(self.name, False, "no API key", how)
         return EngineStatus(self.name, True, self._url)
 

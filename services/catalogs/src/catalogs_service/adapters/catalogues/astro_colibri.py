@@ -36,7 +36,10 @@ class AstroColibri:
         if field.date_mid is None:
             raise QueryError("Astro-COLIBRI needs the time of the exposure.", cause="no_epoch")
         if not key:
-            raise QueryError("Astro-COLIBRI needs the user's own key, and none is set.", cause="no_key")
+            raise QueryError(
+                "Astro-COLIBRI needs your own key, and none is stored: alidade keys set astro_colibri_uid.",
+                cause="no_key",
+            )
         window = timedelta(days=field.window_days)
         begin, end = (
             time.astimezone(UTC).replace(microsecond=0).isoformat()
