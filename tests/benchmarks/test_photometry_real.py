@@ -102,7 +102,7 @@ def test_table_of_real_frames(tmp_path: Path) -> None:
             _show(result.fwhm_psf_px), result.psf_kind,
             "left in" if result.cosmic_ray_pixels is None else str(result.cosmic_ray_pixels),
             f"{_show(result.rms_ratio)} ({result.frame.noise_model})", _show(result.chi2_median),
-            "yes" if result.difference_image else "no",
+            "yes" if result.no_sky else "no",
         ])  # fmt: skip
     header = [
         "frame",

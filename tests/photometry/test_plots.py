@@ -98,6 +98,17 @@ def test_an_image_without_sources_and_with_holes_is_drawn(tmp_path: Path) -> Non
     PLOT_DATA["image"].model_validate(json.loads(plots.files["image.json"].read_text()))
 
 
+def test_rings_leave_a_crowded_picture_to_be_seen(tmp_path: Path) -> None:
+    plots, rng = PlotFolder(tmp_path), np.random.default_rng(1)
+    image = rng.normal(100, 3, (300, 300)).astype(np.float32)
+    x, y = rng.uniform(0, 300, (2, 2500))
+    draw_image(plots, image, x, y, np.zeros(2500, np.int32), 3.0, title="crowded")
+    with Image.open(plots.files["image.png"]) as picture:
+        red, _, blue = np.moveaxis(np.asarray(picture.convert("RGB"), float), 2, 0)
+    assert 0.02 < np.mean(blue > red + 40) < 0.3
+    assert len(json.loads(plots.files["image.json"].read_text())["x"]) == 2500
+
+
 def test_limits_of_a_constant_image_are_two_numbers() -> None:
     low, high = zscale(np.full((50, 50), 7.0))
     assert low <= 7.0 < high

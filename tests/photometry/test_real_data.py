@@ -129,7 +129,7 @@ def test_ey_uma_stars_repeat_within_their_errors() -> None:
 def test_crowded_spitzer_frame(tmp_path: Path) -> None:
     result, columns = measure(frame("spitzer_irac_glon.fits"), tmp_path)
     assert result.sources > 500
-    assert result.difference_image is None
+    assert result.no_sky is None
     assert np.isfinite(columns["flux_psf"]).mean() > 0.99
 
 
@@ -184,8 +184,14 @@ def test_what_is_taken_for_cosmic_rays_in_the_undersampled_series_is_no_star() -
     assert flagged <= 0.02 * bright
 
 
+def test_a_frame_reduced_sixteen_fold_says_that_its_stars_are_within_a_pixel(tmp_path: Path) -> None:
+    result, _ = measure(frame("nova_thumbnail.fit.gz"), tmp_path)
+    assert (result.fwhm_psf_px or 9) < 1
+    assert any("narrower than a pixel" in warning for warning in result.frame.warnings)
+
+
 @pytest.mark.parametrize(("name", "most", "word"), [
-    ("not_alfosc_flat.fits.gz", 5, "difference of two images"), ("l1448_13co.fits", 5, "was assumed"),
+    ("not_alfosc_flat.fits.gz", 5, "taken for a flat frame"), ("l1448_13co.fits", 5, "was assumed"),
     ("panoptes_rotation.fits", 150, "shape of a star"), ("M13_blue_0003.fits", 120, "was assumed"),
 ])  # fmt: skip
 def test_frames_without_clear_stars_are_warned_about(tmp_path: Path, name: str, most: int, word: str) -> None:
@@ -196,7 +202,7 @@ def test_frames_without_clear_stars_are_warned_about(tmp_path: Path, name: str, 
 
 def test_dark_rows_and_dead_pixels_make_no_difference_image(tmp_path: Path) -> None:
     for name in ("hatp32/HATP-32171220020012.FITS", "M13_blue_0002.fits"):
-        assert measure(frame(name), tmp_path)[0].difference_image is None
+        assert measure(frame(name), tmp_path)[0].no_sky is None
 
 
 def test_a_nebula_is_no_star_cluster(tmp_path: Path) -> None:
@@ -207,4 +213,4 @@ def test_a_nebula_is_no_star_cluster(tmp_path: Path) -> None:
 
 def test_tess_difference_is_recognised(tmp_path: Path) -> None:
     result, _ = measure(frame("tess_difference.fits.fz"), tmp_path)
-    assert result.difference_image is not None
+    assert result.no_sky is not None and "difference of two images" in result.no_sky

@@ -31,8 +31,9 @@ def picture(sign: float) -> np.ndarray:
 
 def test_dark_stars_give_a_difference_away_and_bright_ones_do_not() -> None:
     mask = np.zeros((300, 300), bool)
-    assert dark_objects(picture(1.0), 10.0, mask) is None
-    assert "below the sky" in (dark_objects(picture(-1.0), 10.0, mask) or "")
+    assert dark_objects(picture(1.0), mask, rms=10.0, level=0.0) is None
+    assert str(dark_objects(picture(-1.0), mask, rms=10.0, level=3.0)).startswith("a difference of two images (")
+    assert str(dark_objects(picture(-1.0), mask, rms=10.0, level=900.0)).startswith("an uneven frame")
 
 
 def test_dark_bands_and_dead_pixels_are_no_dark_stars() -> None:
@@ -40,7 +41,7 @@ def test_dark_bands_and_dead_pixels_are_no_dark_stars() -> None:
     data[:5] = -500
     data[50:290:5, 10:290:20] = -500
     data[50:290:5, 11:290:20] = -500
-    assert dark_objects(data, 10.0, mask) is None
+    assert dark_objects(data, mask, rms=10.0, level=0.0) is None
 
 
 def shapes(odd: int, snr: float = 20.0) -> dict[str, np.ndarray]:
@@ -61,11 +62,17 @@ def test_an_assumed_profile_is_said() -> None:
     assert "3.5 px was assumed" in sentence
 
 
+def test_stars_within_a_pixel_are_said_to_be() -> None:
+    assert shape_warnings(shapes(0), "moffat", 1.1) == ()
+    (sentence,) = shape_warnings(shapes(0), "moffat", 0.37)
+    assert "FWHM 0.37 px" in sentence
+
+
 def test_masked_holes_are_no_dark_stars() -> None:
     data, mask = picture(1.0), np.zeros((300, 300), bool)
     data[100:120, 100:120] = -5000
     mask[100:120, 100:120] = True
-    assert dark_objects(data, 10.0, mask) is None
+    assert dark_objects(data, mask, rms=10.0, level=0.0) is None
 
 
 @pytest.mark.parametrize(("card", "value", "comment", "is_one"), [

@@ -71,7 +71,7 @@ def test_hot_pixels_are_not_stars(frame: SimulatedFrame) -> None:
 def test_negative_sky_changes_nothing(frame: SimulatedFrame, clean: int) -> None:
     found = measured(frame.data.astype(np.float32) - 400, frame.header).result
     assert found.sources == pytest.approx(clean, rel=0.05)
-    assert found.difference_image is None
+    assert found.no_sky is None
 
 
 @pytest.mark.parametrize("factor", [0.2, 8.0])
@@ -155,7 +155,10 @@ def test_a_flat_field_with_unexposed_strips_is_warned_about() -> None:
         assert len(str(error)) > 20
         return
     assert result.result.sources < 100
-    assert any("do not have the shape of a star" in warning for warning in result.result.frame.warnings)
+    warnings = result.result.frame.warnings
+    assert any("do not have the shape of a star" in warning for warning in warnings)
+    assert result.result.no_sky == "a flat frame (the header says so)"
+    assert any("taken for a flat frame" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize("fwhm_px", [1.3, 1.6, 2.0])

@@ -96,7 +96,7 @@ class MeasureResult(_Model):
     background_rms_e: float
     rms_ratio: float | None = None
     cosmic_ray_pixels: int | None = None
-    difference_image: str | None = Field(None, description="Why the frame is taken for a difference of two images.")
+    no_sky: str | None = Field(None, description="What the frame is, where it is no plain picture of the sky; why.")
     chi2_median: float | None = Field(None, description="Reduced chi-square of clean stars above S/N 10.")
     core_residual_over_noise: float | None = Field(
         None, description="Residual rms over noise in cores of bright stars."

@@ -281,6 +281,10 @@ def _scale_of_optics(header: fits.Header) -> float | None:
     return scale if row.low <= scale <= row.high else None
 
 
+CALIBRATION_TYPES = frozenset({"flat", "dark", "bias"})
+"""Types of `FrameFacts.image_type` that are no pictures of the sky."""
+
+
 def _image_type(text: str | None) -> str | None:
     """One word for the kind of frame."""
     if text is None:

@@ -13,6 +13,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import DistortionPriorUse, SolveRequest
+from astro_shared.fits.keywords import CALIBRATION_TYPES
 from astrometry_service.algorithms.error_terms import ErrorModel
 from astrometry_service.algorithms.field_search import frame_outline
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
@@ -42,7 +43,6 @@ from astrometry_service.workflows.solve_report import (
 
 SCALE_KNOWN_TO = 1.02
 HINT_RADIUS_DEG = 1.0
-NOT_ON_SKY = frozenset({"flat", "dark", "bias"})
 
 
 class SolveRequestWorkflow:
@@ -81,7 +81,7 @@ class SolveRequestWorkflow:
         frame = request.summary
         geometry = FrameGeometry(frame.width_px, frame.height_px, frame.epoch_jyear)
         found = self._header(request, header, geometry)
-        if frame.image_type in NOT_ON_SKY:
+        if frame.image_type in CALIBRATION_TYPES:
             return unsolved(found, None, f"the header says that this is a {frame.image_type} frame", ())
         stars = SourceList.from_columns(sources, bad=bad)
         begin = time.perf_counter()

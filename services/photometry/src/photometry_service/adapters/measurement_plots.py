@@ -20,6 +20,8 @@ Array = NDArray[Any]
 
 COARSE_PX, MAP_PX = 128, 64  # longer side of images and maps in data products
 MOST_SHOWN = 3000
+MOST_COVERED = 0.25
+"""Share of the picture that rings may cover, or the stars in them are not seen."""
 SATURATED = 0b100
 ELECTRONS = "electron / px"
 RESIDUAL_SIGMA = 5.0
@@ -51,9 +53,10 @@ def draw_image(plots: PlotFolder, data: Array, x: Array, y: Array, flags: Array,
     low, high = zscale(small)
     panel = ImagePanel(data.shape, small.shape, bar=False, colored=True)
     axes = panel.axes
-    shown = slice(0, MOST_SHOWN)
-    doubtful = (flags[shown] & SATURATED) != 0
+    kept = slice(0, MOST_SHOWN)
     ring_px = max(3.0 * fwhm_px, 8.0 * step)
+    shown = slice(0, min(MOST_SHOWN, round(MOST_COVERED * data.size / (np.pi * (0.5 * ring_px) ** 2))))
+    doubtful = (flags[shown] & SATURATED) != 0
     for mask, color, size, line, word in (
         (~doubtful, SKY, ring_px, 0.8, "measured"), (doubtful, ORANGE, 2 * ring_px, 1.6, "saturated")
     ):  # fmt: skip
@@ -68,12 +71,12 @@ def draw_image(plots: PlotFolder, data: Array, x: Array, y: Array, flags: Array,
             axes.plot([], [], "o", mfc="none", mec=color, label=f"{word}: {int(mask.sum())}")
     if len(x):
         axes.legend(loc="upper right", fontsize=8)
-    more = f" (the brightest {MOST_SHOWN} shown)" if len(x) > MOST_SHOWN else ""
+    more = f" (the brightest {shown.stop} shown)" if len(x) > shown.stop else ""
     name = title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH - 1]}…"
     picture = panel.draw(Picture(small, low, high, "gray"), title=f"{name}: {len(x)} sources{more}")
     coarse, block = reduced(small, COARSE_PX)
     values = {
-        "x": x[shown], "y": y[shown], "flags": flags[shown], "zscale": [low, high], "unit": ELECTRONS,
+        "x": x[kept], "y": y[kept], "flags": flags[kept], "zscale": [low, high], "unit": ELECTRONS,
         "values": coarse, "block_px": block * step,
     }  # fmt: skip
     plots.save("image", picture, values)

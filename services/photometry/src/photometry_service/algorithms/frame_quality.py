@@ -23,6 +23,11 @@ NEGATIVE_SHARE, FEWEST_NEGATIVE = 0.2, 20
 OBJECT_PX = (3, 400)
 """Dark objects: at least so many areas below -6 sigma, of the size of a star, and this share of the bright ones."""
 
+LEVEL_OF_A_DIFFERENCE = 5.0
+"""In sigma of a pixel; the sky of a picture, counted in electrons, is the square of its noise."""
+
+NARROW_FWHM_PX = 1.0
+
 SHAPE_SNR, FEWEST_FOR_SHAPE, MOST_ODD_SHAPES = 10.0, 5, 0.5
 """Of the sources above this S/N, and of all (if they are so many), at most this share may differ from the PSF in shape."""
 
@@ -48,14 +53,15 @@ def difference_words(header: Mapping[str, Any], comments: Mapping[str, str] | No
     return None
 
 
-def dark_objects(data: NDArray[np.float32], rms: float, mask: NDArray[np.bool_]) -> str | None:
-    """Sources below the sky, as only a subtraction makes them; None when there are none to speak of.
+def dark_objects(data: NDArray[np.float32], mask: NDArray[np.bool_], *, rms: float, level: float) -> str | None:
+    """What a frame is that has objects below its sky, in words; None when there are none to speak of.
 
     Parameters
     ----------
     data : (ny, nx), background subtracted
-    rms : one sigma per pixel, same unit
     mask : (ny, nx), True = bad
+    rms : one sigma per pixel, same unit
+    level : the background that was subtracted; a difference of two images has next to none
     """
     dark = _areas_of_a_star(data < -NEGATIVE_SIGMA * rms, mask)
     if dark < FEWEST_NEGATIVE:
@@ -63,7 +69,10 @@ def dark_objects(data: NDArray[np.float32], rms: float, mask: NDArray[np.bool_])
     bright = _areas_of_a_star(data > NEGATIVE_SIGMA * rms, mask)
     if dark < NEGATIVE_SHARE * bright:
         return None
-    return f"{dark} objects are 6 sigma below the sky, {bright} above"
+    figures = f"{dark} objects are 6 sigma below the sky, {bright} above"
+    if abs(level) < LEVEL_OF_A_DIFFERENCE * rms:
+        return f"a difference of two images ({figures})"
+    return f"an uneven frame, such as a flat field, or a difference of two images with a level added ({figures})"
 
 
 def _areas_of_a_star(far: NDArray[np.bool_], mask: NDArray[np.bool_]) -> int:
@@ -84,7 +93,7 @@ def clean_stars(columns: Mapping[str, NDArray[Any]], min_snr: float) -> NDArray[
 
 
 def shape_warnings(columns: Mapping[str, NDArray[Any]], kind: str | None, fwhm_px: float) -> tuple[str, ...]:
-    """Sentences where the sources of a frame are no stars, or no star was there to make a profile from.
+    """Sentences where the sources of a frame are no stars, or the profile is no good: assumed, or within a pixel.
 
     Parameters
     ----------
@@ -97,6 +106,11 @@ def shape_warnings(columns: Mapping[str, NDArray[Any]], kind: str | None, fwhm_p
         sentences.append(
             f"no star was clean and bright enough for a profile: a Moffat of {fwhm_px:.1f} px was assumed, fluxes and "
             "positions depend on it"
+        )
+    elif fwhm_px < NARROW_FWHM_PX:
+        sentences.append(
+            f"stars are narrower than a pixel (FWHM {fwhm_px:.2f} px before the integration over it): where in its pixel a "
+            "star lies is hardly known, which fluxes and positions suffer from; was the frame reduced in size?"
         )
     odd = (columns["flags"] & int(SourceFlag.NOT_POINT_LIKE)) != 0
     clear = columns["snr"] > SHAPE_SNR

@@ -112,10 +112,8 @@ class CalibrateSources:
 
 def _refusal(request: CalibrateRequest) -> str | None:
     """Why this frame is not calibrated at all, whatever the reference stars."""
-    if request.measure.difference_image is not None:
-        return (
-            f"this is a difference image ({request.measure.difference_image}): its fluxes are changes, not magnitudes"
-        )
+    if request.measure.no_sky is not None:
+        return f"the frame is taken for {request.measure.no_sky}: what its fluxes are has no magnitude"
     return None
 
 

@@ -36,14 +36,14 @@ def judge_measurement(
     rms = background.rms_median
     noise = assess_noise(background, sky.frame)
     tie = tie_aperture(columns, CALIBRATED_APERTURE)
-    difference = prepared.difference or dark_objects(sky.data, rms, sky.frame.mask)
+    no_sky = prepared.no_sky or dark_objects(sky.data, sky.frame.mask, rms=rms, level=background.median)
     warnings = [*sky.frame.warnings, *noise.warnings]
     if np.isnan(tie.correction_mag):
         warnings.append(f"no aperture correction: only {tie.stars} clean stars")
     if model is not None:
         warnings.extend(shape_warnings(columns, str(model.kind), model.fwhm_px))
-    if difference is not None:
-        warnings.append(f"taken for a difference of two images ({difference}): it is not calibrated")
+    if no_sky is not None:
+        warnings.append(f"taken for {no_sky}: it is not calibrated")
     fwhm_px = model.fwhm_px if model else marginal.fwhm_px
     return MeasureResult(
         frame=prepared.summary.model_copy(update={"warnings": tuple(dict.fromkeys(warnings))}),
@@ -58,7 +58,7 @@ def judge_measurement(
         background_rms_e=rms,
         rms_ratio=_finite(noise.rms_ratio),
         cosmic_ray_pixels=rays.count if rays else None,
-        difference_image=difference,
+        no_sky=no_sky,
         chi2_median=_finite(median_chi2(columns)),
         core_residual_over_noise=_finite(core_residual(psf.residual, sky.data, rms, columns)),
         position_error_over_bound=_position_over_bound(model, columns, rms),

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import FrameSummary
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits import RawFrame
-from astro_shared.fits.keywords import frame_facts
+from astro_shared.fits.keywords import CALIBRATION_TYPES, FrameFacts, frame_facts
 from astro_shared.fits.summary import summarise
 from photometry_service.algorithms.colour_mosaic import blend_mosaic, mosaic_pattern
 from photometry_service.algorithms.frame_checks import check_image, pile_up_level
@@ -24,11 +25,11 @@ ASSUMED_READ_NOISE_E = 10.0
 
 @dataclass(frozen=True)
 class PreparedFrame:
-    """``difference`` says why the header makes the frame a difference of two images; None when it does not."""
+    """``no_sky`` says what the header makes the frame, where that is no plain picture of the sky."""
 
     frame: Frame
     summary: FrameSummary
-    difference: str | None = None
+    no_sky: str | None = None
 
 
 def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> PreparedFrame:
@@ -82,14 +83,12 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
         filter_name=settings.filter or facts.filter,
         warnings=tuple(warnings),
     )
-    comments = {card.keyword: card.comment for card in raw.header.cards}
-    difference = difference_words(raw.header, comments)
     summary = summarise(
         raw, facts, settings, frame_name, gain_e_per_adu=gain, read_noise_e=noise,
         saturation_e=None if frame.saturation_e == inf else frame.saturation_e, noise_model=model.value,
         warnings=frame.warnings,
     )  # fmt: skip
-    return PreparedFrame(frame, summary, difference)
+    return PreparedFrame(frame, summary, _no_sky(raw.header, facts))
 
 
 def with_variance(prepared: PreparedFrame, variance_adu2: NDArray[np.float32] | None) -> PreparedFrame:
@@ -98,6 +97,13 @@ def with_variance(prepared: PreparedFrame, variance_adu2: NDArray[np.float32] | 
         return prepared
     variance = np.multiply(variance_adu2, np.float32(prepared.frame.gain_e_per_adu**2), dtype=np.float32)
     return replace(prepared, frame=replace(prepared.frame, variance=variance))
+
+
+def _no_sky(header: fits.Header, facts: FrameFacts) -> str | None:
+    if facts.image_type in CALIBRATION_TYPES:
+        return f"a {facts.image_type} frame (the header says so)"
+    words = difference_words(header, {card.keyword: card.comment for card in header.cards})
+    return None if words is None else f"a difference of two images ({words})"
 
 
 def _first(request: float | None, header: float | None, assumed: float) -> tuple[float, str]:
