@@ -1,8 +1,8 @@
 """The job ``match_surveys`` through the routes and a worker of the catalogs service, where LSDB is installed.
 
-``python survey_job.py '{"database", "folder", "request", "abort"}'``: ``left.npz`` and ``right.npz`` of the folder become
-lists of a user, the job runs, ``pairs.npz`` gets what it found; printed is the job. ``abort``: it is stopped when the
-cluster works.
+``python survey_job.py '{"database", "folder", "request", "abort", "memory_mb"}'``: ``left.npz`` and ``right.npz`` of the
+folder become lists of a user, the job runs, ``pairs.npz`` gets what it found; printed is the job. ``abort``: it is stopped
+when the cluster works.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def main(given):
         environment="development", database_url=given["database"], client_secret="secret",
         storage={"kind": "folder", "folder": str(folder / "objects"), "url_secret": "x" * 32},
         data_folder=folder / "data", scratch_folder=folder / "scratch", upstream={"mode": "offline"},
-        surveys={"workers": 2, "worker_memory_mb": 1500},
+        surveys={"workers": 2, "worker_memory_mb": given["memory_mb"]},
     )  # fmt: skip
     mint, app, parts = TokenMint(), create_app(settings), CatalogsParts(settings)
     app.state.authenticator = mint.authenticator

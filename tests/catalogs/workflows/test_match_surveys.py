@@ -14,7 +14,7 @@ from catalogs_service.adapters.mirror_writer import partition_path, write_mirror
 from catalogs_service.adapters.partition_cache import PartitionCache
 from catalogs_service.algorithms.healpix import cells
 from catalogs_service.domain.stars import Stars
-from catalogs_service.errors import ReferenceListNotFoundError
+from catalogs_service.errors import ReferenceListNotFoundError, ReferenceReplacedError
 from catalogs_service.workflows.match_surveys import MatchSurveys
 
 
@@ -102,6 +102,21 @@ def test_a_list_that_is_not_there_is_named(field, tmp_path, missing):
     del lists[missing]
     with pytest.raises(ReferenceListNotFoundError, match=f"no reference list {missing}"):
         run(lists, tmp_path / "matched")
+
+
+def test_a_list_that_is_replaced_meanwhile_is_begun_anew(field, make_list, tmp_path):
+    lists = Lists(left=field, right=field)
+    newer = make_list("newer", np.array([10.0]), np.array([20.0]))
+
+    class Replaces:
+        def match(self, *given, **options):
+            lists["right"] = newer
+            raise FileNotFoundError("Npix=3.parquet")
+
+    given = {"radius_arcsec": 5.0, "neighbours": 1, "all_columns": False}
+    with pytest.raises(ReferenceReplacedError, match="list right was replaced") as caught:
+        MatchSurveys(lists, write_margin, Replaces()).run("left", "right", None, tmp_path / "matched", **given)
+    assert caught.value.retryable
 
 
 def test_pairs_are_counted_and_packed(tmp_path):

@@ -43,10 +43,10 @@ def seen(rng, ra, dec, error_arcsec=0.3):
     return (ra + rng.normal(0, step, len(ra)) / np.maximum(np.cos(np.radians(dec)), 1e-6)) % 360.0, there
 
 
-def run_job(database, folder, sides, request, *, abort=False):
+def run_job(database, folder, sides, request, *, abort=False, memory_mb=1500):
     for name, (ra, dec) in sides.items():
         np.savez(folder / f"{name}.npz", source_id=np.arange(len(ra)), ra=ra, dec=dec)
-    given = {"database": database, "folder": str(folder), "request": request, "abort": abort}
+    given = {"database": database, "folder": str(folder), "request": request, "abort": abort, "memory_mb": memory_mb}
     done = subprocess.run(
         [PYTHON, ROOT / "tests" / "support" / "survey_job.py", json.dumps(given)],
         capture_output=True, text=True, timeout=800, env={**os.environ, "PYTHONPATH": SOURCES},
@@ -102,6 +102,16 @@ def test_lists_without_a_pair_and_lists_that_are_not_there(database, make_databa
     (tmp_path / "other").mkdir()
     job = run_job(make_database(), tmp_path / "other", sides, {"left": "left", "right": "nobodys"})
     assert (job["phase"], job["error"]["code"]) == ("ERROR", "reference_not_found")
+
+
+def test_a_cluster_with_too_little_memory_ends_and_says_what_to_set(database, tmp_path):
+    rng = np.random.default_rng(9)
+    ra, dec = rng.uniform(45.0, 45.3, 39_000), rng.uniform(5.0, 5.3, 39_000)
+    sides = {"left": seen(rng, ra, dec), "right": seen(rng, ra, dec)}
+    request = {"left": "left", "right": "right", "radius_arcsec": 60, "neighbours": 100, "columns": "all"}
+    job = run_job(database, tmp_path, sides, request, memory_mb=512)
+    assert (job["phase"], job["attempt"], job["error"]["code"]) == ("ERROR", 1, "surveys_out_of_memory")
+    assert "CATALOGS_SURVEYS__WORKER_MEMORY_MB" in job["error"]["message"]
 
 
 def test_a_match_that_is_stopped_leaves_no_process(database, tmp_path):

@@ -16,6 +16,7 @@
       ReferenceListNotFoundError
     UnavailableError (503)
       ReferenceUnavailableError     no layer could give reference stars; says why, layer by layer
+      ReferenceReplacedError        a list was replaced under a job that read it
     UpstreamError (502)
       QueryError                    one catalogue did not answer; ``cause`` says how
     InternalError (500)
@@ -91,6 +92,12 @@ class ReferenceUnavailableError(UnavailableError):
     """No layer could give the reference stars."""
 
     code = "reference_unavailable"
+
+
+class ReferenceReplacedError(UnavailableError):
+    """A list is not the one any more that the work began with; the next attempt takes the new one."""
+
+    code = "reference_replaced"
 
 
 class QueryError(UpstreamError):

@@ -15,6 +15,8 @@ INSTALL = "pip install 'catalogs-service[surveys]'"
 # What a match shows of each side unless all columns are wanted.
 POSITIONS = ("source_id", "ra", "dec")
 _LOOK_EVERY_S = 0.5
+# A process that has too little memory would pause for ever: it shall be killed, and what killed two is not tried again.
+_ENDS_RATHER_THAN_WAITS = {"distributed.worker.memory.pause": False, "distributed.scheduler.allowed-failures": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,11 @@ class LsdbMatcher:
     @contextmanager
     def _cluster(self) -> Iterator[None]:
         """A cluster that only this process can speak to: on the loopback, with certificates of the moment."""
+        import dask
         from distributed import Client, LocalCluster
 
         with (
+            dask.config.set(_ENDS_RATHER_THAN_WAITS),
             LocalCluster(
                 n_workers=self._limits.workers,
                 threads_per_worker=1,

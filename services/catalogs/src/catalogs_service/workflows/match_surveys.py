@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from catalogs_service.errors import ReferenceListNotFoundError
+from catalogs_service.errors import ReferenceListNotFoundError, ReferenceReplacedError
 from catalogs_service.ports import HatsList, HatsLists
 
 Report = Callable[[float, str, str], None]
@@ -80,13 +80,41 @@ class MatchSurveys:
         ------
         ReferenceListNotFoundError
             There is no such list.
+        ReferenceReplacedError
+            A list was replaced meanwhile, and its files removed; the work can begin again.
         """
         first, second = self._found(left, owner), self._found(right, owner)
+        try:
+            margin_rows = self._matched(
+                first, second, out, radius_arcsec=radius_arcsec, neighbours=neighbours, all_columns=all_columns,
+                report=report,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            for name, given in ((left, first), (right, second)):
+                if self._found(name, owner).folder != given.folder:
+                    raise ReferenceReplacedError(
+                        f"The list {name} was replaced while it was matched.", name=name
+                    ) from error
+            raise
+        return SurveyMatch(int(first.facts["rows"]), int(second.facts["rows"]), margin_rows)
+
+    def _matched(
+        self,
+        first: HatsList,
+        second: HatsList,
+        out: Path,
+        *,
+        radius_arcsec: float,
+        neighbours: int,
+        all_columns: bool,
+        report: Report,
+    ) -> int:
+        """Write the pairs of two lists; tell the rows of the margin."""
         margin = out.with_name(f"{out.name}_margin")
-        margin_rows = self._write_margin(
-            second, margin, radius_arcsec=radius_arcsec, report=lambda part: report(0.2 * part, "margin", right)
-        )
         words = f"{first.facts['rows']} rows to {second.facts['rows']}"
+        margin_rows = self._write_margin(
+            second, margin, radius_arcsec=radius_arcsec, report=lambda part: report(0.2 * part, "margin", words)
+        )
         self._matcher.match(
             first.folder,
             second.folder,
@@ -97,7 +125,7 @@ class MatchSurveys:
             all_columns=all_columns,
             report=lambda part: report(0.2 + 0.7 * part, "match", words),
         )
-        return SurveyMatch(int(first.facts["rows"]), int(second.facts["rows"]), margin_rows)
+        return margin_rows
 
     def _found(self, name: str, owner: str | None) -> HatsList:
         found = self._lists.find(name, owner)
