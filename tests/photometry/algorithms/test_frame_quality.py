@@ -68,6 +68,14 @@ def test_stars_within_a_pixel_are_said_to_be() -> None:
     assert "FWHM 0.37 px" in sentence
 
 
+def test_a_trail_and_a_profile_of_one_star_are_said_to_be() -> None:
+    assert shape_warnings(shapes(0), "moffat", 3.0, ellipticity=0.2, stars=3) == ()
+    (long,) = shape_warnings(shapes(0), "moffat", 3.0, ellipticity=0.6, stars=40)
+    assert "minor axis 0.40 of the major" in long
+    (lonely,) = shape_warnings(shapes(0), "moffat", 3.0, stars=1)
+    assert "from 1 star only" in lonely
+
+
 def test_masked_holes_are_no_dark_stars() -> None:
     data, mask = picture(1.0), np.zeros((300, 300), bool)
     data[100:120, 100:120] = -5000

@@ -161,6 +161,8 @@ def draw_psf(plots: PlotFolder, stamp: Array, residual: Array, stars: int, *, fw
     limit = max(0.5, 100 * float(np.abs(known).max())) if known.size else 0.5
     look: Any = {"origin": "lower", "cmap": "RdBu_r", "interpolation": "nearest", "vmin": -limit, "vmax": limit}
     right.imshow(100 * residual, extent=extent, **look)
+    if not known.size:
+        right.text(0.5, 0.5, "too few bright, clean stars", transform=right.transAxes, ha="center")
     ramp = np.linspace(-limit, limit, 256)[:, None]
     bar.imshow(ramp, extent=(0, 1, -limit, limit), aspect="auto", **look)
     bar.set(xticks=[], ylabel="% of the peak")

@@ -26,7 +26,8 @@ OBJECT_PX = (3, 400)
 LEVEL_OF_A_DIFFERENCE = 5.0
 """In sigma of a pixel; the sky of a picture, counted in electrons, is the square of its noise."""
 
-NARROW_FWHM_PX = 1.0
+NARROW_FWHM_PX, ELONGATED, FEW_PSF_STARS = 1.0, 0.35, 3
+"""Profiles narrower or longer than these, or made from fewer stars, are said to be so."""
 
 SHAPE_SNR, FEWEST_FOR_SHAPE, MOST_ODD_SHAPES = 10.0, 5, 0.5
 """Of the sources above this S/N, and of all (if they are so many), at most this share may differ from the PSF in shape."""
@@ -92,14 +93,17 @@ def clean_stars(columns: Mapping[str, NDArray[Any]], min_snr: float) -> NDArray[
     return rows[np.argsort(-columns["flux_psf"][rows], kind="stable")]
 
 
-def shape_warnings(columns: Mapping[str, NDArray[Any]], kind: str | None, fwhm_px: float) -> tuple[str, ...]:
+def shape_warnings(
+    columns: Mapping[str, NDArray[Any]], kind: str | None, fwhm_px: float, *, ellipticity: float = 0.0, stars: int = 10
+) -> tuple[str, ...]:
     """Sentences where the sources of a frame are no stars, or the profile is no good: assumed, or within a pixel.
 
     Parameters
     ----------
     columns : of the source table
     kind : of the PSF; ``assumed`` when there was no star for it
-    fwhm_px : of the PSF
+    fwhm_px, ellipticity : of the PSF; 1 - minor / major axis
+    stars : that made it
     """
     sentences = []
     if kind == "assumed":
@@ -111,6 +115,13 @@ def shape_warnings(columns: Mapping[str, NDArray[Any]], kind: str | None, fwhm_p
         sentences.append(
             f"stars are narrower than a pixel (FWHM {fwhm_px:.2f} px before the integration over it): where in its pixel a "
             "star lies is hardly known, which fluxes and positions suffer from; was the frame reduced in size?"
+        )
+    if kind != "assumed" and stars < FEW_PSF_STARS:
+        made_of = f"{stars} star{'s' if stars > 1 else ''}"
+        sentences.append(f"the profile was made from {made_of} only: fluxes and positions are as good as that")
+    if kind != "assumed" and ellipticity > ELONGATED:
+        sentences.append(
+            f"stars are elongated (minor axis {1 - ellipticity:.2f} of the major): the frame is trailed, or out of focus"
         )
     odd = (columns["flags"] & int(SourceFlag.NOT_POINT_LIKE)) != 0
     clear = columns["snr"] > SHAPE_SNR

@@ -41,7 +41,8 @@ def judge_measurement(
     if np.isnan(tie.correction_mag):
         warnings.append(f"no aperture correction: only {tie.stars} clean stars")
     if model is not None:
-        warnings.extend(shape_warnings(columns, str(model.kind), model.fwhm_px))
+        kind, stars = str(model.kind), model.quality.n_stars
+        warnings += shape_warnings(columns, kind, model.fwhm_px, ellipticity=model.ellipticity, stars=stars)
     if no_sky is not None:
         warnings.append(f"taken for {no_sky}: it is not calibrated")
     fwhm_px = model.fwhm_px if model else marginal.fwhm_px

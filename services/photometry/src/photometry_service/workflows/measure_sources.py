@@ -39,6 +39,7 @@ from photometry_service.workflows.subtract_sky import SkySubtracted, subtract_sk
 Progress = Callable[[float, str], None]
 
 WIDTH_STARS = 1000
+SATURATED_SHARE_TOLD = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class MeasureSources:
         progress(0.35, "sources")
         with clock("psf_photometry"):
             psf = _measure_psf(sky, sky.data, request)
-        _check_count(psf, sky.background, request)
+        _check_count(psf, sky, prepared.no_sky, request)
         progress(0.75, "apertures")
         with clock("apertures"):
             marginal = _marginal(psf, sky.data, sky.frame)
@@ -137,11 +138,14 @@ def _measure_psf(sky: SkySubtracted, data: NDArray[np.float32], request: Measure
     )
 
 
-def _check_count(psf: PsfPhotometry, background: Background, request: MeasureRequest) -> None:
+def _check_count(psf: PsfPhotometry, sky: SkySubtracted, no_sky: str | None, request: MeasureRequest) -> None:
     if len(psf) == 0:
+        background, full = sky.background, float(np.mean(sky.saturated))
+        told = f" This is {no_sky}." if no_sky else ""
+        told += f" {100 * full:.0f} % of the pixels are saturated." if full > SATURATED_SHARE_TOLD else ""
         raise NoStarsError(
             f"No star stands out: nothing above S/N {request.detection.detect_snr:g} over a sky of "
-            f"{background.median:.4g} e with a noise of {background.rms_median:.3g} e per pixel.",
+            f"{background.median:.4g} e with a noise of {background.rms_median:.3g} e per pixel.{told}",
             background_e=background.median,
             rms_e=background.rms_median,
         )
