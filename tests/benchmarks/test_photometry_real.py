@@ -113,7 +113,7 @@ def test_table_of_real_frames(tmp_path: Path) -> None:
         "cosmic-ray px",
         "noise / model",
         "median chi2",
-        "difference",
+        "no plain sky",
     ]
     repeatability, remark = _repeatability()
     zero = [_lco_row("rmag", "29.56"), _lco_row("gmag", "30.51")]

@@ -15,6 +15,7 @@ from astro_shared.fits.tables import read_columns
 from astro_shared.testing.exposures import Exposure
 from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
 from astro_shared.testing.truth import robust_sigma
+from photometry_service.workflows.frame_extinction import airmass_at
 from photometry_service.workflows.measure_positions import PositionsError
 
 CONSTANT = ZeroPointTerms(coefficients=(25.0,), covariance=((0.03**2,),))
@@ -76,6 +77,35 @@ def test_magnitudes_are_those_of_the_catalogue_where_the_zero_point_varies(uneve
     flat = folder.forced(places, zero_point=ZeroPointTerms(coefficients=(report.value,), covariance=((0.0,),))).fluxes
     slope = np.polyfit(sources["x"][bright] / 310 - 1, [row.mag for row in flat] - calibrated["mag_cal_psf"][bright], 1)
     assert abs(slope[0]) > 0.1
+
+
+def test_positions_have_the_extinction_of_their_own_airmass_where_the_catalogue_has(job_folder: Any) -> None:
+    folder = job_folder(simulate_frame(53, n_stars=500, camera=Camera(shape=(620, 620))))
+    files = {"plots": False, "maps": False}
+    place = {"latitude_deg": 30.0, "longitude_deg": 0.0}
+    summary = folder.measure(products=files, input=place).frame
+    center = np.array([folder.frame.sky.ra_deg]), np.array([folder.frame.sky.dec_deg])
+    low = next(  # a site from which the field is low, so that airmasses differ over it
+        place | {"longitude_deg": float(east)}
+        for east in range(-180, 180, 5)
+        if 2.5
+        < (airmass_at(summary.model_copy(update={"longitude_deg": float(east)}), *center, "pickering") or [0])[0]
+        < 4
+    )
+    zero_point = {"extinction": "fixed", "extinction_mag": 5.0, "spatial_order": 0, "color_term": "off"}
+    report = folder.calibrate(folder.measure(products=files, input=low), zero_point=zero_point)
+    assert report.differential_extinction and report.airmass is not None
+    sources, calibrated = (read_columns(folder.path / f"{name}.fits") for name in ("sources", "calibrated"))
+    bright = np.flatnonzero(sources["snr"] > 30)
+    places = [ForcedPosition(x=sources["x"][n], y=sources["y"][n]) for n in bright]
+    given = {"zero_point": report.terms, "airmass": report.airmass, "extinction_mag": 5.0 * report.airmass}
+    off = {}
+    for per_airmass in (0.0, 5.0):
+        rows = folder.forced(places, wcs=True, input=low, extinction_per_airmass_mag=per_airmass, **given).fluxes
+        off[per_airmass] = np.array([row.mag for row in rows]) - calibrated["mag_cal_psf"][bright]
+    # over the frame the airmass changes by a hundredth and more
+    assert np.quantile(np.abs(off[0.0]), 0.9) > 0.02
+    assert np.quantile(np.abs(off[5.0]), 0.9) < 0.002
 
 
 def test_a_star_without_a_colour_has_the_error_of_it(uneven: Any) -> None:

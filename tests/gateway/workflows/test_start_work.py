@@ -26,7 +26,11 @@ def reference(name: str) -> dict[str, Any]:
 
 
 def finished(
-    plain: Reduction, *, solved: bool = True, files: tuple[str, ...] = ("psf.fits", "sources.fits")
+    plain: Reduction,
+    *,
+    solved: bool = True,
+    files: tuple[str, ...] = ("psf.fits", "sources.fits"),
+    told: dict[str, Any] | None = None,
 ) -> Reduction:
     def ended(stage: Stage) -> Stage:
         if stage.name is StageName.MEASURE:
@@ -35,9 +39,8 @@ def finished(
             files_of = {"wcs.fits": reference("wcs.fits")} if solved else {}
             return replace(stage, state=StageState.DONE, files=files_of)
         if stage.name is StageName.CALIBRATE:
-            return replace(
-                stage, state=StageState.DONE, result={"zero_point": {"value": 25.0, "airmass": 2.0, "terms": TERMS}}
-            )
+            report = {"value": 25.0, "airmass": 2.0, "terms": TERMS, **(told or {})}
+            return replace(stage, state=StageState.DONE, result={"zero_point": report})
         return replace(stage, state=StageState.DONE)
 
     return replace(plain, phase=ReductionPhase.COMPLETED, stages=tuple(map(ended, plain.stages)))
@@ -90,19 +93,31 @@ def test_the_request_holds_what_the_reduction_used(make_reduction: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "extinction_mag"),
+    ("changes", "told", "extinction_mag"),
     [
-        ({}, 0.0),
-        ({"extinction": "fixed", "extinction_mag": 0.3}, 0.6),
-        ({"mode": "classic", "extinction_mag": 0.1}, 0.2),
+        ({}, {}, 0.0),
+        ({"extinction": "fixed", "extinction_mag": 0.3}, {"extinction": "fixed"}, 0.6),
+        ({"extinction": "fixed", "extinction_mag": 0.3}, {"extinction": "absorbed"}, 0.0),
+        ({"mode": "classic", "extinction_mag": 0.1}, {"extinction": "absorbed"}, 0.2),
+        ({"mode": "classic", "extinction": "fixed", "extinction_mag": 0.1}, {"extinction": "fixed"}, 0.4),
     ],
 )
 def test_a_zero_point_above_the_atmosphere_goes_with_its_extinction(
-    make_reduction: Any, changes: dict, extinction_mag: float
+    make_reduction: Any, changes: dict, told: dict, extinction_mag: float
 ) -> None:
-    plain = finished(make_reduction())
+    plain = finished(make_reduction(), told=told)
     settings = {**plain.settings, "zero_point": {**plain.settings["zero_point"], **changes}}
-    assert zero_point_of_frame(replace(plain, settings=settings))["extinction_mag"] == pytest.approx(extinction_mag)
+    request = zero_point_of_frame(replace(plain, settings=settings))
+    assert request["extinction_mag"] == pytest.approx(extinction_mag)
+    assert "extinction_per_airmass_mag" not in request
+
+
+def test_places_have_airmasses_of_their_own_where_the_stars_had(make_reduction: Any) -> None:
+    plain = finished(make_reduction(), told={"extinction": "fixed", "differential_extinction": True})
+    request = zero_point_of_frame(plain)
+    assert request["extinction_per_airmass_mag"] == plain.settings["zero_point"]["extinction_mag"]
+    assert request["airmass"] == 2.0
+    assert request["airmass_formula"] == plain.settings["zero_point"]["airmass_formula"]
 
 
 def test_a_frame_that_was_not_calibrated_has_no_zero_point(make_reduction: Any) -> None:

@@ -237,7 +237,14 @@ class ForcedRequest(_Model):
     wcs: ObjectRef | None = Field(None, description="wcs.fits of `solve`; needed for positions on the sky.")
     positions: tuple[ForcedPosition, ...] = Field(min_length=1, max_length=MAX_POSITIONS)
     zero_point: ZeroPointTerms | None = Field(None, description="Magnitude of one electron per second.")
-    extinction_mag: float = Field(0.0, description="What the zero point does not hold of the atmosphere.")
+    extinction_mag: float = Field(
+        0.0, description="At the centre, what the zero point does not hold of the atmosphere."
+    )
+    airmass: float | None = Field(None, description="Of the centre.")
+    extinction_per_airmass_mag: float = Field(
+        0.0, description="By how much the extinction of a place differs for its own airmass; 0 = not at all."
+    )
+    airmass_formula: Literal["pickering", "kasten_young", "hardie"] = "pickering"
     input: InputSettings = InputSettings()
     cosmic_rays: CosmicRaySettings = CosmicRaySettings()
     background: BackgroundSettings = BackgroundSettings()

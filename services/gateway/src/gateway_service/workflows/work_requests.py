@@ -72,10 +72,15 @@ def zero_point_of_frame(reduction: Reduction) -> dict[str, Any]:
     report: Mapping[str, Any] = (reduction.stage(StageName.CALIBRATE).result or {}).get("zero_point", {})
     if report.get("terms") is None:
         return {}
-    settings, airmass = reduction.settings["zero_point"], report.get("airmass")
-    above = settings["extinction"] == "fixed" or settings["mode"] == "classic"
-    extinction = settings["extinction_mag"] * airmass if above and airmass is not None else 0.0
-    return {"zero_point": report["terms"], "extinction_mag": extinction}
+    settings = reduction.settings["zero_point"]
+    per_airmass = settings["extinction_mag"]
+    # a fixed extinction is taken off before the fit, that of the classic mode after it
+    times = (report.get("extinction") == "fixed") + (settings["mode"] == "classic")
+    request = {"zero_point": report["terms"], "extinction_mag": times * per_airmass * (report.get("airmass") or 0.0)}
+    if report.get("differential_extinction"):
+        own = {"extinction_per_airmass_mag": per_airmass, "airmass": report.get("airmass")}
+        request |= own | {"airmass_formula": settings["airmass_formula"]}
+    return request
 
 
 def extinction_request(reductions: Sequence[Reduction], asked: ExtinctionCreate) -> dict[str, Any]:

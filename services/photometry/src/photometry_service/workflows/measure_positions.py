@@ -10,13 +10,14 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from astro_shared.contracts.photometry import ForcedFlux, ForcedRequest, ForcedResult, ForcedTable
+from astro_shared.contracts.photometry import ForcedFlux, ForcedRequest, ForcedResult, ForcedTable, FrameSummary
 from astro_shared.errors import InvalidRequestError
 from photometry_service.algorithms.forced_photometry import ForcedOptions, ForcedPhotometry, measure_forced
 from photometry_service.algorithms.magnitudes import to_magnitude
 from photometry_service.domain.frame import Frame
 from photometry_service.domain.psf import PsfModel, Sources
 from photometry_service.workflows.clean_frame import clean_frame
+from photometry_service.workflows.frame_extinction import airmass_at
 from photometry_service.workflows.prepare_frame import PreparedFrame
 from photometry_service.workflows.subtract_sky import subtract_sky
 from photometry_service.workflows.zero_point_terms import as_model, normalised
@@ -67,7 +68,7 @@ class MeasurePositions:
             sky.data, sky.background.rms_map(), psf, x, y,
             mask=sky.frame.mask, saturated=sky.saturated, known=known, options=options,
         )  # fmt: skip
-        rows = _rows(request, done, sky.frame)
+        rows = _rows(request, done, sky.frame, _extinction(request, prepared.summary, done, wcs))
         terms = request.zero_point
         result = ForcedResult(
             frame=prepared.summary.model_copy(update={"warnings": sky.frame.warnings}),
@@ -95,10 +96,25 @@ def pixels(request: ForcedRequest, wcs: WCS | None) -> tuple[Array, Array]:
     return x, y
 
 
-def _rows(request: ForcedRequest, done: ForcedPhotometry, frame: Frame) -> tuple[ForcedFlux, ...]:
+def _extinction(request: ForcedRequest, summary: FrameSummary, done: ForcedPhotometry, wcs: WCS | None) -> Array:
+    """(n,), mag, at each position; that of the centre where the airmass of a place is not known."""
+    center = np.full(len(done), request.extinction_mag)
+    if request.extinction_per_airmass_mag == 0 or request.airmass is None or wcs is None:
+        return center
+    ra, dec = wcs.all_pix2world(done.x, done.y, 0)
+    own = airmass_at(summary, ra, dec, request.airmass_formula)
+    if own is None:
+        return center
+    return center + request.extinction_per_airmass_mag * np.nan_to_num(own - request.airmass)
+
+
+def _rows(
+    request: ForcedRequest, done: ForcedPhotometry, frame: Frame, extinction_mag: Array
+) -> tuple[ForcedFlux, ...]:
     """Fluxes with their magnitudes, where there is a zero point."""
     exposure_s = frame.exposure_s or 1.0
     zero, zero_err = _zero_point(request, done, frame)
+    zero = zero - extinction_mag
     mag, err = to_magnitude(done.flux, done.flux_err, exposure_s)
     limit_mag, _ = to_magnitude(done.upper_limit, done.flux_err, exposure_s)
     err = np.where(np.isfinite(zero), err, np.nan)
@@ -132,7 +148,7 @@ def _zero_point(request: ForcedRequest, done: ForcedPhotometry, frame: Frame) ->
     ny, nx = frame.shape
     color = np.array([math.nan if position.color is None else position.color for position in request.positions])
     zero, error = as_model(request.zero_point).at(*normalised(done.x, done.y, nx, ny), color)
-    return zero - request.extinction_mag, np.hypot(error, request.zero_point.sigma_int)
+    return zero, np.hypot(error, request.zero_point.sigma_int)
 
 
 def _finite(value: float) -> float | None:
