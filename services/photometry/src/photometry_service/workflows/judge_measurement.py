@@ -22,7 +22,7 @@ from photometry_service.algorithms.noise import assess_noise
 from photometry_service.algorithms.psf_model import psf_stamp
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import PsfModel, PsfPhotometry
-from photometry_service.workflows.assemble_sources import CALIBRATED_APERTURE, tie_aperture
+from photometry_service.workflows.assemble_sources import CALIBRATED_APERTURE, ApertureTie, tie_aperture
 from photometry_service.workflows.prepare_frame import PreparedFrame
 from photometry_service.workflows.subtract_sky import SkySubtracted
 
@@ -38,13 +38,10 @@ def judge_measurement(
     tie = tie_aperture(columns, CALIBRATED_APERTURE)
     no_sky = prepared.no_sky or dark_objects(sky.data, sky.frame.mask, rms=rms, level=background.median)
     warnings = [*sky.frame.warnings, *noise.warnings]
-    if np.isnan(tie.correction_mag):
-        warnings.append(f"no aperture correction: only {tie.stars} clean stars")
-    if model is not None:
-        kind, stars = str(model.kind), model.quality.n_stars
-        warnings += shape_warnings(columns, kind, model.fwhm_px, ellipticity=model.ellipticity, stars=stars)
     if no_sky is not None:
         warnings.append(f"taken for {no_sky}: it is not calibrated")
+    else:
+        warnings += _told_by_stars(columns, tie, model)
     fwhm_px = model.fwhm_px if model else marginal.fwhm_px
     return MeasureResult(
         frame=prepared.summary.model_copy(update={"warnings": tuple(dict.fromkeys(warnings))}),
@@ -70,6 +67,15 @@ def judge_measurement(
         aperture_number=CALIBRATED_APERTURE,
         noise_flux_e=_point_noise(model, background),
     )
+
+
+def _told_by_stars(columns: dict[str, NDArray[Any]], tie: ApertureTie, model: PsfModel | None) -> tuple[str, ...]:
+    """What is wrong with the stars, where there should be some."""
+    few = (f"no aperture correction: clean stars are too few ({tie.stars})",) if np.isnan(tie.correction_mag) else ()
+    if model is None:
+        return few
+    kind, stars = str(model.kind), model.quality.n_stars
+    return few + shape_warnings(columns, kind, model.fwhm_px, ellipticity=model.ellipticity, stars=stars)
 
 
 def _position_over_bound(psf: PsfModel | None, columns: dict[str, NDArray[Any]], rms: float) -> float | None:
