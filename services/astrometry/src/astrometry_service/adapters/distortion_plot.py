@@ -49,13 +49,13 @@ def draw_distortion(folder: Path, transform: SkyTransform, shape: tuple[int, int
     folder.mkdir(parents=True, exist_ok=True)
     x, y, dx, dy = distortion_px(transform, shape)
     size = np.hypot(dx, dy)
-    figure = Figure(figsize=(6.4, 1.0 + 5.4 * min(max(shape[0] / shape[1], 0.4), 1.6)), dpi=100, layout="constrained")
+    figure = Figure(figsize=(6.4, 1.0 + 4.7 * min(max(shape[0] / shape[1], 0.4), 1.6)), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     largest = float(np.nanmax(size))
     if largest >= LINEAR_PX:
         drawn = axes.contourf(x, y, size, levels=12, cmap="viridis")
-        figure.colorbar(drawn, ax=axes, label="px", shrink=0.9)
+        figure.colorbar(drawn, ax=axes, label="px", fraction=0.035, pad=0.02)
         step = max(1, GRID // ARROWS)
         part = np.s_[::step, ::step]
         axes.quiver(x[part], y[part], dx[part], dy[part], color="w", angles="xy", width=0.003)

@@ -16,6 +16,7 @@ Array = NDArray[Any]
 BLUE, ORANGE, RED, GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"
 GRID = 14
 FEW_PAIRS = 200
+MAGNITUDE_BINS, FEW_IN_BIN = 14, 5
 SIGNIFICANT = 11.83
 
 
@@ -47,10 +48,11 @@ def draw_astrometry(
     cloud.set(title="Residuals", xlabel="d xi (mas, east)", ylabel="d eta (mas, north)", aspect="equal",
               xlim=(-width, width), ylim=(-width, width))  # fmt: skip
     cloud.legend(fontsize=8)
-    _against_magnitude(magnitude, pairs, used)
-    rms, error = report.get("rms_mas"), report.get("solution_error_mas")
+    _against_magnitude(magnitude, pairs, used, report)
+    rms, error, bright = (report.get(name) for name in ("rms_mas", "solution_error_mas", "rms_bright_mas"))
     figure.suptitle(
         f"{report.get('state')}: {int(used.sum())} of {len(used)} pairs, rms {rms:.1f} mas per axis"
+        + (f" ({bright:.1f} above S/N 100)" if bright else "")
         + (f", solution known to {error:.1f} mas" if error else "")
         + (f", degree {report['degree']}" if report.get("degree") else "")
         if rms
@@ -71,25 +73,42 @@ def _round_number(value: float) -> float:
     return float(max(step for step in (1, 2, 5) if step * power <= max(value, 1e-3)) * power)
 
 
-def _against_magnitude(axes: Any, pairs: Mapping[str, Array], used: NDArray[np.bool_]) -> None:
+def _against_magnitude(
+    axes: Any, pairs: Mapping[str, Array], used: NDArray[np.bool_], report: Mapping[str, Any]
+) -> None:
     mag = pairs["mag_ref"]
     size = np.hypot(pairs["dxi_mas"], pairs["deta_mas"]) / np.sqrt(2)
     model = np.sqrt((pairs["xi_err_mas"] ** 2 + pairs["eta_err_mas"] ** 2) / 2)
     good = used & np.isfinite(mag) & (size > 0)
     axes.semilogy(mag[good], size[good], ".", ms=3, color=BLUE, alpha=0.4, label="residual per axis")
-    order = np.argsort(mag[good], kind="stable")
-    parts = [part for part in np.array_split(order, 12) if len(part) >= 5]
-    if parts:
-        centre = [np.median(mag[good][p]) for p in parts]
-        axes.semilogy(
-            centre, [np.sqrt(np.mean(size[good][p] ** 2)) for p in parts], "o", color=ORANGE, label="rms of a bin"
-        )
-        axes.semilogy(
-            centre, [np.sqrt(np.mean(model[good][p] ** 2)) for p in parts], "-", color=RED, lw=2, label="error model"
-        )
+    centre, seen, expected = _by_magnitude(mag[good], size[good], model[good])
+    if len(centre):
+        axes.semilogy(centre, seen, "o", color=ORANGE, label="scatter of a bin")
+        axes.semilogy(centre, expected, "-", color=RED, lw=2, label="error model")
+    sigma, limit = report.get("sigma_sys_mas"), report.get("sigma_sys_upper_mas")
+    if limit is not None:
+        axes.axhline(limit, color="k", lw=1, ls=":", label=f"systematic scatter below {limit:.1f} mas")
+    elif sigma:
+        axes.axhline(sigma, color="k", lw=1, ls="--", label=f"systematic scatter {sigma:.1f} mas")
     axes.set(title="Residual against magnitude", xlabel="reference magnitude", ylabel="mas per axis")
     if good.any():
         axes.legend(fontsize=8)
+
+
+def _by_magnitude(mag: Array, size: Array, model: Array) -> tuple[Array, Array, Array]:
+    """Middle magnitude, scatter of the residuals and their error, by medians, in bins of equal width with enough stars.
+
+    The median of (dx^2 + dy^2) / 2 of a normal scatter is ln 2 times its variance per axis.
+    """
+    edges = np.linspace(mag.min(), mag.max() + 1e-6, MAGNITUDE_BINS + 1) if len(mag) else np.zeros(1)
+    cell = np.digitize(mag, edges)
+    parts = [part for part in (np.flatnonzero(cell == k) for k in range(1, len(edges))) if len(part) >= FEW_IN_BIN]
+    rows = [
+        (np.median(mag[p]), np.sqrt(np.median(size[p] ** 2) / np.log(2.0)), np.sqrt(np.median(model[p] ** 2)))
+        for p in parts
+    ]
+    centre, seen, expected = np.array(rows).reshape(-1, 3).T
+    return centre, seen, expected
 
 
 def _means(
