@@ -44,6 +44,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 SEEDS = int(os.environ.get("ALIDADE_BENCH_SEEDS", "3"))
 COMMAND = "pytest -m benchmark tests/benchmarks/test_astrometry.py"
 POINTING_ERROR_DEG = 0.01
+LOST_MAS = 1000.0
 FIRST_SEED = 5300
 """No option of ours or of SCAMP was chosen on frames of these seeds."""
 
@@ -168,6 +169,16 @@ def theirs(sim: SimulatedFrame, case: Case, folder: Path, stars: ReferenceStars,
     )  # fmt: skip
 
 
+def best_of_theirs(sim: SimulatedFrame, case: Case, folder: Path, stars: ReferenceStars, degree: int):
+    """Tuned for speed or, where that has not found the frame, as SCAMP comes; with its error in mas."""
+    for quick in (True, False):
+        other = theirs(sim, case, folder, stars, degree, quick=quick)
+        error = solution_error(other.wcs, sim.wcs, case.camera.shape).rms_axis_mas if other else np.nan
+        if not error > LOST_MAS:
+            break
+    return other, error
+
+
 def test_solution_error_star_error_and_time_against_floor_and_scamp(report: Report, tmp_path: Path) -> None:
     rows, bins, times, ratios_all = [], {}, [], []
     below_peer = 0
@@ -182,10 +193,9 @@ def test_solution_error_star_error_and_time_against_floor_and_scamp(report: Repo
             degree = mine.solution.report["degree"]
             error = solution_error(mine.wcs, sim.wcs, case.camera.shape).rms_axis_mas
             floor = solution_floor(sim.truth, case.camera, degree)
-            other = theirs(sim, case, tmp_path, stars, degree)
+            other, peer_error = best_of_theirs(sim, case, tmp_path, stars, degree)
             if other is not None and seed == 0:
                 slow = theirs(sim, case, tmp_path, stars, degree, quick=False)
-            peer_error = solution_error(other.wcs, sim.wcs, case.camera.shape).rms_axis_mas if other else np.nan
             below.append(bool(error <= peer_error))
             figures.append((degree, mine.solution.report["kept"], error, floor, error / floor, peer_error))
             seconds.append(
@@ -206,9 +216,9 @@ def test_solution_error_star_error_and_time_against_floor_and_scamp(report: Repo
     frames = sum(case.seeds for case in CASES)
     report.parts["solution"] = [
         f"Solution error: rms per axis of solved minus true WCS over the frame, medians of {SEEDS} seeds (one of the largest "
-        "frame), mas. SCAMP: same degree, same reference stars at the epoch; its options, chosen among fifteen sets on ten of "
-        "these frames, are in `tests/support/scamp_peer.py`. The floor takes all unsaturated stars at their bound; slightly "
-        "saturated ones carry our fit as well, so that it can get below.", "",
+        "frame), mas. SCAMP: same degree, same reference stars at the epoch; its options, chosen among fifteen sets on ten "
+        "frames of other seeds, are in `tests/support/scamp_peer.py`. The floor takes all unsaturated stars at their bound; "
+        "slightly saturated ones carry our fit as well, so that it can get below.", "",
         *page.table(("frame", "degree", "pairs", "ours", "floor", "ours / floor", "SCAMP", "worst seed / floor",
                      "not above SCAMP"), rows), "",
         f"Median of all ratios {np.median(ratios_all):.2f} (goal 1.25); not above SCAMP on {below_peer} of {frames} frames "

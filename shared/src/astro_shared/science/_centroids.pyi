@@ -40,7 +40,8 @@ def psf_fit(
 ) -> None: ...
 def half_light(image: NDArray[np.float32], x: Floats, y: Floats, reach: float, radius: Floats) -> None: ...
 def psf_fit_together(
-    residual: NDArray[np.float32],
+    image: NDArray[np.float32],
+    light: NDArray[np.float32],
     mask: NDArray[np.uint8],
     x_start: Floats,
     y_start: Floats,
@@ -53,6 +54,7 @@ def psf_fit_together(
     rounds: int,
     passes: int,
     step: float,
+    still: float,
     x_out: Floats,
     y_out: Floats,
     flux_out: Floats,
@@ -60,4 +62,5 @@ def psf_fit_together(
     covariance: Floats,
     rejected: NDArray[np.int32],
     ok: NDArray[np.uint8],
+    moved: Floats,
 ) -> None: ...

@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Kernels of `centroids`: windowed centroids and PSF fits, star by star, single-threaded."""
 
-from libc.math cimport NAN, ceil, exp, fabs, floor, sqrt
+from libc.math cimport NAN, ceil, exp, fabs, floor, hypot, sqrt
 
 cdef enum:
     MAX_SIDE = 129
@@ -169,7 +169,8 @@ def half_light(
 
 
 def psf_fit_together(
-    float[:, ::1] residual,
+    const float[:, ::1] image,
+    float[:, ::1] light,
     const unsigned char[:, ::1] mask,
     const double[::1] x_start,
     const double[::1] y_start,
@@ -182,6 +183,7 @@ def psf_fit_together(
     int rounds,
     int passes,
     double step,
+    double still,
     double[::1] x_out,
     double[::1] y_out,
     double[::1] flux_out,
@@ -189,22 +191,33 @@ def psf_fit_together(
     double[:, ::1] covariance,
     int[::1] rejected,
     unsigned char[::1] ok,
+    double[::1] moved,
 ):
-    """Fits one after the other with the present models of all others taken off; ``residual`` is what stays in the end."""
+    """Fits one after the other with the present models of all others taken off, until a star moves less than ``still``, or
+    fails for the third time.
+
+    ``light``, zeros, is the sum of the models in the end; ``moved`` is in pixels, large numbers at first.
+    """
     cdef Py_ssize_t k, n = x_start.shape[0]
     cdef int turn
+    cdef double x, y
     with nogil:
         for turn in range(rounds):
             for k in range(n):
+                if moved[k] < still:
+                    continue
+                x, y = x_start[k], y_start[k]
                 if ok[k]:
-                    _add_star(residual, psf, oversampling, far, x_out[k], y_out[k], flux_out[k])
+                    x, y = x_out[k], y_out[k]
+                    _add_star(light, psf, oversampling, far, x, y, -flux_out[k])
                 ok[k] = _psf_one(
-                    residual, mask, x_start[k], y_start[k], background_variance[k], inverse_gain, psf, oversampling,
-                    reach, passes, step, &x_out[k], &y_out[k], &flux_out[k], &chi2_out[k], &covariance[k, 0],
-                    &rejected[k],
+                    image, light, True, mask, x, y, background_variance[k], inverse_gain, psf, oversampling, reach,
+                    passes, step, &x_out[k], &y_out[k], &flux_out[k], &chi2_out[k], &covariance[k, 0], &rejected[k],
                 )
                 if ok[k]:
-                    _add_star(residual, psf, oversampling, far, x_out[k], y_out[k], -flux_out[k])
+                    _add_star(light, psf, oversampling, far, x_out[k], y_out[k], flux_out[k])
+                if turn > 1:
+                    moved[k] = hypot(x_out[k] - x, y_out[k] - y) if ok[k] else 0.0
 
 
 cdef void _add_star(
@@ -261,13 +274,13 @@ def psf_fit(
     with nogil:
         for k in range(n):
             ok[k] = _psf_one(
-                image, mask, x_start[k], y_start[k], background_variance[k], inverse_gain, psf, oversampling, reach,
+                image, image, False, mask, x_start[k], y_start[k], background_variance[k], inverse_gain, psf, oversampling, reach,
                 passes, step, &x_out[k], &y_out[k], &flux_out[k], &chi2_out[k], &covariance[k, 0], &rejected[k],
             )
 
 
 cdef int _psf_one(
-    const float[:, ::1] image, const unsigned char[:, ::1] mask, double x0, double y0, double variance,
+    const float[:, ::1] image, const float[:, ::1] light, bint lit, const unsigned char[:, ::1] mask, double x0, double y0, double variance,
     double inverse_gain, const double[:, ::1] psf, int oversampling, int reach, int passes, double step,
     double* x_out, double* y_out, double* flux_out, double* chi2_out, double* cov, int* rejected,
 ) noexcept nogil:
@@ -278,7 +291,7 @@ cdef int _psf_one(
     cdef double rows[3][4]
     cdef int ny = <int>image.shape[0], nx = <int>image.shape[1], side = <int>psf.shape[0], centre = side // 2
     cdef int ix, iy, i, j, it, a, px, py, column, row, used = 0
-    cdef double x = x0, y = y0, flux = -1.0, tx, ty, p, px_d, py_d, weight, r, value
+    cdef double x = x0, y = y0, flux = -1.0, tx, ty, p, px_d, py_d, weight, r, value, others
     cdef double m00, m01, m02, m11, m12, m22, b0, b1, b2, c00, c01, c02, det, df, dx, dy, chi2 = 0, top, bottom
     x_out[0] = y_out[0] = flux_out[0] = chi2_out[0] = NAN
     cov[0] = cov[1] = cov[2] = NAN
@@ -318,7 +331,8 @@ cdef int _psf_one(
                     p += wy[a] * value
                     px_d += wy[a] * r
                     py_d += gy[a] * value
-                value = image[j, i]
+                others = light[j, i] if lit else 0.0
+                value = image[j, i] - others
                 used += 1
                 if flux < 0.0:
                     top += p * value
@@ -327,7 +341,7 @@ cdef int _psf_one(
                 px_d *= -oversampling * flux
                 py_d *= -oversampling * flux
                 r = value - flux * p
-                weight = flux * p * inverse_gain
+                weight = (flux * p + others) * inverse_gain
                 weight = 1.0 / (variance + (weight if weight > 0 else 0.0))
                 if it >= SETTLED and fabs(r) > STRANGE_SIGMA * sqrt(1.0 / weight + (STRANGE_SHARE * flux * p) ** 2):
                     used -= 1

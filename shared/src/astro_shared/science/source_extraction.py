@@ -20,6 +20,7 @@ from astro_shared.science.centroids import (
     half_light_radius,
     half_light_sigma,
     isophotal_covariance,
+    pixel_windows,
     psf_fit,
     psf_fit_together,
     windowed,
@@ -203,7 +204,8 @@ def _extract(
     """Rows of ``sep.extract`` at the relaxed threshold, brightest first.
 
     The image is smoothed with SExtractor's default kernel: the threshold counts sigmas of the unsmoothed noise, as
-    SExtractor's does. (SEP's own matched filter takes four times as long with a noise map.)
+    SExtractor's does. (SEP's own matched filter takes four times as long with a noise map.) Nothing is "cleaned": that
+    takes out 7 per cent of the true stars of S/N 5 to 10, and as long as the rest for 20,000 sources.
     """
     sep.set_sub_object_limit(8192)
     objects = _sep_rows(image, rms, bad if bad.any() else None, options, PIXEL_STACK)
@@ -224,7 +226,7 @@ def _sep_rows(
     try:
         return sep.extract(
             image, options.relaxed_sigma, err=rms, mask=bad, filter_type="conv", minarea=options.relaxed_pixels,
-            deblend_nthresh=options.deblend_levels, deblend_cont=options.deblend_contrast,
+            deblend_nthresh=options.deblend_levels, deblend_cont=options.deblend_contrast, clean=False,
         )  # fmt: skip
     except Exception as error:  # SEP has no class of its own for a full buffer
         if "pixel buffer full" not in str(error) or stack > image.size:
@@ -305,20 +307,10 @@ def _slightly_saturated(
     saturated: NDArray[np.bool_], column: NDArray[np.int_], row: NDArray[np.int_], options: ExtractionOptions
 ) -> NDArray[np.bool_]:
     """Sources with few saturated pixels, none of them three pixels from the centre, where a bleeding one would have some."""
-    around = saturated[_window(column, row, saturated.shape, 3)]
+    around = saturated[pixel_windows(column, row, saturated.shape, 3)]
     core = np.count_nonzero(around[:, 1:-1, 1:-1], axis=(1, 2))
     ring = np.count_nonzero(around, axis=(1, 2)) - core
     return (core > 0) & (core <= options.max_saturated_pixels) & (ring == 0)
-
-
-def _window(
-    column: NDArray[np.int_], row: NDArray[np.int_], shape: tuple[int, ...], half: int
-) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Indices (n, side, side) of the pixels around each source; beyond an edge, its last pixels again."""
-    offsets = np.arange(-half, half + 1)
-    j = np.clip(row[:, None] + offsets, 0, shape[0] - 1)
-    i = np.clip(column[:, None] + offsets, 0, shape[1] - 1)
-    return j[:, :, None], i[:, None, :]
 
 
 def _solid(above: NDArray[np.int_], clean: NDArray[np.bool_], options: ExtractionOptions) -> NDArray[np.bool_]:
@@ -335,7 +327,7 @@ def _pixels_above(
     sigma: float,
 ) -> NDArray[np.int_]:
     """Pixels above ``sigma`` in the 5 x 5 around each source."""
-    window = _window(column, row, image.shape, 2)
+    window = pixel_windows(column, row, image.shape, 2)
     return np.count_nonzero(image[window] > sigma * rms[window], axis=(1, 2))
 
 
@@ -348,7 +340,7 @@ def _core_flags(
 ) -> NDArray[np.int32]:
     flags = np.zeros(len(found), np.int32)
     flags[(found["flag"] & sep.OBJ_MERGED) != 0] |= ExtractionFlag.BLENDED
-    core = _window(column, row, bad.shape, 1)
+    core = pixel_windows(column, row, bad.shape, 1)
     flags[saturated[core].any(axis=(1, 2))] |= ExtractionFlag.SATURATED
     flags[bad[core].any(axis=(1, 2))] |= ExtractionFlag.MASKED
     return flags
