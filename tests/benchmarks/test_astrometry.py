@@ -25,16 +25,13 @@ from astro_shared.fits import read_frame
 from astro_shared.science.source_extraction import extract_sources
 from astro_shared.testing.frames import Camera, Distortion, Exposure, SimulatedFrame, simulate_frame
 from astro_shared.testing.source_lists import simulate_source_list
-from astro_shared.testing.star_lists import FIELD_KINDS, make_star_field
 from astro_shared.testing.truth import solution_error, solution_floor, star_errors
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
-from astrometry_service.algorithms.triangle_matcher import match_start
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import AstrometricSolution
-from astrometry_service.domain.solving import SolveHints, StartMatch
+from astrometry_service.domain.solving import SolveHints
 from astrometry_service.domain.sources import FrameGeometry, SourceList
-from astrometry_service.domain.star_lists import ProjectedStars, StarList
 from astrometry_service.ports import ReferenceCone
 from astrometry_service.workflows.refine_solution import RefineSolution
 from astrometry_service.workflows.solve_frame import SolveFrame
@@ -130,8 +127,10 @@ def ours(sim: SimulatedFrame, path: Path, stars: ReferenceStars) -> Ours:
     geometry = FrameGeometry(nx, ny, sim.exposure.epoch)
     begun = time.process_time()
     raw = read_frame(path)
-    image = np.multiply(raw.data, np.float32(camera.gain_e_per_adu), dtype=np.float32)
-    found = extract_sources(image, mask=raw.mask, saturation_e=0.98 * camera.saturation_adu * camera.gain_e_per_adu)
+    image = np.multiply(raw.data, np.float32(camera.gain_e_per_adu), out=raw.data)
+    found = extract_sources(
+        image, mask=raw.mask, overwrite_image=True, saturation_e=0.98 * camera.saturation_adu * camera.gain_e_per_adu
+    )
     detected = time.process_time()
     cov = found.covariance
     columns = {
@@ -275,35 +274,3 @@ def test_alpha_and_sigma_sys_are_recovered(injected_mas: float, report: Report) 
         f"| {chi_inside} of {n} | {ks_inside} of {n} |"
     )
     assert inside_alpha >= 0.95 * n - 1 and inside_sigma >= 0.95 * n - 1 and chi_inside >= 0.95 * n - 1
-
-
-def _start(field_, sky) -> tuple[object, float]:
-    begun = time.process_time()
-    match = match_start(
-        StarList.from_columns(field_.x, field_.y, field_.flux),
-        ProjectedStars.from_columns(sky.xi_deg, sky.eta_deg, -2.5 * np.log10(sky.catalog_flux)),
-        shape=field_.shape, scale_deg=field_.nominal_scale_deg, scale_factor=1.02,
-        pointing_error_deg=field_.pointing_error_deg,
-    )  # fmt: skip
-    return match, time.process_time() - begun
-
-
-def test_starts_are_found_and_wrong_skies_are_refused(report: Report) -> None:
-    n = 20 * SEEDS
-    right, false, times, refused_s = 0, 0, [], []
-    kinds = [name for name, (_, factor) in FIELD_KINDS.items() if factor <= 1.05]
-    for seed in range(n):
-        settings, _ = FIELD_KINDS[kinds[seed % len(kinds)]]
-        field_, other = (make_star_field(np.random.default_rng([k, seed]), settings) for k in (1, 2))
-        match, seconds = _start(field_, field_)
-        right += isinstance(match, StartMatch) and field_.is_right(match.plane.parity, *match.pairs.T)
-        times.append(seconds)
-        match, seconds = _start(field_, other)
-        false += isinstance(match, StartMatch)
-        refused_s.append(seconds)
-    report.parts["start"] = [
-        f"Start by the triangle matcher, {len(kinds)} kinds of fields in turn (200 of each kind: "
-        f"`tests/benchmarks/test_solving.py`): {right} of {n} found, median {1e3 * np.median(times):.0f} ms; against another "
-        f"sky {false} of {n} accepted, refused in {1e3 * np.median(refused_s):.0f} ms.",
-    ]
-    assert right == n and false == 0

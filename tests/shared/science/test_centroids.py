@@ -151,10 +151,11 @@ def test_two_bright_stars_fitted_together_are_where_they_are(apart: float, withi
                                    beta=3.0, half=half)  # fmt: skip
     image[half : 3 * half + 1, half : 3 * half + 1] += both.sum(axis=0).astype(np.float32)
     before = image.copy()
-    found = psf_fit_together(
-        image, np.array([30.2, 29.9 + apart]), np.array([30.1, 30.4]), moffat_table(3.0, 3.0, reach_px=12), reach_px=6,
-        background_variance=np.full(2, 25.0), gain=1.0,
-    )  # fmt: skip
+    given = (image, np.array([30.2, 29.9 + apart]), np.array([30.1, 30.4]), moffat_table(3.0, 3.0, reach_px=12))
+    noise = {"background_variance": np.full(2, 25.0), "gain": 1.0}
+    found = psf_fit_together(*given, reach_px=6, **noise)
+    used = np.full(image.shape, 7.0, np.float32)
+    np.testing.assert_array_equal(psf_fit_together(*given, reach_px=6, **noise, work=used).x, found.x)
     np.testing.assert_allclose(found.x, [30.0, 30.0 + apart], atol=within)
     np.testing.assert_allclose(found.y, [30.0, 30.5], atol=within)
     np.testing.assert_array_equal(image, before)

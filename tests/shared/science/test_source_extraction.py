@@ -166,11 +166,12 @@ def test_odd_images_give_no_sources_and_no_exception() -> None:
     assert len(extract_sources(noise, options=ExtractionOptions(relaxed_sigma=5.0))) == 0
 
 
-def test_input_is_not_modified(frame: SimulatedFrame) -> None:
+def test_input_is_not_modified_unless_it_may_be(frame: SimulatedFrame) -> None:
     image = frame.data_e
     before = image.copy()
-    extract_sources(image)
+    found = extract_sources(image)
     np.testing.assert_array_equal(image, before)
+    np.testing.assert_array_equal(extract_sources(before, overwrite_image=True).x, found.x)
 
 
 def test_shape_of_the_stars_is_recovered() -> None:

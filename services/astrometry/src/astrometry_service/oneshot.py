@@ -97,8 +97,8 @@ def _reference(path: Path | None, indexes: tuple[str, ...]) -> Columns:
 def _sources(raw: RawFrame, summary: FrameSummary, workspace: Path) -> tuple[Path, float]:
     """Clean sources of the frame as a table, and the width of its stars in pixels."""
     saturation_e = inf if summary.saturation_e is None else summary.saturation_e
-    image_e = np.multiply(raw.data, np.float32(summary.gain_e_per_adu), dtype=np.float32)
-    found = extract_sources(image_e, saturation_e=saturation_e, mask=raw.mask)
+    image_e = np.multiply(raw.data, np.float32(summary.gain_e_per_adu), out=raw.data)
+    found = extract_sources(image_e, saturation_e=saturation_e, mask=raw.mask, overwrite_image=True)
     good = np.flatnonzero(found.usable)
     if good.size == 0:
         raise NothingToSolveError("No source was found in the frame.")

@@ -191,6 +191,7 @@ def psf_fit_together(
     gain: float,
     mask: NDArray[np.bool_] | None = None,
     rounds: int = 10,
+    work: NDArray[np.float32] | None = None,
 ) -> Centroids:
     """`psf_fit` of stars in each other's light: every fit is made with the models of all the others taken off.
 
@@ -200,6 +201,7 @@ def psf_fit_together(
     ----------
     image, x, y, psf, reach_px, background_variance, gain, mask : as for `psf_fit`, brightest first
     rounds : at most, through the stars that still move by 0.002 pixel
+    work : (ny, nx), C order, overwritten with the light of all stars; made where it is not given
 
     Returns
     -------
@@ -209,11 +211,13 @@ def psf_fit_together(
     n = x.size
     out_x, out_y, flux, chi2 = (np.empty(n) for _ in range(4))
     covariance, rejected, ok = np.empty((n, 3)), np.zeros(n, np.int32), np.zeros(n, np.uint8)
+    light = np.empty(image.shape, np.float32) if work is None else work
+    light.fill(0.0)
     _centroids.psf_fit_together(
-        np.ascontiguousarray(image, np.float32), np.zeros(image.shape, np.float32), _mask(image, mask), _contiguous(x),
-        _contiguous(y), _contiguous(np.broadcast_to(background_variance, n)), 1.0 / gain, _contiguous(psf.values),
-        psf.oversampling, int(reach_px), psf.reach_px, rounds, _PASSES, _FIT_STEP_PX, _STILL_PX, out_x, out_y, flux, chi2,
-        covariance, rejected, ok, np.full(n, np.inf),
+        np.ascontiguousarray(image, np.float32), light, _mask(image, mask), _contiguous(x), _contiguous(y),
+        _contiguous(np.broadcast_to(background_variance, n)), 1.0 / gain, _contiguous(psf.values), psf.oversampling,
+        int(reach_px), psf.reach_px, rounds, _PASSES, _FIT_STEP_PX, _STILL_PX, out_x, out_y, flux, chi2, covariance,
+        rejected, ok, np.full(n, np.inf),
     )  # fmt: skip
     covariance[ok == 0] = np.nan
     return Centroids(out_x, out_y, _matrices(covariance), flux, chi2, rejected)

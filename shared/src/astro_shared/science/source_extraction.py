@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import partial
 
 import numpy as np
 import sep
@@ -161,6 +162,7 @@ def extract_sources(
     saturation_e: float = np.inf,
     mask: NDArray[np.bool_] | None = None,
     options: ExtractionOptions | None = None,
+    overwrite_image: bool = False,
 ) -> ExtractedSources:
     """Find the stars of a frame.
 
@@ -170,6 +172,7 @@ def extract_sources(
     saturation_e : electron, level from which a pixel is saturated
     mask : (ny, nx), True = bad pixel
     options : thresholds
+    overwrite_image : the image may be changed, which saves a copy of it
 
     Returns
     -------
@@ -177,8 +180,9 @@ def extract_sources(
         Empty for a frame without a source; never an exception for an odd image.
     """
     options = options or ExtractionOptions()
-    image = np.array(image_e, dtype=np.float32, order="C", copy=True)
-    bad = ~np.isfinite(image)
+    image = np.array(image_e, dtype=np.float32, order="C", copy=None if overwrite_image else True)
+    bad = np.isfinite(image)
+    np.logical_not(bad, out=bad)
     if mask is not None:
         bad |= mask
     saturated = image >= saturation_e
@@ -268,7 +272,7 @@ def _refine(
     blended = (flags & ExtractionFlag.BLENDED) != 0
     full = _slightly_saturated(saturated, column, row, options)
     places, fitted, blended, clear, fwhm = _centroids(
-        image, x0, y0, variance, snr, bad | saturated, clean, blended, full, locus, options
+        image, x0, y0, variance, snr, bad | saturated, clean, blended, full, locus, options, work=rms
     )
     flags[blended] |= ExtractionFlag.BLENDED
     # Deblending leaves the barycentres of close stars further off than those of others.
@@ -368,11 +372,13 @@ def _centroids(
     full: NDArray[np.bool_],
     locus: float,
     options: ExtractionOptions,
+    *,
+    work: NDArray[np.float32],
 ) -> tuple[Centroids, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_], float]:
     """PSF fits of all stars of an undersampled image, else of the bright, close and full ones; windowed for the rest.
 
-    Returns the centroids, which of them are PSF fits, which sources are blended, which were fitted with their neighbours and
-    are clear of them, and the FWHM.
+    ``work`` (ny, nx) is overwritten. Returns the centroids, which of them are PSF fits, which sources are blended, which were
+    fitted with their neighbours and are clear of them, and the FWHM.
     """
     none = np.zeros(x.size, bool)
     stars = np.flatnonzero(clean & (snr > 20))
@@ -393,7 +399,8 @@ def _centroids(
         # Three widths hold all of the information that a Moffat has.
         reach, table = max(3, round(2.0 * fwhm)), shape.table()
         group, clear = _neighbours(x, y, blended & wanted, fwhm, options)
-        for rows, fit in ((np.flatnonzero(wanted & ~group), psf_fit), (np.flatnonzero(group), psf_fit_together)):
+        together = partial(psf_fit_together, work=work)
+        for rows, fit in ((np.flatnonzero(wanted & ~group), psf_fit), (np.flatnonzero(group), together)):
             _put(out, rows, fit(image, x[rows], y[rows], table, reach_px=reach, background_variance=variance[rows],
                                 gain=1.0, mask=bad))  # fmt: skip
         crowded = out.rejected > options.max_rejected_share * (2 * reach + 1) ** 2
