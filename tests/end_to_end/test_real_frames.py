@@ -1,4 +1,4 @@
-"""Real frames end as they should; ``make validate-frames`` runs more of them and writes the table."""
+"""Real frames and lists end as they should; ``make validate-frames`` runs more of them and writes the table."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ FRAMES = (
     "nova_thumbnail",
     "l1448_13co",
     "M13_blue_0001",
+    "lco_cpt1m_refcat_matched",
 )
 
 
@@ -30,4 +31,4 @@ FRAMES = (
 def test_real_frames_end_as_they_should() -> None:
     ended = subprocess.run([sys.executable, str(SCRIPT), *FRAMES], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"{len(FRAMES)} of {len(FRAMES)} frames" in ended.stdout
+    assert f"{len(FRAMES)} of {len(FRAMES)} ended as they should" in ended.stdout
