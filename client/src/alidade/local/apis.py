@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import importlib
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -25,8 +26,17 @@ class _Server(uvicorn.Server):
 
 def main(arguments: list[str]) -> None:
     ports = {name: int(port) for name, _, port in (argument.partition("=") for argument in arguments)}
+    sockets = {name: _bound(port) for name, port in ports.items()}
     migrate(list(ports))
-    asyncio.run(_serve(ports))
+    asyncio.run(_serve(sockets))
+
+
+def _bound(port: int) -> socket.socket:
+    """A socket on the port, before anything that takes time: until then another program's connection may get it."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
 
 
 def migrate(services: list[str]) -> None:
@@ -35,12 +45,11 @@ def migrate(services: list[str]) -> None:
         importlib.import_module(f"{service}_service.cli").migrate()
 
 
-async def _serve(ports: dict[str, int]) -> None:
+async def _serve(sockets: dict[str, socket.socket]) -> None:
     servers = []
-    for name, port in ports.items():
+    for name in sockets:
         app = importlib.import_module(f"{name}_service.main").create_app()
-        config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False, lifespan="on")
-        servers.append(_Server(config))
+        servers.append(_Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")))
 
     def stop() -> None:
         for server in servers:
@@ -49,7 +58,8 @@ async def _serve(ports: dict[str, int]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    await asyncio.gather(*(server.serve() for server in servers))
+    serving = zip(servers, sockets.values(), strict=True)
+    await asyncio.gather(*(server.serve(sockets=[bound]) for server, bound in serving))
 
 
 if __name__ == "__main__":
