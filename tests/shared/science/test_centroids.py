@@ -161,19 +161,19 @@ def test_two_bright_stars_fitted_together_are_where_they_are(apart: float, withi
     np.testing.assert_array_equal(image, before)
 
 
-def test_errors_of_stars_fitted_together_are_their_scatter() -> None:
+@pytest.mark.parametrize(("apart", "short_by"), [(3.2, 1.28), (4.3, 1.08), (6.0, 1.0)])
+def test_errors_of_stars_fitted_together_are_their_scatter(apart: float, short_by: float) -> None:
+    """The neighbours are taken as known: along the line between two stars the errors are too small by their overlap."""
     rng = np.random.default_rng(12)
-    zero, table, places = np.zeros(2), moffat_table(3.0, 3.0, reach_px=12), []
-    clean = 2e4 * integrated_moffat(np.array([-2.0, 2.3]), np.array([0.0, 0.5]), fwhm=np.full(2, 3.0), e1=zero, e2=zero,
-                                    beta=3.0, half=20).sum(axis=0)  # fmt: skip
-    for _ in range(300):
+    zero, table, found = np.zeros(2), moffat_table(3.0, 3.0, reach_px=12), []
+    clean = 2e4 * integrated_moffat(np.array([-2.0, apart - 2.0]), np.array([0.0, 0.5]), fwhm=np.full(2, 3.0), e1=zero,
+                                    e2=zero, beta=3.0, half=20).sum(axis=0)  # fmt: skip
+    start = np.array([18.1, 17.9 + apart]), np.array([20.1, 20.4])
+    for _ in range(600):
         image = (rng.poisson(clean + SKY_E2) - SKY_E2).astype(np.float32)
-        found = psf_fit_together(
-            image, np.array([18.1, 22.2]), np.array([20.1, 20.4]), table, reach_px=6, background_variance=np.full(2, SKY_E2),
-            gain=1.0,
-        )  # fmt: skip
-        places.append(np.concatenate([found.x - [18.0, 22.3], np.sqrt(found.covariance[:, 0, 0])]))
-    values = np.array(places)
-    assert np.abs(np.median(values[:, :2], axis=0)).max() < 0.2 * values[:, 2:].mean()
-    # the neighbours are taken as known: too small by their overlap, some per cent at 1.4 widths
-    np.testing.assert_allclose(np.std(values[:, :2], axis=0) / values[:, 2:].mean(axis=0), 1.1, atol=0.2)
+        fit = psf_fit_together(image, *start, table, reach_px=6, background_variance=np.full(2, SKY_E2), gain=1.0)
+        found.append(np.stack([fit.x - [18.0, 18.0 + apart], fit.y - [20.0, 20.5], np.sqrt(fit.covariance[:, 0, 0])]))
+    along, across, error = np.array(found).transpose(1, 0, 2)
+    assert np.abs(np.mean(along, axis=0)).max() < 0.2 * error.mean()
+    np.testing.assert_allclose(np.std(along, axis=0) / error.mean(axis=0), short_by, atol=0.1)
+    np.testing.assert_allclose(np.std(across, axis=0) / error.mean(axis=0), 1.0, atol=0.1)
