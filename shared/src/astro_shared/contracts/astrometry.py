@@ -114,6 +114,9 @@ class AstrometryReport(_Model):
     )
     log_odds: float | None = None
     epoch_jyear: float | None = None
+    epoch_assumed: bool = Field(
+        False, description="The frame tells no date: positions are those of the reference list at `epoch_jyear`."
+    )
     reference_name: str | None = None
     reference_layer: str | None = Field(None, description="mirror, cache, archive, vizier or list.")
     prior: DistortionPriorUse | None = None

@@ -42,6 +42,17 @@ class MeasureRequest(_Model):
     products: ProductSettings = ProductSettings()
 
 
+class PointingHint(_Model):
+    """One way to read the pointing of a header: right ascension in degrees or in hours, or exchanged with declination."""
+
+    ra_deg: float
+    dec_deg: float
+    keyword: str = Field(description="Of the right ascension.")
+    reading: str = Field(
+        description="degrees, hours or radians; `, exchanged` where the two stand in each other's place."
+    )
+
+
 class FrameSummary(_Model):
     """What is known of the frame after ``measure``. Values that are not known are null, with a warning."""
 
@@ -50,7 +61,12 @@ class FrameSummary(_Model):
     width_px: int
     height_px: int
     date_mid: str | None = Field(None, description="UTC, ISO 8601 with Z.")
-    epoch_jyear: float | None = None
+    epoch_jyear: float | None = Field(
+        None,
+        description="Null where nothing tells when the exposure was: whoever needs an epoch assumes one and says so.",
+    )
+    epoch_source: str | None = Field(None, description="Keyword that the date is from, or `request`.")
+    epoch_err_yr: float | None = Field(None, description="One sigma of the epoch; null where no date is known.")
     exposure_s: float | None = None
     filter: str | None = None
     gain_e_per_adu: float
@@ -59,6 +75,9 @@ class FrameSummary(_Model):
     noise_model: Literal["header", "request", "assumed"]
     ra_pointing_deg: float | None = None
     dec_pointing_deg: float | None = None
+    pointings: tuple[PointingHint, ...] = Field(
+        (), description="Every way to read the pointing, the most plausible (the two fields above) first."
+    )
     pixel_scale_arcsec: float | None = Field(None, description="From the header, not a solution.")
     latitude_deg: float | None = None
     longitude_deg: float | None = None

@@ -17,7 +17,7 @@ from astropy.io import fits
 from astro_shared.errors import InvalidRequestError
 from astro_shared.fits.dates import mid_exposure, parse_moment, to_julian_year, to_mjd, to_text
 from astro_shared.fits.headers import clean_text
-from astro_shared.fits.pointing import find_hour_angle, find_pointing, sexagesimal
+from astro_shared.fits.pointing import PointingReading, find_hour_angle, pointing_readings, sexagesimal
 from astro_shared.fits.site import SkyEvidence, east_longitude
 
 
@@ -98,7 +98,9 @@ class FrameFacts:
     date_mid, mjd_mid, epoch_jyear
         Middle of the exposure, UTC: ISO 8601, modified Julian date, Julian year.
     ra_deg, dec_deg
-        Pointing, ICRS.
+        Pointing, ICRS: the most plausible of ``pointings``.
+    pointings
+        Every way to read it.
     longitude_deg
         Towards the east.
     image_type
@@ -123,6 +125,7 @@ class FrameFacts:
     elevation_m: float | None = None
     ra_deg: float | None = None
     dec_deg: float | None = None
+    pointings: tuple[PointingReading, ...] = ()
     pixel_scale_arcsec: float | None = None
     image_type: str | None = None
     object: str | None = None
@@ -235,7 +238,8 @@ def frame_facts(header: fits.Header) -> FrameFacts:
     if noise and gain and re.search(r"\[(?:adu|dn)", read.comment(read.sources["read_noise_e"]), re.I):
         noise *= gain
     middle, date_notes = mid_exposure(header, exposure)
-    ra, dec, pointing_notes = find_pointing(header)
+    pointings, pointing_notes = pointing_readings(header)
+    ra, dec = (pointings[0].ra_deg, pointings[0].dec_deg) if pointings else (None, None)
     airmass, latitude = read.number("airmass"), read.number("latitude_deg")
     longitude = read.number("longitude_deg")
     if longitude is not None:
@@ -257,6 +261,7 @@ def frame_facts(header: fits.Header) -> FrameFacts:
         elevation_m=read.number("elevation_m"),
         ra_deg=ra,
         dec_deg=dec,
+        pointings=tuple(pointings),
         pixel_scale_arcsec=read.number("pixel_scale_arcsec") or _scale_of_optics(header),
         image_type=_image_type(read.text("image_type")),
         object=read.text("object"),

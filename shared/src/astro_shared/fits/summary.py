@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Literal
 
-from astro_shared.contracts.photometry import FrameSummary
+from astro_shared.contracts.photometry import FrameSummary, PointingHint
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits.frame import RawFrame
 from astro_shared.fits.keywords import FrameFacts
@@ -26,6 +27,8 @@ def summarise(
         height_px=ny,
         date_mid=date,
         epoch_jyear=epoch,
+        epoch_source=None if epoch is None else "header" if given.date_mid is None else "request",
+        epoch_err_yr=None if epoch is None else 0.0,
         exposure_s=given.exposure_s or facts.exposure_s,
         filter=given.filter or facts.filter,
         gain_e_per_adu=gain_e_per_adu,
@@ -34,6 +37,7 @@ def summarise(
         noise_model=noise_model,
         ra_pointing_deg=facts.ra_deg,
         dec_pointing_deg=facts.dec_deg,
+        pointings=tuple(PointingHint(**asdict(reading)) for reading in facts.pointings),
         pixel_scale_arcsec=facts.pixel_scale_arcsec,
         latitude_deg=facts.latitude_deg if given.latitude_deg is None else given.latitude_deg,
         longitude_deg=facts.longitude_deg if given.longitude_deg is None else given.longitude_deg,
