@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from photometry_service.algorithms.background import estimate_background
-from photometry_service.algorithms.frame_checks import ImageLimits, check_image, pile_up_level
+from photometry_service.algorithms.frame_checks import ImageLimits, check_image
 from photometry_service.errors import ImageUnusableError, ShapeMismatchError
 
 
@@ -138,32 +138,3 @@ def test_dead_pixels_are_masked_and_dark_stars_are_not() -> None:
     assert not checked.mask[99:102, 99:102].any()
     assert np.abs(np.median(checked.data[dead]) - 300) < 5
     assert any("far below the sky" in warning for warning in checked.warnings)
-
-
-def bright_stars(seed=3):
-    rng = np.random.default_rng(seed)
-    data = np.rint(rng.normal(300.0, 5.0, (400, 400)))
-    y, x = np.mgrid[:400, :400]
-    for cx, cy, peak in zip(
-        rng.uniform(20, 380, 60), rng.uniform(20, 380, 60), 300 * (1 + rng.pareto(0.7, 60)), strict=True
-    ):
-        data += np.rint(peak * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 8.0))
-    return data.astype(np.float32)
-
-
-def test_stars_cut_off_by_the_converter_give_its_level():
-    data = bright_stars()
-    nothing = np.zeros(data.shape, bool)
-    assert data.max() > 4095
-    assert pile_up_level(np.minimum(data, 4095), nothing) == 4095
-    assert pile_up_level(data, nothing) is None
-
-
-def test_faint_or_smooth_frames_have_no_cut_off_level():
-    rng = np.random.default_rng(4)
-    nothing = np.zeros((300, 300), bool)
-    coarse = np.rint(rng.normal(10, 0.6, (300, 300))).astype(np.float32)
-    assert pile_up_level(coarse, nothing) is None
-    assert pile_up_level(rng.normal(10, 5, (300, 300)).astype(np.float32), nothing) is None
-    masked = np.minimum(bright_stars(), 4095)
-    assert pile_up_level(masked, masked == 4095) is None

@@ -187,15 +187,20 @@ def test_undersampled_stars_keep_their_cores_and_hits_go(fwhm_px: float) -> None
     assert match.false.size < 0.03 * result.result.sources
 
 
-def test_a_frame_cut_off_by_its_converter_has_its_saturated_stars_flagged(frame: SimulatedFrame) -> None:
+@pytest.mark.parametrize("card", [None, 65000.0])
+def test_a_frame_cut_off_by_its_converter_has_its_saturated_stars_flagged(
+    frame: SimulatedFrame, card: float | None
+) -> None:
     header = frame.header.copy()
     del header["SATURATE"]
+    if card is not None:
+        header["SATURATE"] = card
     result = measured(np.minimum(frame.data, 4095), header).result
     assert result.frame.saturation_e == pytest.approx(4095 * frame.camera.gain_e_per_adu)
     assert result.saturated >= np.count_nonzero(
         np.asarray(frame.truth["peak_e"]) > 1.5 * 4095 * frame.camera.gain_e_per_adu
     )
-    assert any("cut off at 4095" in warning for warning in result.frame.warnings)
+    assert any("pile up at 4095" in warning for warning in result.frame.warnings)
 
 
 def test_trailed_stars_are_found_once() -> None:

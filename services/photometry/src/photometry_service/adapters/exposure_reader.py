@@ -20,7 +20,7 @@ from astro_shared.errors import InvalidRequestError
 from astro_shared.fits import FitsFile, RawFrame, check_image, open_fits
 from astro_shared.fits.keywords import frame_facts
 from photometry_service.adapters.master_files import read_master
-from photometry_service.algorithms.calibration_frames import apply_calibration
+from photometry_service.algorithms.calibration_frames import CalibratedImage, apply_calibration
 from photometry_service.algorithms.detector_sections import (
     Amplifier,
     DetectorSection,
@@ -30,6 +30,7 @@ from photometry_service.algorithms.detector_sections import (
     trim,
 )
 from photometry_service.algorithms.master_frames import MasterFrame, MasterKind
+from photometry_service.algorithms.saturation import find_saturation, level_saturated
 
 __all__ = ["Exposure", "read_calibration_frames", "read_exposure"]
 
@@ -172,30 +173,49 @@ def _normalised(flat: MasterFrame) -> MasterFrame:
 
 
 def _calibrated(raw: RawFrame, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame]) -> Exposure:
-    facts = frame_facts(raw.header)
-    gain = settings.gain_e_per_adu or facts.gain_e_per_adu or 1.0
-    noise = settings.read_noise_e if settings.read_noise_e is not None else facts.read_noise_e
-    level = settings.saturation_adu or facts.saturation_adu or inf
-    done = apply_calibration(
-        raw.data, raw.mask, gain_e_per_adu=gain, read_noise_e=ASSUMED_READ_NOISE_E if noise is None else noise,
-        exposure_s=settings.exposure_s or facts.exposure_s, saturation_adu=level,
-        bias=masters.get(MasterKind.BIAS), dark=masters.get(MasterKind.DARK), flat=masters.get(MasterKind.FLAT),
-    )  # fmt: skip
+    gain = settings.gain_e_per_adu or frame_facts(raw.header).gain_e_per_adu or 1.0
+    done, notes = _apply(raw, settings, masters, gain)
+    level = _saturation_e(done)
+    _level(done.data, done.saturated, level)
     data = done.data / np.float32(gain)
     check_image(data, done.mask)
-    left = settings
-    if isfinite(done.saturation_e):
-        left = settings.model_copy(update={"saturation_adu": done.saturation_e / gain})
+    left = settings.model_copy(update={"saturation_adu": level / gain}) if isfinite(level) else settings
     names = ", ".join(sorted(masters))
-    warnings = (*raw.warnings, *done.warnings, f"calibrated with the master {names}")
+    warnings = (*raw.warnings, *notes, *done.warnings, f"calibrated with the master {names}")
     variance = (done.variance / np.float32(gain**2)).astype(np.float32)
     calibrated = replace(raw, data=data, mask=done.mask, warnings=warnings, shape=data.shape)
     return Exposure(calibrated, variance, left)
 
 
+def _apply(
+    raw: RawFrame, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame], gain_e_per_adu: float
+) -> tuple[CalibratedImage, tuple[str, ...]]:
+    """The calibrated image in electrons, and what there is to say of its saturation, which the raw pixels tell best."""
+    facts = frame_facts(raw.header)
+    noise = settings.read_noise_e if settings.read_noise_e is not None else facts.read_noise_e
+    found = find_saturation(raw.data, raw.mask, facts.saturation_adu, given=settings.saturation_adu)
+    done = apply_calibration(
+        level_saturated(raw.data, found), raw.mask, gain_e_per_adu=gain_e_per_adu,
+        read_noise_e=ASSUMED_READ_NOISE_E if noise is None else noise,
+        exposure_s=settings.exposure_s or facts.exposure_s, saturation_adu=found.level,
+        bias=masters.get(MasterKind.BIAS), dark=masters.get(MasterKind.DARK), flat=masters.get(MasterKind.FLAT),
+    )  # fmt: skip
+    return done, found.sentences
+
+
+def _saturation_e(done: CalibratedImage) -> float:
+    """The highest value of a saturated pixel: the flat field has bent the level. Without one, where it would be."""
+    return float(done.data[done.saturated].max()) if done.saturated.any() else done.saturation_e
+
+
+def _level(data: NDArray[np.float32], saturated: NDArray[np.bool_], level: float) -> None:
+    """Put saturated pixels to one level, in place, so that one number tells them."""
+    data[saturated] = np.float32(level)
+
+
 def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind, Path]) -> Exposure:
     """Every amplifier to electrons by its own overscan and gain, then side by side."""
-    parts, raws, levels = [], [], []
+    parts, raws, full, levels = [], [], [], []
     for image in file.report.images:
         raw = file.read(image.index, check=False)
         place = parse_section(raw.header.get("DETSEC"))
@@ -203,12 +223,17 @@ def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind
             continue
         trimmed, section = _without_overscan(raw, place)
         own = _read_masters(masters, trimmed, section, image.index) if masters else {}
-        done = _calibrated_amplifier(trimmed, settings, own)
-        parts.append(Amplifier(done[0], done[1], done[2], place))
-        levels.append(done[3])
-        raws.append(trimmed)
+        gain = settings.gain_e_per_adu or frame_facts(trimmed.header).gain_e_per_adu or 1.0
+        done, notes = _apply(trimmed, settings, own, gain)
+        parts.append(Amplifier(done.data, done.variance, done.mask, place))
+        full.append(done.saturated)
+        levels.append(_saturation_e(done))
+        raws.append(replace(trimmed, warnings=(*trimmed.warnings, *notes)))
     if not parts:
         raise MosaicError(NO_DETSEC, images=len(file.report.images))
+    highest = max((level for level in levels if isfinite(level)), default=inf)
+    for part, saturated in zip(parts, full, strict=True):
+        _level(part.data, saturated, highest)
     joined = join_amplifiers(parts)
     header, facts = _mosaic_header(raws[0], parts[0], joined), [frame_facts(raw.header) for raw in raws]
     gains = [fact.gain_e_per_adu for fact in facts]
@@ -218,8 +243,8 @@ def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind
     noises = [fact.read_noise_e for fact in facts if fact.read_noise_e is not None]
     if len(noises) == len(facts):
         header["RDNOISE"] = float(np.sqrt(np.mean(np.square(noises))))
-    if isfinite(min(levels)):
-        header["SATURATE"] = min(levels)
+    if isfinite(highest):
+        header["SATURATE"] = highest
     check_image(joined.data, joined.mask)
     told = ", ".join("?" if gain is None else f"{gain:g}" for gain in gains)
     first = raws[0]
@@ -234,22 +259,6 @@ def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind
         update={"gain_e_per_adu": 1.0 if settings.gain_e_per_adu else None, "saturation_adu": None}
     )
     return Exposure(raw, joined.variance, left)
-
-
-def _calibrated_amplifier(
-    raw: RawFrame, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], float]:
-    """Electrons, their variance, mask and saturation level [electrons]."""
-    facts = frame_facts(raw.header)
-    gain = settings.gain_e_per_adu or facts.gain_e_per_adu or 1.0
-    noise = settings.read_noise_e if settings.read_noise_e is not None else facts.read_noise_e
-    done = apply_calibration(
-        raw.data, raw.mask, gain_e_per_adu=gain, read_noise_e=ASSUMED_READ_NOISE_E if noise is None else noise,
-        exposure_s=settings.exposure_s or facts.exposure_s,
-        saturation_adu=settings.saturation_adu or facts.saturation_adu or inf,
-        bias=masters.get(MasterKind.BIAS), dark=masters.get(MasterKind.DARK), flat=masters.get(MasterKind.FLAT),
-    )  # fmt: skip
-    return done.data, done.variance, done.mask, done.saturation_e
 
 
 def _mosaic_header(raw: RawFrame, amplifier: Amplifier, joined: Amplifier) -> fits.Header:

@@ -15,15 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from photometry_service.algorithms.background import BackgroundOptions, NoGoodPixelsError, estimate_background
 from photometry_service.errors import ImageUnusableError, ShapeMismatchError
 
-__all__ = ["CheckedImage", "ImageLimits", "check_image", "pile_up_level"]
+__all__ = ["CheckedImage", "ImageLimits", "check_image"]
 
 
 DEAD_SIGMA, SKY_SIGMA = 10.0, 3.0
 MOST_DEAD = 0.05
 """A single pixel so far below the sky, among neighbours of the sky, is dead; more than this share are not defects."""
-
-PILE_UP_PIXELS, PILE_UP_RATIO, PILE_UP_SIGMA, PILE_UP_NEAR = 10, 3, 50.0, 0.02
-"""So many pixels at exactly the highest value, and so many times more than in the 2 % below it, have been cut off."""
 
 
 @dataclass(frozen=True)
@@ -150,34 +147,6 @@ def dead_pixels(pixels: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[
     dy, dx = np.array([(j, i) for j in (-1, 0, 1) for i in (-1, 0, 1) if (j, i) != (0, 0)]).T
     around = pixels[np.clip(y[:, None] + dy, 0, ny - 1), np.clip(x[:, None] + dx, 0, nx - 1)]
     return low[np.median(around, axis=1) > level - SKY_SIGMA * sigma]
-
-
-def pile_up_level(pixels: NDArray[np.float32], bad: NDArray[np.bool_]) -> float | None:
-    """Value at which a converter has cut the bright stars off; None when nothing says that it did.
-
-    Parameters
-    ----------
-    pixels : (ny, nx), finite, as from the camera
-    bad : (ny, nx), True = not to be looked at
-
-    Notes
-    -----
-    Stars thin out towards bright pixels, so no more pixels are expected at the highest value than just below it, unless
-    everything above was set to it. Calibrated frames have lost that sign.
-    """
-    good = pixels[~bad]
-    sample = good[:: max(1, good.size // 65536)]
-    level = float(np.median(sample))
-    sigma = float(np.sqrt(np.mean((sample[sample <= level] - level) ** 2)))  # no star on this side
-    high = float(good.max())
-    bright = good[good > high - PILE_UP_NEAR * (high - level)]
-    at = int(np.count_nonzero(bright == high))
-    cut = (
-        at >= PILE_UP_PIXELS
-        and at > PILE_UP_RATIO * (bright.size - at)
-        and high > level + PILE_UP_SIGMA * sigma > level
-    )
-    return high if cut else None
 
 
 def _check_form(raw: NDArray[np.generic], limits: ImageLimits) -> None:

@@ -15,8 +15,9 @@ from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import CALIBRATION_TYPES, FrameFacts, frame_facts
 from astro_shared.fits.summary import summarise
 from photometry_service.algorithms.colour_mosaic import blend_mosaic, mosaic_pattern
-from photometry_service.algorithms.frame_checks import check_image, pile_up_level
+from photometry_service.algorithms.frame_checks import check_image
 from photometry_service.algorithms.frame_quality import difference_words
+from photometry_service.algorithms.saturation import find_saturation, level_saturated
 from photometry_service.domain.frame import Frame, NoiseModel
 
 ASSUMED_GAIN = 1.0
@@ -43,8 +44,7 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
     facts = frame_facts(raw.header)
     gain, gain_from = _first(settings.gain_e_per_adu, facts.gain_e_per_adu, ASSUMED_GAIN)
     noise, noise_from = _first(settings.read_noise_e, facts.read_noise_e, ASSUMED_READ_NOISE_E)
-    level_adu = settings.saturation_adu or facts.saturation_adu
-    checked = check_image(raw.data, raw.mask, saturation=level_adu or inf)
+    checked = check_image(raw.data, raw.mask, saturation=settings.saturation_adu or facts.saturation_adu or inf)
     warnings = [*raw.warnings, *facts.warnings, *checked.warnings]
     if "assumed" in (gain_from, noise_from):
         missing = [name for name, where in (("gain", gain_from), ("read noise", noise_from)) if where == "assumed"]
@@ -53,16 +53,12 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
             "so errors are as good as that assumption (set input.gain_e_per_adu and input.read_noise_e)"
         )
     pixels, mask = checked.data, checked.mask
-    if level_adu is None:
-        level_adu = pile_up_level(pixels, mask)
-        if level_adu is not None:
-            warnings.append(
-                f"the header gives no saturation, and the brightest pixels are all cut off at {level_adu:g} ADU: that is "
-                "taken for it (input.saturation_adu)"
-            )
+    found = find_saturation(pixels, mask, facts.saturation_adu, given=settings.saturation_adu)
+    warnings += found.sentences
+    pixels = level_saturated(pixels, found)
     pattern = mosaic_pattern(raw.header.get("BAYERPAT"), raw.header.get("COLORTYP"), facts.filter)
     if pattern is not None:
-        pixels, mask = blend_mosaic(pixels, mask, saturation=level_adu or inf)
+        pixels, mask = blend_mosaic(pixels, mask, saturation=found.level)
         warnings.append(
             f"the frame is a colour mosaic ({pattern}): every pixel was made a mean of its surroundings that holds all "
             "colours in equal parts, so magnitudes are those of the colours together"
@@ -77,7 +73,7 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
         mask=mask,
         gain_e_per_adu=gain,
         read_noise_e=noise,
-        saturation_e=level_adu * gain if level_adu else inf,
+        saturation_e=found.level * gain,
         noise_model=model,
         exposure_s=settings.exposure_s or facts.exposure_s,
         filter_name=settings.filter or facts.filter,
@@ -85,7 +81,7 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
     )
     summary = summarise(
         raw, facts, settings, frame_name, gain_e_per_adu=gain, read_noise_e=noise,
-        saturation_e=None if frame.saturation_e == inf else frame.saturation_e, noise_model=model.value,
+        saturation_e=None if found.lowest == inf else found.lowest * gain, noise_model=model.value,
         warnings=frame.warnings,
     )  # fmt: skip
     return PreparedFrame(frame, summary, _no_sky(raw.header, facts))
