@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from astro_shared.contracts import products
 from astro_shared.contracts.photometry import (
@@ -40,6 +41,7 @@ from photometry_service.workflows.map_zero_point import limiting_magnitudes, zer
 from photometry_service.workflows.measure_positions import MeasurePositions
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
 from photometry_service.workflows.prepare_frame import PreparedFrame, prepare_frame, with_variance
+from photometry_service.workflows.zero_point_terms import normalised
 
 PLOT_STAMP_FWHM = 5
 COARSEST_STEP = 0.25
@@ -167,7 +169,7 @@ def calibrate(request: CalibrateRequest, context: TaskContext) -> TaskOutput:
             write_columns(context.workspace / name, columns, schema)
             files[name] = OutputFile(context.workspace / name, products.FITS)
     if request.depth is not None and done.fit is not None:
-        files[products.LIMITS] = _limits(request, done.fit, context)
+        files[products.LIMITS] = _limits(request, done, sources, context)
     if request.products.plots and done.fit is not None:
         context.progress(0.7, "plots")
         files |= _zero_point_plots(request, done, done.fit, context.workspace)
@@ -234,11 +236,17 @@ def _measure_plots(measured: Measurement, title: str, folder: Path) -> dict[str,
     return _plot_files(plots.files)
 
 
-def _limits(request: CalibrateRequest, fit: ZeroPointFit, context: TaskContext) -> OutputFile:
+def _limits(
+    request: CalibrateRequest, done: Calibration, sources: dict[str, NDArray[Any]], context: TaskContext
+) -> OutputFile:
     """Map of the magnitude at S/N 5, for stars of the reference colour."""
-    assert request.depth is not None  # noqa: S101
+    assert request.depth is not None and done.fit is not None and done.extinction is not None  # noqa: S101
     depth, cards = read_map(context.input(request.depth))
-    limits = limiting_magnitudes(request, fit, depth)
+    frame = request.measure.frame
+    x, y = normalised(sources["x"], sources["y"], frame.width_px, frame.height_px)
+    limits = limiting_magnitudes(
+        done.fit, depth, exposure_s=frame.exposure_s or 1.0, extinction=done.extinction, x=x, y=y
+    )
     path = context.workspace / products.LIMITS
     write_map(path, limits, what="point source at S/N 5, per mesh", gain_e_per_adu=None, unit="mag", more=cards)
     return OutputFile(path, products.FITS)

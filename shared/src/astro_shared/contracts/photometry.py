@@ -177,7 +177,11 @@ class ZeroPointTerms(_Model):
 
 
 class ZeroPointReport(_Model):
-    """magnitude = mag_inst + value + color_term (color - color_zero) + spatial terms."""
+    """magnitude = mag_inst + value + color_term (color - color_zero) + spatial terms - extinction.
+
+    The last where ``extinction`` is ``fixed``: extinction_mag of the settings times the airmass (of the star where it is
+    ``differential``).
+    """
 
     status: Literal["calibrated", "uncalibrated"]
     reason: str | None = None
@@ -204,7 +208,9 @@ class ZeroPointReport(_Model):
     mad: float | None = Field(None, description="1.4826 times the median absolute residual of the stars used.")
     sigma_int: float | None = None
     chi2_red: float | None = None
-    extinction: str | None = Field(None, description="absorbed, or fixed.")
+    extinction: str | None = Field(
+        None, description="absorbed in the zero point, or fixed: the zero point is outside the atmosphere."
+    )
     differential_extinction: bool = Field(
         False, description="Each source was given the extinction of its own airmass: a wide or a low field."
     )

@@ -134,7 +134,10 @@ class ApertureSettings(_Section):
 class ZeroPointSettings(_Section):
     """Photometric calibration against reference stars."""
 
-    mode: Literal["robust", "classic"] = Field("robust", description="classic: constant, sigma-clipped median.")
+    mode: Literal["robust", "classic"] = Field(
+        "robust",
+        description="classic: constant, sigma-clipped median, outside an atmosphere of extinction_mag per airmass.",
+    )
     band: str | None = Field(
         None, description="Reference band, e.g. G, BP, RP or a list's own <band>_mag; default by filter."
     )
@@ -148,7 +151,9 @@ class ZeroPointSettings(_Section):
     saturation_fraction: Annotated[float, Field(gt=0, le=1)] = Field(0.7, description="Highest peak over saturation.")
     max_ruwe: Positive = Field(1.4, description="Gaia RUWE limit, where the list has it.")
     color_range: tuple[float, float] = Field((-0.5, 3.0), description="BP-RP of calibrators.")
-    extinction: Literal["absorbed", "fixed", "fit"] = Field("absorbed", description="How the airmass term is treated.")
+    extinction: Literal["absorbed", "fixed", "fit"] = Field(
+        "absorbed", description="How the airmass term is treated; classic takes it as fixed."
+    )
     extinction_mag: Annotated[float, Field(ge=0, le=5)] = Field(
         0.1, description="Magnitudes per airmass for fixed and classic."
     )

@@ -18,6 +18,10 @@ _ASTROMETRY = (
 # Of a frame that was not solved: how many stars there were, what was tried for how long, and what to try.
 _FAILURE = ("n_sources", "header_wcs", "header_wcs_reason", "attempts", "advice")
 
+_ZERO_POINT = (
+    "band", "value", "error", "error_total", "color", "color_term", "color_zero", "n_used", "rms", "extinction",
+)  # fmt: skip
+
 _QUALITY = (
     "saturated", "ellipticity", "background_e", "background_rms_e", "rms_ratio", "cosmic_ray_pixels", "psf_kind", "psf_stars",
     "chi2_median", "core_residual_over_noise", "position_error_over_bound", "aperture_correction_mag",
@@ -116,10 +120,7 @@ def _report(stages: Mapping[StageName, CollectStage]) -> dict[str, Any]:
 
 def _zero_point(stages: Mapping[StageName, CollectStage]) -> dict[str, Any]:
     report = _report(stages)
-    section = {
-        name: report.get(name)
-        for name in ("band", "value", "error", "error_total", "color", "color_term", "color_zero", "n_used", "rms")
-    }
+    section = {name: report.get(name) for name in _ZERO_POINT}
     if section["value"] is None:
         section["value_reason"] = outcome(stages)[1]
     return section

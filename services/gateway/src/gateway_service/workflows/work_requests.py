@@ -74,9 +74,8 @@ def zero_point_of_frame(reduction: Reduction) -> dict[str, Any]:
         return {}
     settings = reduction.settings["zero_point"]
     per_airmass = settings["extinction_mag"]
-    # a fixed extinction is taken off before the fit, that of the classic mode after it
-    times = (report.get("extinction") == "fixed") + (settings["mode"] == "classic")
-    request = {"zero_point": report["terms"], "extinction_mag": times * per_airmass * (report.get("airmass") or 0.0)}
+    outside = per_airmass * (report.get("airmass") or 0.0) if report.get("extinction") == "fixed" else 0.0
+    request = {"zero_point": report["terms"], "extinction_mag": outside}
     if report.get("differential_extinction"):
         own = {"extinction_per_airmass_mag": per_airmass, "airmass": report.get("airmass")}
         request |= own | {"airmass_formula": settings["airmass_formula"]}

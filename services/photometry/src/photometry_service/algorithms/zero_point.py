@@ -144,7 +144,8 @@ def fit_zero_point(
     -----
     Robust: Tukey weights (c = 4.685) from the median, then clipping at ``clip_sigma`` to a fixed set; ``sigma_int`` is
     the scatter with which the reduced chi-square of the clipped set is what a clipped normal distribution gives.
-    Classic: a constant, the clipped median, its error ``1.2533 sigma / sqrt(N)``.
+    Classic: a constant, the clipped median, its error ``1.2533 sigma / sqrt(N)``; the errors have no part in it, only in
+    ``sigma_int``, what colour terms and unevenness leave in single stars.
     """
     options = options or ZeroPointOptions()
     usable = np.isfinite(m_ref) & np.isfinite(m_inst) & np.isfinite(m_inst_err)
@@ -153,8 +154,9 @@ def fit_zero_point(
         raise TooFewCalibratorsError(
             f"{n} calibrators are left, {MIN_CALIBRATORS} are needed.", found=n, needed=MIN_CALIBRATORS
         )
+    variance = np.where(np.isfinite(m_ref_err), m_ref_err, 0.0) ** 2 + m_inst_err**2
     if options.mode == "classic":
-        return _classic(m_ref - m_inst, color, usable, options.clip_sigma)
+        return _classic(m_ref - m_inst, variance, color, usable, options.clip_sigma)
     has_color, color_zero, color_scatter, notes = _color_model(color, usable, options)
     if has_color:
         usable = usable & np.isfinite(color)
@@ -162,7 +164,6 @@ def fit_zero_point(
     offset = np.where(np.isfinite(color), color, color_zero) - color_zero
     design = _design(x, y, offset, has_color, order)
     target = m_ref - m_inst
-    variance = np.where(np.isfinite(m_ref_err), m_ref_err, 0.0) ** 2 + m_inst_err**2
     return _robust(
         design, target, variance, usable, options.clip_sigma,
         has_color=has_color, order=order, color_zero=color_zero, color_scatter=color_scatter, notes=notes,
@@ -277,7 +278,7 @@ def truncated_variance(clip: float) -> float:
     return float(np.sum(z**2 * density) / np.sum(density))
 
 
-def _classic(difference: Array, color: Array, usable: NDArray[np.bool_], clip: float) -> ZeroPointFit:
+def _classic(difference: Array, variance: Array, color: Array, usable: NDArray[np.bool_], clip: float) -> ZeroPointFit:
     used = usable
     for _ in range(MAX_ROUNDS):
         center, scatter = np.median(difference[used]), np.std(difference[used])
@@ -295,7 +296,7 @@ def _classic(difference: Array, color: Array, usable: NDArray[np.bool_], clip: f
         spatial_order=0,
         color_zero=float(np.median(known)) if len(known) else 0.0,
         color_scatter=0.0,
-        sigma_int=0.0,
+        sigma_int=_intrinsic(good - value, variance[used], 1, clip),
         rms=spread,
         mad=float(1.4826 * np.median(np.abs(good - value))),
         chi2_red=float("nan"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +37,14 @@ class Calibration:
     calibrated : columns of `CALIBRATED`, one row per source
     calibrators : columns of `CALIBRATORS`, one row per reference star considered
     fit : None when there is no zero point
+    extinction : of the frame and its sources; None when the frame is refused
     """
 
     report: ZeroPointReport
     calibrated: dict[str, NDArray[Any]]
     calibrators: dict[str, NDArray[Any]]
     fit: ZeroPointFit | None
+    extinction: FrameExtinction | None = None
 
 
 class CalibrateSources:
@@ -107,7 +110,7 @@ class CalibrateSources:
         table = calibrator_table(
             sources, reference, magnitudes, matches, m_inst, m_inst_err, fit.residual, fit.used, why
         )
-        return Calibration(ZeroPointReport(**report), calibrated, table, fit)
+        return Calibration(ZeroPointReport(**report), calibrated, table, fit, air)
 
 
 def _refusal(request: CalibrateRequest) -> str | None:
@@ -139,13 +142,14 @@ def _apply(
     exposure_s: float, air: FrameExtinction,
 ) -> dict[str, NDArray[Any]]:  # fmt: skip
     zero, zero_err = fit.at(*place, color)
-    if request.zero_point.mode == "classic":
-        zero = zero - request.zero_point.extinction_mag * (air.airmass or 0.0)
     measure = request.measure
-    correction = measure.aperture_correction_mag or 0.0
-    correction_err = measure.aperture_correction_err_mag or 0.0
+    correction, correction_err = (
+        math.nan if value is None else value
+        for value in (measure.aperture_correction_mag, measure.aperture_correction_err_mag)
+    )
     columns: dict[str, NDArray[Any]] = {"id": sources["id"]}
-    # What is calibrated directly carries no aperture correction; the other quantity is tied to it by the correction.
+    # What is calibrated directly carries no aperture correction; the other quantity is tied to it by the correction,
+    # and has no magnitude where that is not known.
     kinds = {"psf": measure.flux_kind == "psf", "aper": measure.flux_kind == "aperture"}
     for kind, direct in kinds.items():
         m, err = instrumental(sources, "psf" if kind == "psf" else "aperture", measure.aperture_number, exposure_s)

@@ -22,7 +22,7 @@ class FrameExtinction:
     """
     Attributes
     ----------
-    kind : how it is treated, ``absorbed`` in the zero point or ``fixed``
+    kind : how it is treated, ``absorbed`` in the zero point or ``fixed`` outside it
     airmass, airmass_reason : of the centre of the frame, or why it is not known
     center_mag : mag, at the centre; 0 when absorbed
     source_mag : (n,), mag, at each source
@@ -40,30 +40,36 @@ class FrameExtinction:
 
 
 def frame_extinction(request: CalibrateRequest, ra_deg: Array, dec_deg: Array) -> FrameExtinction:
-    """Extinction of sources at these positions (n,), ICRS."""
+    """Extinction of sources at these positions (n,), ICRS; taken off before the fit, so that the zero point is outside it.
+
+    The classic mode always takes ``extinction_mag`` per airmass; the others as ``extinction`` says.
+    """
     settings, frame = request.zero_point, request.measure.frame
     center, reason = center_airmass(request)
-    nothing = np.zeros(len(ra_deg))
+    fixed = settings.extinction == "fixed" or settings.mode == "classic"
+    warnings: tuple[str, ...] = ()
     if settings.extinction == "fit":
-        told = (
-            "extinction = fit needs five frames or more that span 0.3 in airmass, and this is one: it is absorbed in the "
-            "zero point here; POST /api/v1/extinction fits it over finished reductions"
+        instead = "extinction_mag per airmass is taken" if fixed else "it is absorbed in the zero point"
+        warnings = (
+            f"extinction = fit needs five frames or more that span 0.3 in airmass, and this is one: {instead} here; "
+            "POST /api/v1/extinction fits it over finished reductions",
         )
-        return FrameExtinction("absorbed", center, reason, 0.0, nothing, warnings=(told,))
-    if settings.extinction == "absorbed":
-        return FrameExtinction("absorbed", center, reason, 0.0, nothing)
+    nothing = np.zeros(len(ra_deg))
+    if not fixed:
+        return FrameExtinction("absorbed", center, reason, 0.0, nothing, warnings=warnings)
     if center is None:
         told = f"extinction is absorbed in the zero point: the airmass is not known ({reason})"
-        return FrameExtinction("absorbed", None, reason, 0.0, nothing, warnings=(told,))
+        return FrameExtinction("absorbed", None, reason, 0.0, nothing, warnings=(*warnings, told))
     k = settings.extinction_mag
     field_deg = max(frame.width_px, frame.height_px) * request.scale_arcsec_px / 3600
     if field_deg > WIDE_FIELD_DEG or center > LOW_AIRMASS:
         own = airmass_at(frame, ra_deg, dec_deg, settings.airmass_formula)
         if own is not None:
-            return FrameExtinction("fixed", center, None, k * center, k * np.where(np.isfinite(own), own, center), True)
+            source_mag = k * np.where(np.isfinite(own), own, center)
+            return FrameExtinction("fixed", center, None, k * center, source_mag, True, warnings)
         told = "the site or the time is not known: every star is given the extinction of the centre of the field"
-        return FrameExtinction("fixed", center, None, k * center, nothing + k * center, warnings=(told,))
-    return FrameExtinction("fixed", center, None, k * center, nothing + k * center)
+        warnings = (*warnings, told)
+    return FrameExtinction("fixed", center, None, k * center, nothing + k * center, warnings=warnings)
 
 
 def center_airmass(request: CalibrateRequest) -> tuple[float | None, str | None]:
