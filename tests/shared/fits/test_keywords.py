@@ -9,6 +9,7 @@ from astropy.coordinates import FK4, FK5, SkyCoord
 from astropy.io import fits
 from astropy.time import Time
 
+from astro_shared.contracts.settings import InputSettings
 from astro_shared.errors import InvalidRequestError
 from astro_shared.fits.dates import parse_moment, to_text
 from astro_shared.fits.keywords import QUANTITIES, FrameFacts, frame_facts
@@ -151,9 +152,11 @@ def test_a_middle_in_the_header_is_used_as_it_is():
 
 
 def test_a_date_of_the_request_is_read_or_refused():
-    assert FrameFacts.mid_of("2024-03-15T02:30:00Z")[0] == "2024-03-15T02:30:00.000Z"
+    header = fits.Header([("DATE-OBS", "2020-01-01T00:00:00"), ("EXPTIME", 60.0)])
+    told = frame_facts(header, InputSettings(date_mid="2024-03-15T02:30:00Z"))
+    assert (told.date_mid, told.sources["date"]) == ("2024-03-15T02:30:00.000Z", "request")
     with pytest.raises(InvalidRequestError):
-        FrameFacts.mid_of("2024-03-15")
+        frame_facts(header, InputSettings(date_mid="2024-03-15"))
 
 
 @pytest.mark.parametrize(

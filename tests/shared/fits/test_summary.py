@@ -20,7 +20,7 @@ def summary(**given: Any) -> FrameSummary:
     header = fits.Header(CARDS)
     raw = RawFrame(np.zeros((30, 40), np.float32), np.zeros((30, 40), bool), header, (), 2, (31, 41))
     return summarise(
-        raw, frame_facts(header), InputSettings(**given), "sky.fits", gain_e_per_adu=1.5, read_noise_e=5.0,
+        raw, frame_facts(header, InputSettings(**given)), "sky.fits", gain_e_per_adu=1.5, read_noise_e=5.0,
         saturation_e=None, noise_model="header", warnings=("a sentence",),
     )  # fmt: skip
 
@@ -42,3 +42,8 @@ def test_what_is_given_goes_before_the_header() -> None:
 def test_the_size_is_that_of_the_pixels() -> None:
     told = summary()
     assert (told.width_px, told.height_px) == (40, 30)
+
+
+def test_it_says_where_the_date_is_from() -> None:
+    assert (summary().epoch_source, summary().epoch_err_yr) == ("DATE-OBS", 0.0)
+    assert summary(date_mid="2025-07-02T12:00:00Z").epoch_source == "request"

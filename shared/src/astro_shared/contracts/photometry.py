@@ -61,6 +61,7 @@ class FrameSummary(_Model):
     width_px: int
     height_px: int
     date_mid: str | None = Field(None, description="UTC, ISO 8601 with Z.")
+    mjd_mid: float | None = Field(None, description="Modified Julian date of mid-exposure, UTC.")
     epoch_jyear: float | None = Field(
         None,
         description="Null where nothing tells when the exposure was: whoever needs an epoch assumes one and says so.",

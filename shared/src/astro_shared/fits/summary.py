@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Literal
 
 from astro_shared.contracts.photometry import FrameSummary, PointingHint
-from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits.frame import RawFrame
 from astro_shared.fits.keywords import FrameFacts
 
@@ -14,23 +13,23 @@ __all__ = ["summarise"]
 
 
 def summarise(
-    raw: RawFrame, facts: FrameFacts, given: InputSettings, name: str, *, gain_e_per_adu: float, read_noise_e: float,
+    raw: RawFrame, facts: FrameFacts, name: str, *, gain_e_per_adu: float, read_noise_e: float,
     saturation_e: float | None, noise_model: Literal["header", "request", "assumed"], warnings: tuple[str, ...],
 ) -> FrameSummary:  # fmt: skip
-    """What was given goes before the header; the detector's constants are as the caller takes them."""
-    date, epoch = (facts.date_mid, facts.epoch_jyear) if given.date_mid is None else facts.mid_of(given.date_mid)
+    """The detector's constants are as the caller takes them, everything else as header and request say."""
     ny, nx = raw.data.shape
     return FrameSummary(
         frame_name=name,
         hdu=raw.hdu_index,
         width_px=nx,
         height_px=ny,
-        date_mid=date,
-        epoch_jyear=epoch,
-        epoch_source=None if epoch is None else "header" if given.date_mid is None else "request",
-        epoch_err_yr=None if epoch is None else 0.0,
-        exposure_s=given.exposure_s or facts.exposure_s,
-        filter=given.filter or facts.filter,
+        date_mid=facts.date_mid,
+        mjd_mid=facts.mjd_mid,
+        epoch_jyear=facts.epoch_jyear,
+        epoch_source=facts.sources.get("date"),
+        epoch_err_yr=facts.epoch_err_yr,
+        exposure_s=facts.exposure_s,
+        filter=facts.filter,
         gain_e_per_adu=gain_e_per_adu,
         read_noise_e=read_noise_e,
         saturation_e=saturation_e,
@@ -39,9 +38,9 @@ def summarise(
         dec_pointing_deg=facts.dec_deg,
         pointings=tuple(PointingHint(**asdict(reading)) for reading in facts.pointings),
         pixel_scale_arcsec=facts.pixel_scale_arcsec,
-        latitude_deg=facts.latitude_deg if given.latitude_deg is None else given.latitude_deg,
-        longitude_deg=facts.longitude_deg if given.longitude_deg is None else given.longitude_deg,
-        elevation_m=facts.elevation_m if given.elevation_m is None else given.elevation_m,
+        latitude_deg=facts.latitude_deg,
+        longitude_deg=facts.longitude_deg,
+        elevation_m=facts.elevation_m,
         airmass_header=facts.airmass,
         image_type=facts.image_type,
         warnings=warnings,

@@ -15,13 +15,12 @@ ASSUMED_GAIN, ASSUMED_READ_NOISE_E = 1.0, 10.0
 
 def summarise_frame(raw: RawFrame, given: InputSettings, name: str) -> FrameSummary:
     """From the header and what was given; a gain that is missing is 1, which only scales fluxes."""
-    facts = frame_facts(raw.header)
-    gain = given.gain_e_per_adu or facts.gain_e_per_adu or ASSUMED_GAIN
-    saturation_adu = given.saturation_adu or facts.saturation_adu
+    facts = frame_facts(raw.header, given)
+    gain = facts.gain_e_per_adu or ASSUMED_GAIN
     return summarise(
-        raw, facts, given, name, gain_e_per_adu=gain,
-        read_noise_e=given.read_noise_e or facts.read_noise_e or ASSUMED_READ_NOISE_E,
-        saturation_e=None if saturation_adu is None else saturation_adu * gain,
+        raw, facts, name, gain_e_per_adu=gain,
+        read_noise_e=ASSUMED_READ_NOISE_E if facts.read_noise_e is None else facts.read_noise_e,
+        saturation_e=None if facts.saturation_adu is None else facts.saturation_adu * gain,
         noise_model="header" if facts.gain_e_per_adu else "assumed", warnings=(*raw.warnings, *facts.warnings),
     )  # fmt: skip
 

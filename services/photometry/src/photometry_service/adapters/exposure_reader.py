@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.errors import InvalidRequestError
 from astro_shared.fits import FitsFile, RawFrame, check_image, open_fits
-from astro_shared.fits.keywords import frame_facts
+from astro_shared.fits.detector import DETECTOR_KEYWORDS
+from astro_shared.fits.keywords import FrameFacts, frame_facts
+from astro_shared.fits.stacks import stack_keywords
 from photometry_service.adapters.master_files import read_master
 from photometry_service.algorithms.calibration_frames import CalibratedImage, apply_calibration
 from photometry_service.algorithms.detector_sections import (
@@ -173,9 +175,9 @@ def _normalised(flat: MasterFrame) -> MasterFrame:
 
 
 def _calibrated(raw: RawFrame, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame]) -> Exposure:
-    gain = settings.gain_e_per_adu or frame_facts(raw.header).gain_e_per_adu or 1.0
-    done, notes = _apply(raw, settings, masters, gain)
-    level = _saturation_e(done)
+    facts = frame_facts(raw.header, settings)
+    done, notes = _apply(raw, facts, settings, masters)
+    gain, level = facts.gain_e_per_adu or 1.0, _saturation_e(done)
     _level(done.data, done.saturated, level)
     data = done.data / np.float32(gain)
     check_image(data, done.mask)
@@ -188,16 +190,14 @@ def _calibrated(raw: RawFrame, settings: InputSettings, masters: Mapping[MasterK
 
 
 def _apply(
-    raw: RawFrame, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame], gain_e_per_adu: float
+    raw: RawFrame, facts: FrameFacts, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame]
 ) -> tuple[CalibratedImage, tuple[str, ...]]:
     """The calibrated image in electrons, and what there is to say of its saturation, which the raw pixels tell best."""
-    facts = frame_facts(raw.header)
-    noise = settings.read_noise_e if settings.read_noise_e is not None else facts.read_noise_e
     found = find_saturation(raw.data, raw.mask, facts.saturation_adu, given=settings.saturation_adu)
     done = apply_calibration(
-        level_saturated(raw.data, found), raw.mask, gain_e_per_adu=gain_e_per_adu,
-        read_noise_e=ASSUMED_READ_NOISE_E if noise is None else noise,
-        exposure_s=settings.exposure_s or facts.exposure_s, saturation_adu=found.level,
+        level_saturated(raw.data, found), raw.mask, gain_e_per_adu=facts.gain_e_per_adu or 1.0,
+        read_noise_e=ASSUMED_READ_NOISE_E if facts.read_noise_e is None else facts.read_noise_e,
+        exposure_s=facts.exposure_s, saturation_adu=found.level,
         bias=masters.get(MasterKind.BIAS), dark=masters.get(MasterKind.DARK), flat=masters.get(MasterKind.FLAT),
     )  # fmt: skip
     return done, found.sentences
@@ -215,7 +215,7 @@ def _level(data: NDArray[np.float32], saturated: NDArray[np.bool_], level: float
 
 def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind, Path]) -> Exposure:
     """Every amplifier to electrons by its own overscan and gain, then side by side."""
-    parts, raws, full, levels = [], [], [], []
+    parts, raws, facts, full, levels = [], [], [], [], []
     for image in file.report.images:
         raw = file.read(image.index, check=False)
         place = parse_section(raw.header.get("DETSEC"))
@@ -223,35 +223,37 @@ def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind
             continue
         trimmed, section = _without_overscan(raw, place)
         own = _read_masters(masters, trimmed, section, image.index) if masters else {}
-        gain = settings.gain_e_per_adu or frame_facts(trimmed.header).gain_e_per_adu or 1.0
-        done, notes = _apply(trimmed, settings, own, gain)
+        told = frame_facts(trimmed.header, settings)
+        done, notes = _apply(trimmed, told, settings, own)
         parts.append(Amplifier(done.data, done.variance, done.mask, place))
         full.append(done.saturated)
         levels.append(_saturation_e(done))
-        raws.append(replace(trimmed, warnings=(*trimmed.warnings, *notes)))
+        facts.append(told)
+        raws.append(replace(trimmed, warnings=(*trimmed.warnings, *told.warnings, *notes)))
     if not parts:
         raise MosaicError(NO_DETSEC, images=len(file.report.images))
     highest = max((level for level in levels if isfinite(level)), default=inf)
     for part, saturated in zip(parts, full, strict=True):
         _level(part.data, saturated, highest)
     joined = join_amplifiers(parts)
-    header, facts = _mosaic_header(raws[0], parts[0], joined), [frame_facts(raw.header) for raw in raws]
+    header = _mosaic_header(raws[0], parts[0], joined)
     gains = [fact.gain_e_per_adu for fact in facts]
-    header["GAIN"] = 1.0
-    if settings.gain_e_per_adu is None and any(gain is None for gain in gains):
-        del header["GAIN"]
+    if all(gain is not None for gain in gains):
+        header["GAIN"] = 1.0
+    if facts[0].exposure_s is not None:
+        header["EXPTIME"] = (facts[0].exposure_s, "[s]")
     noises = [fact.read_noise_e for fact in facts if fact.read_noise_e is not None]
     if len(noises) == len(facts):
         header["RDNOISE"] = float(np.sqrt(np.mean(np.square(noises))))
     if isfinite(highest):
         header["SATURATE"] = highest
     check_image(joined.data, joined.mask)
-    told = ", ".join("?" if gain is None else f"{gain:g}" for gain in gains)
+    listed = ", ".join("?" if gain is None else f"{gain:g}" for gain in gains)
     first = raws[0]
     warnings = tuple(dict.fromkeys(note for raw in raws for note in raw.warnings))
     raw = RawFrame(
         joined.data, joined.mask, header,
-        (*warnings, f"{len(parts)} amplifiers were joined with gains of {told} e/ADU"),
+        (*warnings, f"{len(parts)} amplifiers were joined with gains of {listed} e/ADU"),
         first.hdu_index, (joined.data.shape[0], joined.data.shape[1]),
     )  # fmt: skip
     # the amplifiers are in electrons now: a gain or a level of the request was used for them
@@ -264,8 +266,8 @@ def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind
 def _mosaic_header(raw: RawFrame, amplifier: Amplifier, joined: Amplifier) -> fits.Header:
     """Header of the first amplifier for the whole; its sky coordinates only where it is not read backwards."""
     header = raw.header.copy()
-    for name in ("EGAIN", "SATLEVEL", "MAXLIN", "READNOIS", "RON", "RDNOISE", "SATURATE", "BUNIT"):
-        header.remove(name, ignore_missing=True)
+    for name in {*DETECTOR_KEYWORDS, *stack_keywords(header)} & set(header):
+        header.remove(name, remove_all=True)
     if amplifier.place.flip_x or amplifier.place.flip_y:
         for card in list(header):
             if card.startswith(SKY):

@@ -14,7 +14,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.fits import FitsFile, open_fits
-from astro_shared.fits.keywords import frame_facts
+from astro_shared.fits.exposure_time import read_exposure_time
 from photometry_service.algorithms.master_frames import MasterFrame, MasterKind
 
 BIAS_SUBTRACTED = "BIASSUB"
@@ -61,7 +61,7 @@ def read_master(path: Path, kind: MasterKind, *, hdu: int | None = None, with_bi
         variance=np.zeros(image.shape, np.float32) if variance is None else variance,
         mask=image.mask if mask is None else image.mask | (mask != 0),
         n_frames=int(image.header.get("NCOMBINE", 1) or 1),
-        exposure_s=frame_facts(image.header).exposure_s if kind is MasterKind.DARK else None,
+        exposure_s=read_exposure_time(image.header).seconds if kind is MasterKind.DARK else None,
         bias_subtracted=subtracted if isinstance(subtracted, bool) else with_bias,
     )
 

@@ -82,12 +82,12 @@ class BuildMaster:
         )  # fmt: skip
 
     def _add(self, stack: _Stack, name: str, raw: RawFrame, request: MasterRequest) -> None:
-        facts = frame_facts(raw.header)
-        exposure = request.input.exposure_s or facts.exposure_s
+        facts = frame_facts(raw.header, request.input)
+        exposure = facts.exposure_s
         needed = request.kind == "dark" or (request.kind == "flat" and request.dark is not None)
         if needed and exposure is None:
             raise CalibrationError(f"{name} does not say its exposure: give input.exposure_s")
-        mask, level = raw.mask, request.input.saturation_adu or facts.saturation_adu
+        mask, level = raw.mask, facts.saturation_adu
         if request.kind == "flat" and level is not None:
             mask = mask | (raw.data >= level)
         stack.planes.append(self._hold(raw.data))

@@ -41,10 +41,10 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
     ImageUnusableError
         Nothing can be measured on these pixels; says why.
     """
-    facts = frame_facts(raw.header)
+    facts = frame_facts(raw.header, settings)
     gain, gain_from = _first(settings.gain_e_per_adu, facts.gain_e_per_adu, ASSUMED_GAIN)
     noise, noise_from = _first(settings.read_noise_e, facts.read_noise_e, ASSUMED_READ_NOISE_E)
-    checked = check_image(raw.data, raw.mask, saturation=settings.saturation_adu or facts.saturation_adu or inf)
+    checked = check_image(raw.data, raw.mask, saturation=facts.saturation_adu or inf)
     warnings = [*raw.warnings, *facts.warnings, *checked.warnings]
     if "assumed" in (gain_from, noise_from):
         missing = [name for name, where in (("gain", gain_from), ("read noise", noise_from)) if where == "assumed"]
@@ -75,12 +75,13 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
         read_noise_e=noise,
         saturation_e=found.level * gain,
         noise_model=model,
-        exposure_s=settings.exposure_s or facts.exposure_s,
-        filter_name=settings.filter or facts.filter,
-        warnings=tuple(warnings),
+        exposure_s=facts.exposure_s,
+        filter_name=facts.filter,
+        mid_time_mjd=facts.mjd_mid,
+        warnings=tuple(dict.fromkeys(warnings)),
     )
     summary = summarise(
-        raw, facts, settings, frame_name, gain_e_per_adu=gain, read_noise_e=noise,
+        raw, facts, frame_name, gain_e_per_adu=gain, read_noise_e=noise,
         saturation_e=None if found.lowest == inf else found.lowest * gain, noise_model=model.value,
         warnings=frame.warnings,
     )  # fmt: skip
@@ -102,8 +103,7 @@ def _no_sky(header: fits.Header, facts: FrameFacts) -> str | None:
     return None if words is None else f"a difference of two images ({words})"
 
 
-def _first(request: float | None, header: float | None, assumed: float) -> tuple[float, str]:
-    for value, where in ((request, "request"), (header, "header")):
-        if value is not None:
-            return value, where
-    return assumed, "assumed"
+def _first(request: float | None, known: float | None, assumed: float) -> tuple[float, str]:
+    if known is None:
+        return assumed, "assumed"
+    return known, "header" if request is None else "request"
