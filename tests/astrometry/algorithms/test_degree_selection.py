@@ -70,3 +70,14 @@ def test_scores_equal_those_of_fits_fold_by_fold() -> None:
             z2 = ((s["target_mas"][test] - design[test] @ coefficients) ** 2).sum(1) / s["variance_mas2"][test]
             expected[test] = np.minimum(z2, 30.0)
         np.testing.assert_allclose(squares[degree], expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("count", [3, 4, 6, 8])
+def test_stars_that_leave_a_fold_without_a_fit_are_survived(count: int) -> None:
+    """All in one corner: the training part of their fold is empty."""
+    rng = np.random.default_rng(5)
+    x, y = rng.uniform(0, 100, (2, count))
+    choice = select_degree(
+        FRAME.design(x, y, 3), rng.normal(0, 10.0, (count, 2)), np.full(count, 100.0), *FRAME.normalise(x, y)
+    )
+    assert choice.degree == 1 and np.isfinite(choice.scores[1])

@@ -163,3 +163,65 @@ def test_small_matrices_follow_linear_algebra() -> None:
     model = fit_error_model(draw(1, 50, 1.0, 5.0), limits=False)
     assert normalised_square(draw(1, 50, 1.0, 5.0), model).shape == (50,)
     assert total_covariance(draw(1, 50, 1.0, 5.0), model).determinant.min() > 0
+
+
+def overstated(residuals: Residuals, factor: float) -> Residuals:
+    """The same residuals with a catalogue that gives its errors as this many mas."""
+    n = len(residuals)
+    return Residuals(
+        residuals.rx, residuals.ry, residuals.pixel, Sym2(np.full(n, factor**2), np.full(n, factor**2), np.zeros(n))
+    )
+
+
+@pytest.mark.parametrize("stated_mas", [300.0, 3000.0])
+def test_catalogue_errors_that_the_residuals_contradict_get_a_factor(stated_mas: float) -> None:
+    """True catalogue errors of 0.7 mas given as 300 and more, beside centroids of 1 to 100 mas."""
+    residuals = draw(21, 400, 1.0, 0.0)
+    found = fit_error_model(overstated(residuals, stated_mas))
+    assert found.catalogue_factor < 0.02
+    assert found.alpha == pytest.approx(1.0, abs=4 * found.alpha_err)
+    covariance = total_covariance(overstated(residuals, stated_mas), found)
+    square = covariance.inverse().quadratic(residuals.rx, residuals.ry)
+    # Mean of 400 values of mean 2 and variance 4.
+    assert square.mean() == pytest.approx(2.0, abs=0.4)
+
+
+def test_centroid_and_catalogue_errors_that_are_both_too_large_end_up_as_large_as_the_residuals() -> None:
+    residuals = draw(22, 400, 0.1, 0.0, low=50.0)
+    both = overstated(residuals, 500.0)
+    square = total_covariance(both, fit_error_model(both)).inverse().quadratic(residuals.rx, residuals.ry)
+    assert square.mean() == pytest.approx(2.0, abs=0.4)
+
+
+def test_catalogue_errors_that_are_true_are_left_alone() -> None:
+    """Errors of 20 mas beside centroids of 1 to 100: a factor would be found by chance in no more than some."""
+    factors = []
+    for seed in range(40):
+        rng = np.random.default_rng(3000 + seed)
+        pixel = draw(3100 + seed, 300, 1.0, 0.0)
+        extra = rng.normal(0, 20.0, (2, 300))
+        true = Sym2(np.full(300, 400.5), np.full(300, 400.4), np.full(300, 0.1))
+        given = Residuals(pixel.rx + extra[0], pixel.ry + extra[1], pixel.pixel, true)
+        factors.append(fit_error_model(given, limits=False).catalogue_factor)
+    assert np.mean(np.array(factors) == 1.0) >= 0.9
+
+
+def test_alpha_at_its_bound_is_a_limit_and_no_measurement() -> None:
+    """Scatter of 40 mas that the centroids, all of 1000 mas by their own account, have nothing to do with."""
+    rng = np.random.default_rng(23)
+    pixel = Sym2(np.full(300, 1e6) * rng.uniform(0.01, 1, 300), np.full(300, 1e6), np.zeros(300))
+    small = Sym2(np.zeros(300), np.zeros(300), np.zeros(300))
+    found = fit_error_model(Residuals(*rng.normal(0, 1.0, (2, 300)), pixel, small))
+    assert found.note == "alpha_at_bound" and np.isnan(found.alpha_err)
+    assert found.alpha < found.alpha_upper < 0.02 and found.alpha_at_most == found.alpha_upper
+
+
+def test_mixture_keeps_true_pairs_of_a_list_whose_errors_are_far_too_large() -> None:
+    """Match radius 100 mas, residuals of 6 mas, errors given as 80 mas: every pair looked like a chance pair."""
+    rng = np.random.default_rng(24)
+    rx, ry = rng.normal(0, 6.0, (2, 200))
+    pixel = Sym2(np.full(200, 4.0), np.full(200, 4.0), np.zeros(200))
+    for stated in (80.0, 800.0):
+        wide = Sym2(np.full(200, stated**2), np.full(200, stated**2), np.zeros(200))
+        _, probability, _ = fit_mixture(Residuals(rx, ry, pixel, wide), np.full(200, np.pi * 100.0**2))
+        assert (probability >= 0.5).mean() > 0.97

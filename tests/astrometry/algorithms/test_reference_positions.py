@@ -80,6 +80,12 @@ def test_unknown_motion_gets_a_wide_error() -> None:
     assert np.sqrt(found[0, 0, 0]) == pytest.approx(8 * UNKNOWN_PROPER_MOTION_MAS_YR) and found[1, 0, 0] == 0.0
 
 
+def test_a_list_without_any_motion_is_given_no_error_for_it() -> None:
+    """All its stars are alike: their scatter is measured, not assumed."""
+    assert not covariances_at_epoch(stars(), np.array([8.0, 8.0])).any()
+    assert not covariances_at_epoch(stars(pmra=[np.nan, np.nan], pmdec=[np.nan, np.nan]), np.array([8.0, 8.0])).any()
+
+
 def test_cuts_are_counted_and_missing_columns_reported() -> None:
     many = stars(ruwe=[1.0, 3.0], phot_g_mean_mag=[5.0, 12.0], pmra=[0.0, 0.0], pmdec=[0.0, 0.0])
     found = positions_at_epoch(many, 2020.0, cuts=ReferenceCuts())

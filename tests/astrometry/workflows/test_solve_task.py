@@ -23,8 +23,11 @@ from astro_shared.jobs.task import LocalLink, TaskContext, TaskOutput
 from astro_shared.testing.frames import Camera, Exposure, SimulatedFrame, simulate_frame
 from astro_shared.testing.truth import solution_error
 from astrometry_service.adapters.distortion_plot import distortion_px, distortion_title, draw_distortion
+from astrometry_service.adapters.sky_index_store import SkyIndexStore
 from astrometry_service.algorithms.fits_transform import FitsTransform
+from astrometry_service.algorithms.sky_index import IndexOptions
 from astrometry_service.domain.plane_affine import PlaneAffine
+from astrometry_service.domain.star_lists import SkyMap
 from astrometry_service.errors import NothingToSolveError, SourceListError
 from astrometry_service.tasks import solution, solve
 from astrometry_service.workflows.report_words import report_in_words
@@ -284,3 +287,34 @@ def test_a_header_that_no_star_confirms_gives_places_only_where_it_is_accepted(s
     assert any("no star has confirmed" in warning for warning in report.warnings)
     sky = WCS(fits.getheader(done.files[products.WCS].path))
     assert sky.pixel_to_world_values(0, 0)[0] == pytest.approx(float(sim.wcs.pixel_to_world_values(0, 0)[0]), abs=1e-3)
+
+
+def test_a_list_of_another_field_costs_the_magnitudes_and_not_the_solution(sim, tmp_path):
+    """It is solved by the local all-sky list; numbers of its stars were looked up among those of the other field."""
+    stars = bright(sim)
+    columns = {"id": np.arange(1, len(stars) + 1), "x": stars["x"], "y": stars["y"], "flux": stars["flux_e"]}
+    write_columns(tmp_path / "table.fits", columns, TableSchema("sources", ()))
+    sim.write_reference(tmp_path / "all-sky.fits")
+    known = read_columns(tmp_path / "all-sky.fits")
+    SkyIndexStore(tmp_path / "sky").build(
+        SkyMap.from_columns(known["ra"], known["dec"], known["phot_g_mean_mag"]), "test",
+        options=IndexOptions(smallest_deg=0.15, levels=2),
+    )  # fmt: skip
+
+    def reference_stars(payload: dict) -> dict:
+        nothing = {"source_id": np.zeros(0, int), **dict.fromkeys(("ra", "dec", "r_mag"), np.zeros(0))}
+        write_columns(tmp_path / "other.fits", nothing, TableSchema("reference", ()))
+        return {"path": str(tmp_path / "other.fits"), "layer": "list"}
+
+    request = SolveRequest(
+        summary=summary(sim), solve=SolveSettings(blind=True, limit_s=10.0), products=ProductSettings(plots=False),
+        sources=ref(tmp_path / "table.fits"),
+    )  # fmt: skip
+    answers = {"reference_stars": reference_stars, "sky_patterns": lambda _: {"folder": str(tmp_path / "sky")}}
+    done = solve(request, TaskContext(tmp_path, {"table.fits": tmp_path / "table.fits"}, LocalLink(answers)))
+    report = report_of(done)
+    assert report.solved and report.n_matched > 100 and report.reference_name == "all-sky"
+    assert any("no stars on this frame" in warning for warning in report.warnings)
+    reference = read_columns(done.files[products.REFERENCE].path)
+    assert set(reference) >= {"ra", "dec", "source_id", "ra_obs"} and not [n for n in reference if n.endswith("_mag")]
+    assert np.abs(reference["dec"] - sim.sky.dec_deg).max() < 5.0

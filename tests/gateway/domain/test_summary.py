@@ -112,3 +112,19 @@ def test_figures_of_quality_are_passed_on_and_null_where_there_are_none() -> Non
     assert document["quality"]["steps_seconds"] == {"background": 0.1}
     failed = summary("a.fits", "h", "alidade 0", stages(measure={"state": StageState.FAILED, "result": None}), [])
     assert set(failed["quality"]) == set(document["quality"])
+
+
+def test_a_frame_whose_positions_no_star_carries_is_not_called_calibrated() -> None:
+    """The refinement used no pair: its figures are absent, and the status says why."""
+    kept = {"solved": True, "state": "valid", "n_matched": 0, "n_used": 0, "reason": "5 sources on the frame, need 6"}
+    made = stages(solve={"result": {"astrometry": kept}})
+    status, reason = outcome(made)
+    assert status == "uncalibrated" and reason is not None
+    assert "no star calibrates the positions" in reason and "need 6" in reason
+    document = summary("a.fits", "h", "alidade 0", made, [])
+    assert document["zero_point"]["value"] == 22.0 and document["status"] == "uncalibrated"
+    assert (
+        document["astrometry"]["reason"] == "5 sources on the frame, need 6" and document["astrometry"]["n_used"] == 0
+    )
+    measured = kept | {"n_matched": 40, "reason": "not below the start's score"}
+    assert outcome(stages(solve={"result": {"astrometry": measured}})) == ("calibrated", None)

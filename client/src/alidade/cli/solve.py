@@ -94,9 +94,10 @@ def report_lines(path: Path, report: Mapping[str, Any]) -> list[str]:
         advice = [f"    [dim]try:[/dim] {escape(line)}" for line in report["advice"]]
         return [f"{name}  [yellow]unsolved[/yellow]  {escape(str(report['reason']))}", *advice]
     rms = f"{report['rms_mas']:.0f} mas, " if report.get("rms_mas") is not None else ""
+    why = f"  [dim]{escape(str(report['reason']))}[/dim]" if report.get("reason") else ""
     line = (
         f"{name}  [green]{report['state']}[/green]  {report['ra_center_deg']:.5f} {report['dec_center_deg']:+.5f}  "
-        f"{report['scale_arcsec_px']:.4f} arcsec/px  {rms}{report['n_used']} stars  by {report['engine']}"
+        f"{report['scale_arcsec_px']:.4f} arcsec/px  {rms}{report['n_used']} stars  by {report['engine']}{why}"
     )
     return [line]
 

@@ -152,13 +152,12 @@ def _files(
     if done.sip_cards:
         write_wcs(folder / products.WCS_SIP, done.sip_cards, *shape, epoch_jyear=done.report.epoch_jyear)
         names.append(products.WCS_SIP)
-    reference = catalogue.full_rows(done.outcome.reference.source_id)
-    reference["ra_obs"], reference["dec_obs"] = observed_places(done.outcome.reference, request.summary.epoch_jyear)
+    stars = done.outcome.reference
+    reference = catalogue.full_rows(stars) or stars.as_columns()
+    reference["ra_obs"], reference["dec_obs"] = observed_places(stars, request.summary.epoch_jyear)
     write_columns(folder / products.PAIRS, pair_columns(done.solution, sources), PAIRS)
     write_columns(folder / products.REFERENCE, reference, TableSchema("reference", ()))
-    files |= write_debug_files(
-        folder, done.solution.products, done.solution.report, sources["id"], done.outcome.reference.source_id
-    )
+    files |= write_debug_files(folder, done.solution.products, done.solution.report, sources["id"], stars.source_id)
     return files | {name: OutputFile(folder / name, products.FITS) for name in names}
 
 

@@ -99,11 +99,12 @@ class AstrometryReport(_Model):
     rms_mas: float | None = None
     rms_bright_mas: float | None = Field(None, description="Rms per axis of the pairs with S/N above 100.")
     degree: int | None = None
-    alpha: float | None = None
-    alpha_err: float | None = None
-    sigma_sys_mas: float | None = None
+    alpha: float | None = Field(None, description="Factor on the centroid errors; null where it is not determined.")
+    alpha_err: float | None = Field(None, description="Null with alpha: it was held at this value, not fitted.")
+    alpha_upper: float | None = Field(None, description="95 per cent limit where alpha rests at its bound.")
+    sigma_sys_mas: float | None = Field(None, description="Systematic scatter per axis; null where none is seen.")
     sigma_sys_err_mas: float | None = None
-    sigma_sys_upper_mas: float | None = None
+    sigma_sys_upper_mas: float | None = Field(None, description="95 per cent limit where it is not significant.")
     chi2_dof: float | None = None
     solution_error_mas: float | None = Field(
         None, description="Rms per axis over the frame, from the covariance of the fit."

@@ -19,17 +19,19 @@ from astrometry_service.ports import ReferenceCone
 QUESTION = "reference_stars"
 MAX_RADIUS_DEG = 90.0
 
+Columns = dict[str, NDArray[Any]]
+
 
 class AskedCatalogue:
     """A `ReferenceCatalogue` that asks the catalogs service through the task's parent.
 
-    Every row that was seen is kept by its identifier, with all its columns, since later stages want magnitudes too.
+    Every row that was seen is kept with all its columns, since later stages want magnitudes too.
     """
 
     def __init__(self, context: TaskContext, settings: ReferenceSettings) -> None:
         self._context = context
         self._settings = settings
-        self._seen: list[dict[str, NDArray[Any]]] = []
+        self._seen: list[Columns] = []
 
     def cone(
         self,
@@ -54,7 +56,7 @@ class AskedCatalogue:
         answer = self._context.ask(QUESTION, payload)
         path = Path(answer["path"])
         columns, header = read_columns(path), fits.getheader(path, 1)
-        if "source_id" not in columns:
+        if "source_id" not in columns or columns["source_id"].dtype.kind not in "iuSU":
             columns["source_id"] = _identifiers(columns["ra"], columns["dec"])
         self._seen.append(columns)
         notes = tuple(str(header[key]) for key in header if key.startswith("SKIP"))
@@ -65,19 +67,40 @@ class AskedCatalogue:
             ReferenceStars.from_columns(columns), self._settings.name, layer, bool(header.get("TRUNC", False)), notes
         )
 
-    def full_rows(self, source_id: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """All columns of reference stars that were seen, in the order of ``source_id``."""
+    def full_rows(self, stars: ReferenceStars) -> Columns | None:
+        """All columns of stars that were seen, in their order; None where some of them came from elsewhere.
+
+        A row is found by place and identifier together: lists repeat identifiers, and stars of the local all-sky list
+        have numbers that mean other stars here.
+        """
         if not self._seen:
-            return {"source_id": source_id}
-        names = list(dict.fromkeys(name for columns in self._seen for name in columns))
-        common = [name for name in names if all(name in columns for columns in self._seen)]
+            return None
+        common = [name for name in self._seen[0] if all(name in columns for columns in self._seen)]
         table = {name: np.concatenate([columns[name] for columns in self._seen]) for name in common}
-        order = np.argsort(table["source_id"], kind="stable")
-        rows = order[np.searchsorted(table["source_id"][order], source_id)]
-        return {name: values[rows] for name, values in table.items()}
+        seen = table["source_id"].size
+        same = _same_star(
+            np.concatenate([table["ra"], stars.ra]),
+            np.concatenate([table["dec"], stars.dec]),
+            np.concatenate([table["source_id"].astype(str), stars.source_id.astype(str)]),
+        )
+        row_of = np.full(same.size, -1, np.intp)
+        row_of[same[:seen]] = np.arange(seen)
+        rows = row_of[same[seen:]]
+        return None if np.any(rows < 0) else {name: values[rows] for name, values in table.items()}
+
+
+def _same_star(ra: NDArray[np.float64], dec: NDArray[np.float64], name: NDArray[np.str_]) -> NDArray[np.intp]:
+    """A number for every row, the same for rows that agree in everything."""
+    order = np.lexsort((name, dec, ra))
+    new = np.zeros(order.size, bool)
+    for values in (ra, dec, name):
+        new[1:] |= values[order][1:] != values[order][:-1]
+    out = np.empty(order.size, np.intp)
+    out[order] = np.cumsum(new)
+    return out
 
 
 def _identifiers(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Identifiers for a list that has none: the position to a milliarcsecond, the same in every answer."""
+    """Identifiers for a list that has none, or fractions: the position to a milliarcsecond, the same in every answer."""
     x, y = np.rint(ra_deg * 3.6e6).astype(np.int64), np.rint((dec_deg + 90.0) * 3.6e6).astype(np.int64)
     return x * np.int64(1 << 31) + y

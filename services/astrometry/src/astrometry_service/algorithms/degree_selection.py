@@ -155,8 +155,9 @@ def _folds(u: Floats, v: Floats, options: DegreeOptions) -> NDArray[np.int64]:
 
 
 def _triangle(rows: Floats) -> Floats:
-    """The triangular factor of a QR decomposition."""
-    return np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
+    """The triangular factor of a QR decomposition, square: with rows of zeros where there are fewer stars than columns."""
+    r = np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
+    return np.asarray(np.pad(r, ((0, rows.shape[1] - r.shape[0]), (0, 0))), dtype=np.float64)
 
 
 def _solve(triangle: Floats, target: Floats) -> Floats:

@@ -6,6 +6,9 @@
 The last term (restricted likelihood) takes out what fitting the distortion to the same stars takes from the residuals. It is
 maximised by Fisher scoring in the variances a = alpha^2 and s = sigma_sys^2, which are linear in C and may reach zero.
 
+The errors of the reference list are taken at their word until the residuals are smaller than they allow; then they get
+a factor of their own, found by the same scoring with the parts exchanged.
+
 References
 ----------
 Patterson & Thompson 1971, Biometrika 58, 545 (restricted likelihood); Harville 1977, JASA 72, 320 (scoring).
@@ -13,6 +16,7 @@ Patterson & Thompson 1971, Biometrika 58, 545 (restricted likelihood); Harville 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +36,8 @@ __all__ = ["ErrorModel", "ErrorModelOptions", "Residuals", "fit_error_model", "l
 Floats = NDArray[np.float64]
 
 LEAST_ALPHA = 0.01
+# Chi-square per degree of freedom below which errors that are held are looked at again.
+DOUBTFUL_CHI_SQUARE = 0.8
 # Drop of ln L at the 95 per cent limit of one parameter.
 LIKELIHOOD_DROP_95 = 1.92
 
@@ -63,7 +69,24 @@ def fit_error_model(
     """
     options = options or ErrorModelOptions()
     weights = np.ones(len(residuals)) if weights is None else weights
-    fitter = _Scoring(residuals, options, design, truncation, weights)
+
+    def fit(given: Residuals, begin: ErrorModel | None = None, *, free: bool = False) -> ErrorModel:
+        fitter = _Scoring(given, options, design, truncation, weights)
+        return fitter.best(None, False) if free else _fit_two(fitter, options, begin, limits=limits)
+
+    model = fit(residuals, start)
+    if not _catalogue_in_doubt(residuals, model, weights, truncation):
+        return model
+    factor = _catalogue_factor(residuals, model, lambda given: fit(given, free=True))
+    if factor == 1.0:
+        return model
+    smaller = replace(residuals, catalogue=residuals.catalogue.scaled(factor**2))
+    return replace(fit(smaller), catalogue_factor=factor)
+
+
+def _fit_two(fitter: _Scoring, options: ErrorModelOptions, start: ErrorModel | None, *, limits: bool) -> ErrorModel:
+    """alpha and sigma_sys with the errors of the catalogue as they are."""
+    residuals = fitter.residuals
     fixed, note = options.fix_alpha, "asked" if options.fix_alpha else ""
     if not fixed and not np.any(residuals.pixel.mean > 0):
         fixed, note = True, "no_centroid_errors"
@@ -77,11 +100,39 @@ def fit_error_model(
             if not too_large:
                 fixed, best = True, held
     model = replace(best, alpha_fixed=fixed, note=note)
+    if not fixed and _at_bound(model.alpha):
+        model = replace(model, alpha_err=float("nan"), alpha_upper=fitter.alpha_limit(model), note="alpha_at_bound")
     # The error of sigma is that of sigma^2 over 2 sigma.
     weak = not model.sigma_sys_mas > 2.0 * options.limit_sigmas * model.sigma_sys_err_mas
     if limits and weak:
         model = replace(model, upper_limit_mas=fitter.upper_limit(model, fixed))
     return model
+
+
+def _at_bound(alpha: float) -> bool:
+    return alpha <= 1.001 * LEAST_ALPHA
+
+
+def _catalogue_in_doubt(residuals: Residuals, model: ErrorModel, weights: Floats, truncation: float) -> bool:
+    """Whether the residuals may be smaller than the errors of the catalogue allow: nothing is left for the rest."""
+    if model.sigma_sys_mas > 0.0 or not np.any(residuals.catalogue.mean > 0):
+        return False
+    if not model.alpha_fixed:
+        return _at_bound(model.alpha) or model.alpha + 3.0 * model.alpha_err < 1.0
+    square = total_covariance(residuals, model).inverse().quadratic(residuals.rx, residuals.ry)
+    return bool(np.sum(weights * square) < DOUBTFUL_CHI_SQUARE * 2.0 * truncation * np.sum(weights))
+
+
+def _catalogue_factor(residuals: Residuals, model: ErrorModel, fit: Callable[[Residuals], ErrorModel]) -> float:
+    """Factor on the catalogue's errors that is significantly more likely than one: with the
+    centroid errors at their word, or with one factor on both."""
+    pixel, catalogue = residuals.pixel, residuals.catalogue
+    word = fit(replace(residuals, pixel=catalogue, catalogue=pixel))
+    both = fit(replace(residuals, pixel=catalogue.plus(pixel), catalogue=catalogue.scaled(0.0)))
+    better = max((word, both), key=lambda candidate: candidate.log_likelihood)
+    if better.alpha >= 1.0 or better.log_likelihood - model.log_likelihood < LIKELIHOOD_DROP_95:
+        return 1.0
+    return 0.0 if _at_bound(better.alpha) else better.alpha
 
 
 def _unidentified(residuals: Residuals, model: ErrorModel, options: ErrorModelOptions) -> str:
@@ -153,6 +204,19 @@ class _Scoring:
             if high - low < 1e-3 * high:
                 break
         return float(np.sqrt(high))
+
+    def alpha_limit(self, model: ErrorModel) -> float:
+        """alpha at which the likelihood is lower by 1.92 than at its bound, the systematic scatter held."""
+        s = model.sigma_sys_mas**2
+        top = self._value(model.alpha**2, s)
+        low, high = model.alpha, 2.0 * model.alpha
+        while high < 1e6 and top - self._value(high**2, s) < LIKELIHOOD_DROP_95:
+            high *= 2.0
+        for _ in range(20):
+            middle = 0.5 * (low + high)
+            dropped = top - self._value(middle**2, s) > LIKELIHOOD_DROP_95
+            low, high = (low, middle) if dropped else (middle, high)
+        return high
 
     def _variance(self, a: float, s: float) -> Floats:
         """Variance per axis of every pair."""

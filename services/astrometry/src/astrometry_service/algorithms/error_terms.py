@@ -75,8 +75,10 @@ class ErrorModel:
     Attributes
     ----------
     alpha, alpha_err : factor on the centroid errors; error NaN when fixed
+    alpha_upper : 95 per cent limit of alpha where it rests at its bound and is not measured, else NaN
     sigma_sys_mas, sigma_sys_err_mas : mas per axis, added in quadrature; error NaN where sigma_sys is zero
     upper_limit_mas : 95 per cent limit of sigma_sys where it is not significant, else NaN
+    catalogue_factor : on the errors of the reference list; below one where the residuals are smaller than they allow
     correlation : of alpha^2 and sigma_sys^2
     alpha_fixed : alpha was not fitted
     note : why alpha was fixed, or empty
@@ -86,19 +88,29 @@ class ErrorModel:
 
     alpha: float = 1.0
     alpha_err: float = float("nan")
+    alpha_upper: float = float("nan")
     sigma_sys_mas: float = 0.0
     sigma_sys_err_mas: float = float("nan")
     upper_limit_mas: float = float("nan")
+    catalogue_factor: float = 1.0
     correlation: float = float("nan")
     alpha_fixed: bool = False
     note: str = ""
     log_likelihood: float = float("nan")
     pairs: int = 0
 
+    @property
+    def alpha_at_most(self) -> float:
+        """alpha, or its limit where it is known from above only: for errors that are handed on."""
+        return self.alpha_upper if np.isfinite(self.alpha_upper) else self.alpha
+
 
 def total_covariance(residuals: Residuals, model: ErrorModel) -> Sym2:
     """C of every pair under a model, mas^2."""
-    return residuals.catalogue.plus(residuals.pixel, model.alpha**2).with_diagonal(model.sigma_sys_mas**2)
+    catalogue = residuals.catalogue
+    if model.catalogue_factor != 1.0:
+        catalogue = catalogue.scaled(model.catalogue_factor**2)
+    return catalogue.plus(residuals.pixel, model.alpha**2).with_diagonal(model.sigma_sys_mas**2)
 
 
 def leverage(design: Floats, variance: Floats) -> Floats:

@@ -42,7 +42,7 @@ def fit_mixture(
     probability : (n,), of being a true pair; below 0.5 is an outlier
     false_share : eps
     """
-    share, model = 0.05, ErrorModel(sigma_sys_mas=_robust_sigma(residuals))
+    share, model = 0.05, _first_guess(residuals)
     probability = np.ones(len(residuals))
     coarse = (options or ErrorModelOptions()).coarse()
     for _ in range(rounds):
@@ -59,5 +59,14 @@ def fit_mixture(
     return model, probability, share
 
 
-def _robust_sigma(residuals: Residuals) -> float:
-    return 1.4826 * float(np.median(np.abs(np.concatenate([residuals.rx, residuals.ry]))))
+def _first_guess(residuals: Residuals) -> ErrorModel:
+    """A model as wide as the residuals: errors that are stated far too large would make every pair a chance pair."""
+    sigma = 1.4826 * float(np.median(np.abs(np.concatenate([residuals.rx, residuals.ry]))))
+
+    def factor(variance: Floats) -> float:
+        typical = float(np.sqrt(np.median(variance)))
+        return min(1.0, sigma / typical) if typical > 0 else 1.0
+
+    return ErrorModel(
+        alpha=factor(residuals.pixel.mean), sigma_sys_mas=sigma, catalogue_factor=factor(residuals.catalogue.mean)
+    )

@@ -99,14 +99,16 @@ def covariances_at_epoch(stars: ReferenceStars, years: Floats) -> Floats:
     """Covariances (n, 2, 2) in mas^2, local east and north: C_rr + dt (C_rm + C_rm^T) + dt^2 C_mm.
 
     Unknown position errors count as zero (they go into sigma_sys), unknown correlations too. A star without a proper
-    motion gets ``UNKNOWN_PROPER_MOTION_MAS_YR`` per axis.
+    motion in a list that has them gets ``UNKNOWN_PROPER_MOTION_MAS_YR`` per axis; a list without any gets nothing, since
+    all of its stars have moved alike, and sigma_sys measures by how much.
     """
     known = np.isfinite(stars.column("pmra")) & np.isfinite(stars.column("pmdec"))
+    assumed = UNKNOWN_PROPER_MOTION_MAS_YR if known.any() else 0.0
     sigma = {
         "ra": np.nan_to_num(stars.column("ra_error")),
         "dec": np.nan_to_num(stars.column("dec_error")),
-        "pmra": np.where(known, np.nan_to_num(stars.column("pmra_error")), UNKNOWN_PROPER_MOTION_MAS_YR),
-        "pmdec": np.where(known, np.nan_to_num(stars.column("pmdec_error")), UNKNOWN_PROPER_MOTION_MAS_YR),
+        "pmra": np.where(known, np.nan_to_num(stars.column("pmra_error")), assumed),
+        "pmdec": np.where(known, np.nan_to_num(stars.column("pmdec_error")), assumed),
     }
     out = np.zeros((len(stars), 2, 2))
     for i, (position, motion) in enumerate((("ra", "pmra"), ("dec", "pmdec"))):

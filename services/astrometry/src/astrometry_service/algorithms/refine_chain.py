@@ -21,6 +21,7 @@ from astrometry_service.algorithms.rms_clipping import ClippingRound, clip_by_rm
 from astrometry_service.algorithms.settle import Settled, settle
 from astrometry_service.algorithms.solution_error import hull_fraction
 from astrometry_service.domain.sources import FrameGeometry
+from astrometry_service.errors import RefinementError
 
 __all__ = [
     "ChainResult",
@@ -35,6 +36,9 @@ __all__ = [
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Prior = tuple[Floats, Floats] | None
+
+# Largest growth of the cross-validated score for which the degree is lowered where stars leave a corner open.
+OPEN_CORNER_COST = 1.3
 
 
 @dataclass(frozen=True)
@@ -82,19 +86,31 @@ def first_model(pairs: PairSet, fit: PlaneFit, options: RefineOptions) -> tuple[
 
     Clipping by one rms takes faint stars that are within their errors; the mixture brings them back.
     """
+    _need(pairs.fitted, options, "may carry the fit")
     rows = np.flatnonzero(pairs.fitted)
     model, probability, _ = fit_mixture(
         pair_residuals(pairs, fit).take(rows), pairs.match_area[rows], options=options.error_model
     )
     kept = np.zeros(len(pairs), bool)
     kept[rows[probability >= 0.5]] = True
+    _need(kept, options, "are more likely true than chance pairs")
     return model, kept
+
+
+def _need(chosen: Mask, options: RefineOptions, what: str) -> None:
+    """Raise RefinementError where fewer pairs are chosen than a fit needs."""
+    found, needed = int(np.count_nonzero(chosen)), options.min_pairs
+    if found < needed:
+        raise RefinementError(
+            f"{found} of {chosen.size} matched pairs {what}, need {needed}", found=found, needed=needed
+        )
 
 
 def choose_degree(
     pairs: PairSet, kept: Mask, variance_mas2: Floats, geometry: FrameGeometry, options: RefineOptions
 ) -> DegreeChoice:
-    """Degree by cross-validation over blocks of sky; one lower where stars leave a corner open."""
+    """Degree by cross-validation over blocks of sky; one lower where stars leave a corner open and bear it."""
+    _need(kept, options, "are left to choose the degree by")
     rows = np.flatnonzero(kept)
     u, v = pairs.frame.normalise(pairs.x[rows], pairs.y[rows])
     limits: DegreeOptions = options.degree
@@ -103,7 +119,7 @@ def choose_degree(
     )  # fmt: skip
     degree = choice.degree
     hull = hull_fraction(pairs.x[rows], pairs.y[rows], geometry.nx, geometry.ny)
-    if hull < options.min_hull_fraction and degree > 1:
+    if hull < options.min_hull_fraction and degree > 1 and _may_be_lower(choice):
         degree -= 1
     if options.fixed_degree is not None:
         degree = options.fixed_degree
@@ -112,6 +128,12 @@ def choose_degree(
     if options.prior is not None and options.prior.fits(geometry.nx, geometry.ny):
         degree = max(degree, options.prior.degree)
     return replace(choice, degree=degree)
+
+
+def _may_be_lower(choice: DegreeChoice) -> bool:
+    """Whether one degree less still describes the stars: their scatter may grow by no more than what a corner is worth."""
+    lower = choice.scores.get(choice.degree - 1)
+    return lower is not None and lower <= OPEN_CORNER_COST * choice.scores[choice.degree]
 
 
 def settle_pairs(
@@ -142,7 +164,7 @@ def settle_pairs(
         design=None if with_prior else pairs.design[rows, : settled.fit.polynomial.coefficients.shape[1]],
         truncation=expected_kept(options.error_threshold) / 2.0,
     )  # fmt: skip
-    model = replace(settled.model, upper_limit_mas=limited.upper_limit_mas)
+    model = replace(settled.model, upper_limit_mas=limited.upper_limit_mas, alpha_upper=limited.alpha_upper)
     return ChainResult(replace(settled, model=model), choice, colour, with_prior)
 
 

@@ -46,6 +46,12 @@ def sky_covariances(transform: SkyTransform, x: ArrayLike, y: ArrayLike, covaria
     return carry(sky_derivatives(transform, x, y), covariance_px2)
 
 
+def pixel_scales_mas(transform: SkyTransform, x: float, y: float) -> float:
+    """Mean length of a pixel at one place, mas."""
+    derivatives = sky_derivatives(transform, np.array([x]), np.array([y]))
+    return float(np.sqrt(abs(np.linalg.det(derivatives[0]))))
+
+
 def transform_to_sky(
     transform: SkyTransform, x: ArrayLike, y: ArrayLike, covariance_px2: Floats | None = None
 ) -> SkyPositions:
@@ -83,7 +89,7 @@ def positions_of_fit(fit: PlaneFit, sources: SourceList, model: ErrorModel) -> S
     design = polynomial.frame.design(x, y, polynomial.degree)
     plane = design @ polynomial.coefficients.T
     tangent = {"ra0_deg": polynomial.ra0_deg, "dec0_deg": polynomial.dec0_deg}
-    covariance = model.alpha**2 * carry(polynomial.jacobian(x, y) * 3.6e6, sources.covariance)
+    covariance = model.alpha_at_most**2 * carry(polynomial.jacobian(x, y) * 3.6e6, sources.covariance)
     covariance += (model.sigma_sys_mas**2 + fit.variance_mas2(design))[:, None, None] * np.eye(2)
     covariance = carry(sky_jacobian(plane[:, 0], plane[:, 1], **tangent), covariance)
     ra, dec = deproject(plane[:, 0], plane[:, 1], **tangent)
@@ -93,7 +99,7 @@ def positions_of_fit(fit: PlaneFit, sources: SourceList, model: ErrorModel) -> S
 def positions_of_transform(transform: SkyTransform, sources: SourceList, model: ErrorModel | None) -> SkyPositions:
     """Places of all sources through any map; without an error model the centroid errors alone."""
     ra, dec = transform.pixel_to_sky(sources.x, sources.y)
-    alpha2 = model.alpha**2 if model else 1.0
+    alpha2 = model.alpha_at_most**2 if model else 1.0
     covariance = alpha2 * sky_covariances(transform, sources.x, sources.y, sources.covariance)
     if model:
         covariance = covariance + model.sigma_sys_mas**2 * np.eye(2)

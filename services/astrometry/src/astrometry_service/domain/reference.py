@@ -33,7 +33,7 @@ class ReferenceStars:
     ref_epoch : (n,), yr
     mag : (n,), brightness used for ranking; NaN where unknown
     columns : further columns by Gaia name, (n,) each, NaN where empty
-    source_id : (n,), integer identifier (the row number where the list has none)
+    source_id : (n,), identifier, a number or text (the row number where the list has none)
     duplicated : (n,), Gaia's ``duplicated_source``
     missing : names of optional columns that the list does not have
     """
@@ -42,7 +42,7 @@ class ReferenceStars:
     dec: Floats
     ref_epoch: Floats
     mag: Floats
-    source_id: NDArray[np.int64]
+    source_id: NDArray[Any]
     duplicated: NDArray[np.bool_]
     columns: Mapping[str, Floats] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
@@ -65,6 +65,12 @@ class ReferenceStars:
             self.ra[rows], self.dec[rows], self.ref_epoch[rows], self.mag[rows], self.source_id[rows],
             self.duplicated[rows], {name: values[rows] for name, values in self.columns.items()}, self.missing,
         )  # fmt: skip
+
+    def as_columns(self) -> dict[str, NDArray[Any]]:
+        """Identifiers, places and what else is known besides brightness, whose band a list need not tell."""
+        return {
+            "source_id": self.source_id, "ra": self.ra, "dec": self.dec, "ref_epoch": self.ref_epoch, **self.columns
+        }  # fmt: skip
 
     @classmethod
     def from_columns(
@@ -129,9 +135,11 @@ def _column(values: Any) -> Floats:
     return np.array(filled, dtype=np.float64).reshape(-1)
 
 
-def _identifiers(values: Any) -> NDArray[np.int64]:
+def _identifiers(values: Any) -> NDArray[Any]:
     ids = np.asarray(values)
-    return ids.astype(np.int64) if ids.dtype.kind in "iu" else np.arange(ids.size, dtype=np.int64)
+    if ids.dtype.kind in "iu":
+        return ids.astype(np.int64)
+    return ids.astype(str) if ids.dtype.kind in "SU" else np.arange(ids.size, dtype=np.int64)
 
 
 def _brightness_column(columns: Mapping[str, Any]) -> str:

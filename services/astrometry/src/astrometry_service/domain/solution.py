@@ -68,7 +68,7 @@ class Pairs:
 
     source: NDArray[np.intp]
     reference: NDArray[np.intp]
-    source_id: NDArray[np.int64]
+    source_id: NDArray[Any]
     x: Floats
     y: Floats
     ra: Floats
@@ -106,6 +106,7 @@ class AstrometricSolution:
     report : every count, threshold and duration, ready for JSON
     products : intermediate lists, only with ``debug``
     distortion : what the frame showed of its camera; None where the start was kept
+    notes : what a reader of the figures should know, in words
     """
 
     state: WcsState
@@ -119,3 +120,4 @@ class AstrometricSolution:
     report: Mapping[str, Any]
     products: Mapping[str, Any] = field(default_factory=dict)
     distortion: DistortionSample | None = None
+    notes: tuple[str, ...] = ()

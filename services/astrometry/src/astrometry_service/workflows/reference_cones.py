@@ -82,7 +82,10 @@ class ReferenceCones:
             return None
         columns = {"ra": local.ra_deg, "dec": local.dec_deg, "vt_mag": local.mag}
         rows = ReferenceStars.from_columns(columns, default_epoch=ALL_SKY_EPOCH)
-        note = "positions of the local all-sky list have no proper motions"
+        note = (
+            "the reference catalogue has no stars on this frame: the solution stands on the local all-sky list, which has "
+            "neither proper motions nor magnitudes for a zero point"
+        )
         return ReferenceCone(rows, "all-sky", "list", notes=(note,))
 
     def _ask(

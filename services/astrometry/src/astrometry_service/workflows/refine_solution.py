@@ -33,10 +33,10 @@ from astrometry_service.algorithms.refine_chain import (
     settle_pairs,
 )
 from astrometry_service.algorithms.refine_options import RefineOptions
+from astrometry_service.algorithms.solution_notes import list_notes, model_notes
 from astrometry_service.algorithms.solution_report import (
     build_pairs,
     chi_square_report,
-    no_pairs,
     solution_reasons,
     solution_summary,
     thresholds,
@@ -49,6 +49,7 @@ from astrometry_service.domain.solution import AstrometricSolution, Pairs, SkyTr
 from astrometry_service.domain.sources import FrameGeometry, SourceList
 from astrometry_service.domain.wcs_state import WcsState
 from astrometry_service.errors import RefinementError
+from astrometry_service.workflows.kept_start import NUMERICAL_FAILURES, kept_start
 
 __all__ = ["RefineSolution"]
 
@@ -122,7 +123,8 @@ class RefineSolution:
         Returns
         -------
         AstrometricSolution
-            Never worse than the start: where refining fails or does not help, the start with state ``valid``.
+            Never worse than the start: where refining fails or does not help, the start with state ``valid`` and the
+            reason.
         """
         progress = _Progress(self._clock)
         progress.begin()
@@ -135,13 +137,11 @@ class RefineSolution:
         )  # fmt: skip
         try:
             frame = self._frame(sources, reference, places, start, geometry)
-            return self._refine(frame, progress)
-        except (RefinementError, np.linalg.LinAlgError) as error:
-            report = {"pairs": 0, "steps": progress.steps, "thresholds": thresholds(self._options)}
-            positions = positions_of_transform(start, sources, None)
-            return AstrometricSolution(
-                WcsState.VALID, start, {}, False, (str(error),), places.epoch_jyear, positions, no_pairs(), report
-            )
+            found = self._refine(frame, progress)
+        except (RefinementError, *NUMERICAL_FAILURES) as error:
+            record = {"steps": progress.steps, "thresholds": thresholds(self._options)}
+            found = kept_start(start, sources, places, geometry, error, record)
+        return replace(found, notes=(*list_notes(reference, places.epoch_jyear), *found.notes))
 
     def _refine(self, frame: _Frame, progress: _Progress) -> AstrometricSolution:
         options, geometry = self._options, frame.geometry
@@ -168,6 +168,7 @@ class RefineSolution:
             WcsState.VALID if reasons else WcsState.CALIBRATED, transform, tpv_cards(transform), True, reasons,
             frame.places.epoch_jyear, positions_of_fit(chain.settled.fit, frame.list, chain.settled.model), table,
             report, products, measure_distortion(chain.settled.fit, geometry.nx, geometry.ny),
+            model_notes(chain.settled.model),
         )  # fmt: skip
 
     def _frame(
@@ -242,6 +243,9 @@ class RefineSolution:
                     needed=options.min_pairs,
                 )
             degree = max([d for d in range(1, options.first_degree + 1) if fitted >= 5 * n_terms(d)], default=1)
+            if fitted >= 3 * n_terms(first.degree):
+                # A stiffer map than the one that was matched about leaves residuals as wide as the match.
+                degree = max(degree, first.degree)
             if matched is not None:
                 degree = max(degree, choose_degree(*matched.for_degree(), frame.geometry, options).degree)
             clipped, rounds, fit = clip_pairs(pairs, degree, options)
@@ -284,19 +288,11 @@ class RefineSolution:
         products: dict[str, Any],
     ) -> AstrometricSolution:
         """The start, since the fit is no better."""
-        positions = positions_of_transform(frame.start, frame.list, chain.settled.model)
+        model = chain.settled.model
         return AstrometricSolution(
-            WcsState.VALID,
-            frame.start,
-            {},
-            False,
-            reasons,
-            frame.places.epoch_jyear,
-            positions,
-            table,
-            report,
-            products,
-        )
+            WcsState.VALID, frame.start, {}, False, reasons, frame.places.epoch_jyear,
+            positions_of_transform(frame.start, frame.list, model), table, report, products, notes=model_notes(model),
+        )  # fmt: skip
 
     def _start_score(self, start: SkyTransform, pairs: PairSet, chain: ChainResult) -> tuple[float, float]:
         """Score (mean of capped z^2, as in the cross-validation) and rms per axis in mas of the start."""

@@ -91,9 +91,11 @@ def solved_report(
         rms_bright_mas=_bright_rms(solution),
         sip_max_deviation_px=finite(max(sip.forward_max_px, sip.inverse_max_px)) if sip else None,
         degree=chain.get("degree") if solution.improved else None,
-        alpha=finite(model.get("alpha")),
+        # A figure that rests at its bound is no measurement: its limit is given instead.
+        alpha=None if model.get("alpha_upper") is not None else finite(model.get("alpha")),
         alpha_err=finite(model.get("alpha_err")),
-        sigma_sys_mas=finite(model.get("sigma_sys_mas")),
+        alpha_upper=finite(model.get("alpha_upper")),
+        sigma_sys_mas=finite(model.get("sigma_sys_mas") or None),
         sigma_sys_err_mas=finite(model.get("sigma_sys_err_mas")),
         sigma_sys_upper_mas=finite(model.get("upper_limit_mas")),
         chi2_dof=finite((chi.get("kept") or {}).get("reduced")),
@@ -103,7 +105,7 @@ def solved_report(
         epoch_jyear=solution.epoch_jyear,
         reference_name=outcome.reference_name,
         reference_layer=outcome.reference_layer,
-        warnings=tuple(outcome.notes),
+        warnings=(*outcome.notes, *solution.notes),
         report=_plain(chain),
         seconds=seconds,
     )

@@ -12,8 +12,8 @@ from astro_shared.contracts.gateway import CollectStage, ReductionStatus, StageN
 
 _ASTROMETRY = (
     "state", "engine", "ra_center_deg", "dec_center_deg", "scale_arcsec_px", "rotation_deg", "parity", "n_matched",
-    "rms_mas", "degree", "alpha", "alpha_err", "sigma_sys_mas", "sigma_sys_err_mas", "chi2_dof", "solution_error_mas",
-    "epoch_jyear", "reference_name", "prior",
+    "n_used", "rms_mas", "degree", "alpha", "alpha_err", "alpha_upper", "sigma_sys_mas", "sigma_sys_err_mas",
+    "sigma_sys_upper_mas", "chi2_dof", "solution_error_mas", "epoch_jyear", "reference_name", "prior",
 )  # fmt: skip
 # Of a frame that was not solved: how many stars there were, what was tried for how long, and what to try.
 _FAILURE = ("n_sources", "header_wcs", "header_wcs_reason", "attempts", "advice")
@@ -39,6 +39,8 @@ def outcome(stages: Mapping[StageName, CollectStage]) -> tuple[ReductionStatus, 
     report = (calibrated.result or {}).get("zero_point", {})
     if calibrated.state is not StageState.DONE or report.get("status") != "calibrated":
         return "uncalibrated", report.get("reason") or calibrated.reason or "there is no zero point"
+    if _without_stars(solved):
+        return "uncalibrated", f"no star calibrates the positions: {_astrometry_reason(solved)}"
     return "calibrated", None
 
 
@@ -98,6 +100,11 @@ def _solved(stage: CollectStage) -> bool:
     return stage.state is StageState.DONE and bool((stage.result or {}).get("astrometry", {}).get("solved"))
 
 
+def _without_stars(stage: CollectStage) -> bool:
+    """Whether the positions are those of a start that no pair of a source and a reference star carries."""
+    return (stage.result or {}).get("astrometry", {}).get("n_matched") == 0
+
+
 def _astrometry_reason(stage: CollectStage) -> str:
     return (
         (stage.result or {}).get("astrometry", {}).get("reason") or stage.reason or "no astrometric solution was found"
@@ -111,6 +118,8 @@ def _astrometry(stage: CollectStage) -> dict[str, Any]:
     if not _solved(stage):
         section["reason"] = _astrometry_reason(stage)
         section |= {name: report[name] for name in _FAILURE if name in report}
+    elif report.get("reason"):
+        section["reason"] = report["reason"]
     return section
 
 
