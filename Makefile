@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install init demo test test-slow test-integration check lint types imports kernels bench validate-frames coverage up down update-deps clean \
+.PHONY: help install init demo test test-slow test-integration check lint types imports kernels bench random-frames validate-frames coverage up down update-deps clean \
 	images base-images image-locks $(SERVICES:%=test-%) $(SERVICES:%=run-%) $(SERVICES:%=migrate-%) $(SERVICES:%=image-%) image-catalogs-surveys
 
 help: ## This list
@@ -71,6 +71,10 @@ imports: install
 
 bench: install ## Benchmarks against named peers (tests/benchmarks)
 	$(BIN)/python -m pytest -m benchmark tests/benchmarks --timeout 3600 -s
+
+random-frames: install ## 300 random independent skies and every real frame through the whole chain: no crash, no wrong solution
+	d=$$(mktemp -d) && PYTHONPATH=tests/support $(BIN)/python tests/support/random_runs.py 10:310 $$d && \
+		PYTHONPATH=tests/support $(BIN)/python tests/support/random_runs.py real $$d
 
 validate-frames: install ## Real frames through the platform; writes the table of docs/validation.md (needs astrometry-data-tycho2)
 	CATALOGS_UPSTREAM__MODE=offline $(BIN)/python tests/end_to_end/real_frames.py --write docs/validation.md

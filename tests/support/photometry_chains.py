@@ -50,16 +50,16 @@ def _load(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
 def alidade(folder: Path, output: Path) -> dict[str, float]:
     from astro_shared.contracts.objects import ObjectRef
     from astro_shared.contracts.photometry import MeasureRequest
-    from astro_shared.fits import read_frame
+    from photometry_service.adapters.exposure_reader import read_exposure
     from photometry_service.workflows.measure_sources import MeasureSources
-    from photometry_service.workflows.prepare_frame import prepare_frame
+    from photometry_service.workflows.prepare_frame import prepare_frame, with_variance
 
     request = MeasureRequest(frame=ObjectRef(key="a", sha256="0" * 64, size=1), frame_name="raw.fits")
     steps = Steps()
-    raw = read_frame(folder / "raw.fits")
+    exposure = read_exposure(folder / "raw.fits", request.input)
     with steps("measure"):
-        prepared = prepare_frame(raw, request.input, "raw.fits")
-        del raw  # as the service's task does
+        prepared = with_variance(prepare_frame(exposure.raw, exposure.settings, "raw.fits"), exposure.variance)
+        del exposure  # as the service's task does
         measured = MeasureSources()(prepared, request, lambda *_: None)
     rays = measured.result.cpu_seconds["cosmic_rays"]
     cpu = {name: value for name, value in measured.result.cpu_seconds.items() if name != "cosmic_rays"}
@@ -113,8 +113,8 @@ def psf_fit(folder: Path, output: Path) -> dict[str, float]:
     return {"psf_fit": float(np.median(times)), "stars": float(len(first))}
 
 
-def photutils(folder: Path, output: Path) -> dict[str, float]:
-    """What a reader of photutils' documentation would write."""
+def photutils(folder: Path, output: Path, *, every_step: bool = True) -> dict[str, float]:
+    """What a reader of photutils' documentation would write; without ``every_step`` only what the last list needs."""
     warnings.simplefilter("ignore")
     from astropy.nddata import NDData
     from astropy.stats import SigmaClip
@@ -149,10 +149,11 @@ def photutils(folder: Path, output: Path) -> dict[str, float]:
         )
         stars = finder.find_stars(flat, mask=mask)
     places = np.column_stack([stars["x_centroid"], stars["y_centroid"]])
-    with steps("apertures"):
-        aperture_photometry(flat, [CircularAperture(places, r * fwhm) for r in RADII_FWHM], error=error, mask=mask)
-        sky = ApertureStats(data, CircularAnnulus(places, 4 * fwhm, 6 * fwhm), sigma_clip=SigmaClip(3.0), mask=mask)
-        assert len(sky.median) == len(places)
+    if every_step:
+        with steps("apertures"):
+            aperture_photometry(flat, [CircularAperture(places, r * fwhm) for r in RADII_FWHM], error=error, mask=mask)
+            sky = ApertureStats(data, CircularAnnulus(places, 4 * fwhm, 6 * fwhm), sigma_clip=SigmaClip(3.0), mask=mask)
+            assert len(sky.median) == len(places)
     with steps("epsf"):
         chosen = _psf_stars(stars, places, data, saturation, fwhm)
         size = 2 * round(3.75 * fwhm) + 1
@@ -160,9 +161,10 @@ def photutils(folder: Path, output: Path) -> dict[str, float]:
         built = EPSFBuilder(oversampling=2, smoothing_kernel="quadratic", maxiters=3, progress_bar=False)(cutouts)
         epsf = built.epsf
     shape = 2 * round(1.25 * fwhm) + 1
-    with steps("psf_photometry"):
-        guesses = Table({"x_init": places[:, 0], "y_init": places[:, 1]})
-        PSFPhotometry(epsf, shape, aperture_radius=fwhm)(flat, mask=mask, error=error, init_params=guesses)
+    if every_step:
+        with steps("psf_photometry"):
+            guesses = Table({"x_init": places[:, 0], "y_init": places[:, 1]})
+            PSFPhotometry(epsf, shape, aperture_radius=fwhm)(flat, mask=mask, error=error, init_params=guesses)
     with steps("iterative"):
         fit = IterativePSFPhotometry(
             epsf, shape, finder, grouper=SourceGrouper(fwhm), aperture_radius=fwhm, maxiters=3
@@ -217,8 +219,8 @@ SEX_COMMON = {
 }  # fmt: skip
 
 
-def sextractor(folder: Path, output: Path) -> dict[str, float]:
-    """SExtractor, PSFEx, SExtractor with the PSF; single thread each."""
+def sextractor(folder: Path, output: Path, *, spread_model: bool = True) -> dict[str, float]:
+    """SExtractor, PSFEx, SExtractor with the PSF, on request with SPREAD_MODEL; single thread each."""
     from astropy.io import fits
 
     saturation = (folder / "saturation_e.txt").read_text().strip()
@@ -254,8 +256,9 @@ def sextractor(folder: Path, output: Path) -> dict[str, float]:
         subprocess.run(["psfex", "first.cat", "-c", "psfex.conf", *words], cwd=work, check=True, capture_output=True)
     with steps("second"):
         run("second.param", "second.cat", PSF_NAME="first.psf")
-    with steps("second_with_spread_model"):
-        run("spread.param", "spread.cat", PSF_NAME="first.psf")
+    if spread_model:
+        with steps("second_with_spread_model"):
+            run("spread.param", "spread.cat", PSF_NAME="first.psf")
     table = fits.getdata(work / "second.cat", 2)
     good = np.isfinite(table["FLUX_PSF"]) & (table["FLUX_PSF"] > 0)
     table = table[good]
@@ -270,6 +273,8 @@ CHAINS = {
     "alidade": alidade,
     "photutils": photutils,
     "sextractor": sextractor,
+    "photutils_iterative": lambda f, o: photutils(f, o, every_step=False),
+    "sextractor_psf": lambda f, o: sextractor(f, o, spread_model=False),
     "psf_fit": psf_fit,
     "rays_sparse_full": lambda f, o: cosmic_rays(f, o, engine="sparse", medians="full"),
     "rays_sparse_separable": lambda f, o: cosmic_rays(f, o, engine="sparse", medians="separable"),
@@ -287,7 +292,7 @@ def _own_peak_mb() -> float:
 if __name__ == "__main__":
     chain, folder, output = sys.argv[1:]
     cpu = CHAINS[chain](Path(folder), Path(output))
-    if chain == "sextractor":
+    if chain.startswith("sextractor"):
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     else:
         peak = _own_peak_mb()
