@@ -1,4 +1,4 @@
-"""Plain lists of stars: CSV with x, y and flux."""
+"""Plain lists of stars: CSV with x, y and flux and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_fits(path: Path) -> bool:
 def read_star_list(path: Path) -> dict[str, list[float]] | None:
     """Columns x, y (0-based pixels) and flux of a CSV file; rows that are not three numbers are left out.
 
-    None where the columns have other names: the service knows those of other programs.
+    None where there are other columns: the service knows those of other programs, and errors of places and fluxes.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def read_star_list(path: Path) -> dict[str, list[float]] | None:
             rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AlidadeClientError(f"{path}: neither FITS nor CSV ({error}).", code="unreadable") from None
-    if not {"x", "y", "flux"} <= {str(name).strip() for name in (rows[0] if rows else ())}:
+    if {str(name).strip() for name in (rows[0] if rows else ())} != {"x", "y", "flux"}:
         return None
     numbers = [[_number(row[name]) for name in ("x", "y", "flux")] for row in rows]
     good = [row for row in numbers if all(isfinite(value) for value in row)]

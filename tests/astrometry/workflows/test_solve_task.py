@@ -318,3 +318,20 @@ def test_a_list_of_another_field_costs_the_magnitudes_and_not_the_solution(sim, 
     reference = read_columns(done.files[products.REFERENCE].path)
     assert set(reference) >= {"ra", "dec", "source_id", "ra_obs"} and not [n for n in reference if n.endswith("_mag")]
     assert np.abs(reference["dec"] - sim.sky.dec_deg).max() < 5.0
+
+
+def test_errors_of_places_in_the_names_of_sep_weigh_as_our_own(sim, tmp_path):
+    """Every other place is off by 0.3 pixel and says so."""
+    stars, rng = bright(sim), np.random.default_rng(8)
+    sigma = np.where(np.arange(len(stars)) % 2, 0.3, 0.01)
+    given = {"x": stars["x"] + rng.normal(0, sigma), "y": stars["y"] + rng.normal(0, sigma), "flux": stars["flux_e"]}
+    errors, alphas = {}, {}
+    for names in (("errx2", "erry2", "errxy"), ("x_var", "y_var", "xy_cov"), ("a", "b", "theta")):
+        columns = given | dict(zip(names, (sigma**2, sigma**2, 0 * sigma), strict=True))
+        write_columns(tmp_path / f"{names[0]}.fits", columns, TableSchema("list", ()))
+        report = report_of(run(sim, tmp_path, sources=tmp_path / f"{names[0]}.fits"))
+        assert any("not used: a, b, theta" in warning for warning in report.warnings) == (names[0] == "a")
+        errors[names[0]] = report.solution_error_mas
+        alphas[names[0]] = report.alpha
+    assert errors["errx2"] == errors["x_var"] != errors["a"]
+    assert alphas["errx2"] == pytest.approx(1.0, abs=0.2)

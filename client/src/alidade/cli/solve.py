@@ -35,7 +35,7 @@ def solve(
 ) -> None:
     """Find and refine the WCS. A CSV list with x, y, flux (0-based) is sent as it is, and no pixels are.
 
-    Lists of SExtractor (FITS_LDAC too), photutils and astrometry.net are known by their columns.
+    Lists of SExtractor (FITS_LDAC too), SEP, photutils, DAOPHOT, astrometry.net and more are known by their columns.
 
     Exit code 0: all solved, 2: some not, 1: the command itself failed.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,9 @@ def _solve(request: SolveRequest, given: SourceInput, header: fits.Header | None
     done = SolveRequestWorkflow(find, earlier, why_none)(
         request, given.columns, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px
     )
+    if given.note:
+        warnings = (*done.report.warnings, given.note)
+        done = replace(done, report=done.report.model_copy(update={"warnings": warnings}))
     if done.solution is not None and done.report.scale_arcsec_px is not None:
         _keep_footprint(done.report, request.summary.frame_name, context)
     context.progress(0.8, "files")

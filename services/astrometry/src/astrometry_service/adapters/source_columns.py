@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PRODUCERS", "Producer", "canonical_sources"]
+from astrometry_service.adapters.position_errors import (
+    SIGMAS,
+    ErrorColumns,
+    column_key,
+    ellipse,
+    read_covariance,
+    sigmas,
+    variances,
+)
+
+__all__ = ["PRODUCERS", "KnownSources", "Producer", "canonical_sources"]
 
 Columns = dict[str, NDArray[Any]]
+Floats = NDArray[np.float64]
+
+MAG_PER_RELATIVE_FLUX = 2.5 / np.log(10.0)
+# Of Alidade's own table, besides x and y.
+OWN_FLUXES = ("flux_psf", "flux_aper_2", "flux_aper_1", "flux_auto", "flux")
+OWN_NAMES = frozenset(
+    {"id", "x", "y", "x_var", "y_var", "xy_cov", "snr", "position_kind", *OWN_FLUXES, *(f"{name}_err" for name in OWN_FLUXES)}
+)  # fmt: skip
+MOST_NAMES = 30
 
 
 @dataclass(frozen=True)
@@ -23,7 +42,8 @@ class Producer:
     x, y : its columns
     first_pixel : number of the first pixel
     flux : its columns, the best first
-    errors : (x_var, y_var, xy_cov), pixel^2
+    errors : forms in which it gives the errors of these places, the best first
+    any_case : the names mean the same in other cases
     """
 
     name: str
@@ -31,60 +51,152 @@ class Producer:
     y: str
     first_pixel: int
     flux: tuple[str, ...]
-    errors: tuple[str, str, str] | None = None
+    errors: tuple[ErrorColumns, ...] = ()
+    any_case: bool = True
 
 
-SEXTRACTOR_FLUXES = ("FLUX_PSF", "FLUX_AUTO", "FLUX_APER", "FLUX_ISO", "FLUX_BEST")
+@dataclass(frozen=True)
+class KnownSources:
+    """
+    Attributes
+    ----------
+    columns : with Alidade's names beside those of the program
+    note : how the list was read and which of its columns were left alone; empty where there are none
+    """
+
+    columns: Columns
+    note: str = ""
+
+
+def _sextractor(kind: str) -> tuple[ErrorColumns, ...]:
+    return variances(f"ERRX2{kind}", f"ERRY2{kind}", f"ERRXY{kind}"), ellipse(
+        f"ERRA{kind}", f"ERRB{kind}", f"ERRTHETA{kind}"
+    )
+
+
+_SEXTRACTOR_FLUXES = (
+    "FLUX_PSF",
+    "FLUX_MODEL",
+    "FLUX_AUTO",
+    "FLUX_APER",
+    "FLUX_WIN",
+    "FLUX_ISO",
+    "FLUX_ISOCOR",
+    "FLUX_BEST",
+)
+_PHOTUTILS_FLUXES = (
+    "flux_fit", "kron_flux", "segment_flux", "aper_total_flux", "isophotal_flux", "aperture_sum", "aperture_sum_0", "flux"
+)  # fmt: skip
+_LSST_FLUXES = ("base_PsfFlux_instFlux", "slot_PsfFlux_instFlux", "base_CircularApertureFlux_12_0_instFlux", "psfFlux")
+_CASU_FLUXES = ("Aper_flux_3", "Isophotal_flux", "Aper_flux_1")
+_EVERY_FORM = (
+    variances("x_var", "y_var", "xy_cov"), *_sextractor(""), *_sextractor("WIN"), *_sextractor("PSF"), *SIGMAS
+)  # fmt: skip
+
 PRODUCERS = (
-    Producer("SExtractor, PSF", "XPSF_IMAGE", "YPSF_IMAGE", 1, SEXTRACTOR_FLUXES,
-             ("ERRX2PSF_IMAGE", "ERRY2PSF_IMAGE", "ERRXYPSF_IMAGE")),
-    Producer("SExtractor, windowed", "XWIN_IMAGE", "YWIN_IMAGE", 1, SEXTRACTOR_FLUXES,
-             ("ERRX2WIN_IMAGE", "ERRY2WIN_IMAGE", "ERRXYWIN_IMAGE")),
-    Producer("SExtractor", "X_IMAGE", "Y_IMAGE", 1, SEXTRACTOR_FLUXES,
-             ("ERRX2_IMAGE", "ERRY2_IMAGE", "ERRXY_IMAGE")),
-    Producer("photutils, PSF", "x_fit", "y_fit", 0, ("flux_fit",)),
-    Producer("photutils", "xcentroid", "ycentroid", 0, ("flux", "segment_flux", "kron_flux")),
-    Producer("photutils", "x_centroid", "y_centroid", 0, ("flux", "segment_flux", "kron_flux")),
-    Producer("astrometry.net", "X", "Y", 1, ("FLUX",)),
+    Producer("Alidade or SEP", "x", "y", 0,
+             (*OWN_FLUXES, *_SEXTRACTOR_FLUXES, *_PHOTUTILS_FLUXES, *_LSST_FLUXES, "cflux"), _EVERY_FORM, any_case=False),
+    *(
+        Producer(f"SExtractor{name}", f"X{kind}_IMAGE", f"Y{kind}_IMAGE", 1, _SEXTRACTOR_FLUXES, _sextractor(kind))
+        for name, kind in ((", PSF", "PSF"), (", model", "MODEL"), (", windowed", "WIN"), ("", ""))
+    ),
+    Producer("photutils, PSF", "x_fit", "y_fit", 0, _PHOTUTILS_FLUXES, (*SIGMAS, sigmas("x_0_unc", "y_0_unc"))),
+    Producer("photutils, windowed", "x_centroid_win", "y_centroid_win", 0, _PHOTUTILS_FLUXES, SIGMAS),
+    Producer("photutils", "x_centroid", "y_centroid", 0, _PHOTUTILS_FLUXES, SIGMAS),
+    Producer("photutils, apertures", "xcenter", "ycenter", 0, _PHOTUTILS_FLUXES, SIGMAS, any_case=False),
+    Producer("photutils, apertures", "x_center", "y_center", 0, _PHOTUTILS_FLUXES, SIGMAS, any_case=False),
+    *(
+        Producer("the LSST pipelines", f"{slot}_x", f"{slot}_y", 0, _LSST_FLUXES, (sigmas(f"{slot}_xErr", f"{slot}_yErr"),))
+        for slot in ("base_SdssCentroid", "slot_Centroid")
+    ),
+    Producer("SourceXtractor++", "pixel_centroid_x", "pixel_centroid_y", 1, ("auto_flux", "isophotal_flux", "aperture_flux")),
+    Producer("CASUTools", "X_coordinate", "Y_coordinate", 1, _CASU_FLUXES, (sigmas("X_coordinate_err", "Y_coordinate_err"),)),
+    Producer("DAOPHOT of IRAF", "XCENTER", "YCENTER", 1, ("FLUX",), SIGMAS, any_case=False),
+    Producer("DAOPHOT or astrometry.net", "X", "Y", 1, ("FLUX",), _EVERY_FORM, any_case=False),
 )  # fmt: skip
 
 
-def canonical_sources(columns: Mapping[str, NDArray[Any]]) -> Columns | None:
-    """The columns with Alidade's names beside those of their program; None where no known pair of places is there.
+def canonical_sources(columns: Mapping[str, NDArray[Any]]) -> KnownSources | None:
+    """A list in Alidade's names; None where no known pair of places is there.
 
-    A list that has ``x`` and ``y`` stays as it is. One without fluxes gets them from a magnitude, if it has one.
+    One without fluxes gets them from a magnitude, if it has one. Errors of places that are zero or not finite throughout
+    are none.
     """
-    if {"x", "y"} <= set(columns):
-        return dict(columns)
-    producer = next((p for p in PRODUCERS if p.x in columns and p.y in columns), None)
-    if producer is None:
+    found = _producer(columns)
+    if found is None:
         return None
-    places = {
-        ours: np.asarray(columns[theirs], np.float64) - producer.first_pixel
-        for ours, theirs in (("x", producer.x), ("y", producer.y))
-    }
-    return {**columns, **places, **dict(_fluxes(columns, producer)), **dict(_errors(columns, producer))}
+    producer, x, y = found
+    used = {x, y}
+    out = dict(columns)
+    out["x"], out["y"] = (np.asarray(columns[name], np.float64) - producer.first_pixel for name in (x, y))
+    out |= _fluxes(columns, producer, used)
+    errors = read_covariance(columns, producer.errors)
+    if errors is not None:
+        out |= {"x_var": errors.x_var, "y_var": errors.y_var, "xy_cov": errors.xy_cov}
+        used |= set(errors.names)
+    return KnownSources(out, _note(columns, producer, (x, y), used, errors.names if errors else ()))
 
 
-def _fluxes(columns: Mapping[str, NDArray[Any]], producer: Producer) -> Iterator[tuple[str, NDArray[Any]]]:
-    name = next((name for name in producer.flux if name in columns), None)
-    magnitude = next((name for name in columns if name.lower().startswith("mag")), None)
+def _producer(columns: Mapping[str, NDArray[Any]]) -> tuple[Producer, str, str] | None:
+    """The first program whose places are there, with its names as they are written in the list."""
+    for producer in PRODUCERS:
+        if producer.x in columns and producer.y in columns:
+            return producer, producer.x, producer.y
+    names = {column_key(name): name for name in reversed(list(columns))}
+    for producer in PRODUCERS:
+        x, y = names.get(column_key(producer.x)), names.get(column_key(producer.y))
+        if producer.any_case and x is not None and y is not None:
+            return producer, x, y
+    return None
+
+
+def _fluxes(columns: Mapping[str, NDArray[Any]], producer: Producer, used: set[str]) -> Columns:
+    """``flux`` and ``flux_err``, or nothing where the list has Alidade's own."""
+    names = {column_key(name): name for name in reversed(list(columns))}
+    written = (names.get(column_key(name)) for name in producer.flux)
+    name = next((name for name in written if name is not None), None)
+    out: Columns = {}
     if name is not None:
-        yield "flux", _first(columns[name])
-        error = columns.get(name.replace("FLUX", "FLUXERR", 1) if name.isupper() else f"{name}_err")
+        used.add(name)
+        own = name if name in OWN_FLUXES else "flux"
+        if own != name:
+            out[own] = _first(columns[name])
+        key = column_key(name)
+        forms = (f"{key}ERR", key.replace("FLUX", "FLUXERR", 1), f"{key}ERROR", f"{key}UNC")
+        error = next((names[form] for form in forms if form in names), None)
         if error is not None:
-            yield "flux_err", _first(error)
-    elif magnitude is not None:
-        yield "flux", 10.0 ** (-0.4 * _first(columns[magnitude]))
+            used.add(error)
+            out[f"{own}_err"] = _first(columns[error])
+        return out
+    magnitude = next((n for n in columns if column_key(n).startswith("MAG") and "ERR" not in n.upper()), None)
+    if magnitude is not None:
+        used.add(magnitude)
+        out["flux"] = 10.0 ** (-0.4 * _first(columns[magnitude]))
+        key = column_key(magnitude)
+        error = next((names[f] for f in (key.replace("MAG", "MAGERR", 1), f"{key}ERR", "MERR") if f in names), None)
+        if error is not None:
+            used.add(error)
+            out["flux_err"] = out["flux"] * _first(columns[error]) / MAG_PER_RELATIVE_FLUX
+    return out
 
 
-def _errors(columns: Mapping[str, NDArray[Any]], producer: Producer) -> Iterator[tuple[str, NDArray[Any]]]:
-    if producer.errors is not None and all(name in columns for name in producer.errors):
-        for ours, name in zip(("x_var", "y_var", "xy_cov"), producer.errors, strict=True):
-            yield ours, np.asarray(columns[name], np.float64)
+def _note(
+    columns: Mapping[str, Any], producer: Producer, places: tuple[str, str], used: set[str], errors: tuple[str, ...]
+) -> str:
+    if {"x_var", "position_kind"} <= set(columns):
+        return ""
+    left = [name for name in columns if name not in used and name not in OWN_NAMES]
+    if not left:
+        return ""
+    more = f" and {len(left) - MOST_NAMES} more" if len(left) > MOST_NAMES else ""
+    known = f"errors by {', '.join(errors)}" if errors else "no errors of position, so that typical ones are assumed"
+    return (
+        f"the source list is read as one of {producer.name}: places {', '.join(places)} counted from {producer.first_pixel}, "
+        f"{known}; not used: {', '.join(left[:MOST_NAMES])}{more}"
+    )
 
 
-def _first(values: NDArray[Any]) -> NDArray[np.float64]:
+def _first(values: NDArray[Any]) -> Floats:
     """The first aperture of columns with several."""
     plain = np.asarray(values, np.float64)
     return plain[:, 0] if plain.ndim > 1 else plain

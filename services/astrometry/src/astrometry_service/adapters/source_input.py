@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from astro_shared.fits import read_frame
 from astro_shared.fits.tables import read_columns
 from astro_shared.jobs.task import TaskContext
 from astro_shared.science.source_extraction import ExtractedSources, extract_sources
-from astrometry_service.adapters.source_columns import PRODUCERS, canonical_sources
+from astrometry_service.adapters.source_columns import PRODUCERS, KnownSources, canonical_sources
 from astrometry_service.errors import NothingToSolveError, SourceListError
 
 __all__ = ["SourceInput", "read_source_list", "read_sources"]
@@ -35,12 +35,14 @@ class SourceInput:
     bad : (n,), sources that must stay out of the fit, or None
     wanted : sources that positions are wanted for, where these are others than ``columns``
     fwhm_px : of the stars, where measured here
+    note : how a list of another program was read
     """
 
     columns: Columns
     bad: NDArray[np.bool_] | None = None
     wanted: Columns | None = None
     fwhm_px: float | None = None
+    note: str = ""
 
 
 def read_sources(request: SolveRequest, context: TaskContext) -> SourceInput:
@@ -53,9 +55,10 @@ def read_sources(request: SolveRequest, context: TaskContext) -> SourceInput:
     SourceListError
         A list has no columns x, y and flux.
     """
-    table = _given_table(request, context)
-    if table is not None and request.astrometry.detector != "sep":
-        return SourceInput(table)
+    given = _given_table(request, context)
+    table = given.columns if given is not None else None
+    if given is not None and request.astrometry.detector != "sep":
+        return SourceInput(given.columns, note=given.note)
     if request.frame is None:
         raise NothingToSolveError("astrometry.detector = sep needs the frame itself, not only a source table.")
     with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
@@ -68,29 +71,35 @@ def read_sources(request: SolveRequest, context: TaskContext) -> SourceInput:
     return SourceInput(_columns(found, table), ~found.usable, table, found.fwhm_px)
 
 
-def _given_table(request: SolveRequest, context: TaskContext) -> Columns | None:
+def _given_table(request: SolveRequest, context: TaskContext) -> KnownSources | None:
     if request.stars is not None:
         columns = {name: np.array(values) for name, values in request.stars.model_dump().items()}
-        return columns | {"id": np.arange(1, len(request.stars.x) + 1)}
+        return KnownSources(columns | {"id": np.arange(1, len(request.stars.x) + 1)})
     return read_source_list(context.input(request.sources)) if request.sources is not None else None
 
 
-def read_source_list(path: Path) -> Columns:
-    """Columns of a FITS table (FITS_LDAC too), or of CSV text with a line of names, in Alidade's names.
+def read_source_list(path: Path) -> KnownSources:
+    """A FITS table (FITS_LDAC too), or CSV text with a line of names, in Alidade's names.
 
-    Lists of SExtractor, photutils and astrometry.net are known by their names. Rows without ``id`` are counted from 1.
+    Lists of the programs in `PRODUCERS` are known by their names. Rows without whole numbers as ``id`` are counted from 1.
     """
     with path.open("rb") as file:
         is_fits = file.read(6) == b"SIMPLE"
-    columns = canonical_sources(read_columns(path) if is_fits else _csv_columns(path))
-    if columns is None:
-        known = "; ".join(f"{p.x}, {p.y} ({p.name}, from {p.first_pixel})" for p in PRODUCERS)
+    found = canonical_sources(read_columns(path) if is_fits else _csv_columns(path))
+    if found is None:
+        known = "; ".join(f"{p.x}, {p.y} ({p.name}, from {p.first_pixel})" for p in PRODUCERS[1:])
         raise SourceListError(
             f"the list has no column x and y (pixels, counted from 0), nor a pair of another program: {known}", count=0
         )
-    if "id" not in columns:
-        columns["id"] = np.arange(1, len(columns["x"]) + 1)
-    return columns
+    if _are_numbers(found.columns.get("id")):
+        return found
+    return replace(found, columns=found.columns | {"id": np.arange(1, len(found.columns["x"]) + 1)})
+
+
+def _are_numbers(identifiers: NDArray[Any] | None) -> bool:
+    if identifiers is None or identifiers.dtype.kind not in "iuf":
+        return False
+    return bool(np.all(np.isfinite(identifiers)) and np.all(identifiers == np.floor(identifiers)))
 
 
 def _csv_columns(path: Path) -> Columns:
