@@ -26,13 +26,46 @@ def text(found: MidExposure) -> str:
 
 @pytest.mark.parametrize(
     "keyword",
-    ["MJD", "MJD-OBS", "MJD_OBS", "MJD-AVG", "MJD-BEG", "MJD-END", "MJD-MID", "MJDMID", "EXPSTART", "EXPEND"],
+    [
+        "MJD-UTC",
+        "MJDSTART",
+        "MJDATE",
+        "MJD",
+        "MJD-OBS",
+        "MJD_OBS",
+        "MJD-AVG",
+        "MJD-BEG",
+        "MJD-END",
+        "MJD-MID",
+        "MJDMID",
+        "EXPSTART",
+        "EXPEND",
+    ],
 )
 def test_modified_julian_dates_are_read(keyword):
     assert text(middle((keyword, MJD))) == MIDDLE
 
 
-@pytest.mark.parametrize("keyword", ["JD", "JD-OBS", "JD_UTC", "JD-MID", "JDMID", "JD_OBS", "JULDATE", "JD-END"])
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        "JD",
+        "JD-OBS",
+        "JD_UTC",
+        "JD-MID",
+        "JDMID",
+        "JD_OBS",
+        "JULDATE",
+        "JD-END",
+        "JDATE",
+        "RJD",
+        "JULIAN-D",
+        "JD-GEO",
+        "GEOJD",
+        "MIDJD",
+        "JD-STRT",
+    ],
+)
 @pytest.mark.parametrize("zero", [0.0, -2400000.0])
 def test_julian_dates_are_read_whole_and_shortened(keyword, zero):
     found = middle((keyword, MJD + 2400000.5 + zero))
@@ -44,11 +77,79 @@ def test_a_modified_date_under_the_name_of_a_julian_date_is_told_by_its_comment(
     assert text(middle(("JD", str(MJD + 2400000.5)))) == MIDDLE
 
 
+@pytest.mark.parametrize("keyword", ["MJD-HEL", "HMJD", "MHJD"])
+def test_modified_heliocentric_dates_are_told_by_their_name(keyword):
+    found = middle((keyword, MJD), place=(210.0, 35.0))
+    whole = middle(("HJD", MJD + 2400000.5), place=(210.0, 35.0))
+    assert abs((found.when - whole.when).total_seconds()) < 0.01 and "heliocentric" in " ".join(found.notes)
+
+
+def test_a_scale_in_the_name_goes_before_that_of_the_header():
+    assert text(middle(("MJD-TT", MJD + 55.184 / 86400), ("TIMESYS", "UTC"))) == MIDDLE
+    assert text(middle(("MJD-UTC", MJD), ("TIMESYS", "TAI"))) == MIDDLE
+
+
+@pytest.mark.parametrize(
+    ("clock", "value"),
+    [("UT-END", "12:00:30"), ("TIME-END", "12:00:30"), ("UTMIDDLE", "12:00:00"), ("UT-MID", "12:00:00"), ("UTSTOP", "12:00:30"),
+     ("TIME", "11:59:30"), ("EXPSTART", "11:59:30"), ("SHUTCLOS", "12:00:30"), ("UTC-END", "1986-01-01T12:00:30")],
+)  # fmt: skip
+def test_a_clock_tells_its_part_of_the_exposure(clock, value):
+    assert text(middle(("DATE-OBS", "1986-01-01"), (clock, value), exposure_s=60.0)) == MIDDLE
+
+
+def test_an_end_before_the_start_is_on_the_next_day():
+    cards = ("DATE-OBS", "1985-12-31"), ("UTSTART", "23:59:30"), ("UTEND", "00:00:30")
+    header = fits.Header([fits.Card(*card) for card in cards])
+    assert exposure_span_s(header) == 60.0
+    assert text(middle(*cards, exposure_s=60.0)) == "1986-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    "card",
+    [("DATE-OBS", MJD), ("DATE-OBS", str(MJD + 2400000.5)), ("UNIXTIME", 504964800), ("TIMESTAR", "1986-01-01T12:00:00"),
+     ("DATESTOP", "1986-01-01T12:00:00"), ("OBSDATE", "1986-01-01T12:00:00"),
+     ("DATE", "1986-01-01T12:00:00", "Date of observation"),
+     ("HIERARCH DATE-OBS-START", "1986-01-01T12:00:00"), ("TAI", (MJD + 23 / 86400) * 86400)],
+)  # fmt: skip
+def test_dates_under_odd_names_and_types(card):
+    assert abs((middle(card).when - parse_moment(MIDDLE).when).total_seconds()) < 0.001
+
+
+@pytest.mark.parametrize("keyword", ["JEPOCH", "BEPOCH", "OBSEPOCH"])
+def test_the_epoch_of_observation_is_a_date(keyword):
+    found = middle((keyword, 1986.0))
+    assert found.when.year == 1986 and found.err_s > 1e5
+
+
+def test_exposures_zones_and_scales_are_no_clocks():
+    odd = ("EXPTIME", 60.0), ("TIMEZONE", 7), ("TIMESYS", "UTC"), ("UTCOFFS", 3), ("TELAPSE", 5.0), ("UTC-TAI", -37)
+    assert "no time" in " ".join(middle(("DATE-OBS", "1986-01-01"), *odd).notes)
+
+
+def test_a_date_that_is_not_understood_is_named():
+    assert "DATE-OBS = 'last night' is not understood" in " ".join(middle(("DATE-OBS", "last night")).notes)
+
+
+def test_a_bare_midnight_gives_way_to_a_julian_date():
+    assert text(middle(("DATE-OBS", "1986-01-01T00:00:00"), ("MJD-OBS", MJD))) == MIDDLE
+
+
+@pytest.mark.parametrize("zone", [-7, "-7", "-07:00", "UTC-7", "-0700"])
+def test_zones_are_numbers_or_texts(zone):
+    assert text(middle(("DATE-LOC", "1986-01-01T05:00:00"), ("TIMEZONE", zone))) == MIDDLE
+
+
+def test_years_of_two_digits():
+    assert parse_moment("86/01/31").when == parse_moment("31/01/86").when == parse_moment("1986-01-31").when
+    assert parse_moment("31/12/05").when.year == 2005 and "taken as 2005" in parse_moment("31/12/05").remark
+
+
 def test_zero_is_no_date():
     assert middle(("MJD-OBS", 0.0), ("JD", 0.0), ("DATE-OBS", "1970-01-01T00:00:00")).when is None
 
 
-@pytest.mark.parametrize("keyword", ["JD-HELIO", "HJD", "HJD_UTC", "HELJD"])
+@pytest.mark.parametrize("keyword", ["JD-HELIO", "HJD", "HJD_UTC", "HELJD", "JDHELIO", "HJD-OBS", "HJDMID"])
 def test_heliocentric_dates_lose_the_light_travel_time(keyword):
     place, time = SkyCoord(210 * u.deg, 35 * u.deg), Time("1986-01-01T12:00:00", scale="utc")
     centre = EarthLocation.from_geocentric(0, 0, 0, u.m)

@@ -21,7 +21,7 @@ def words(found: FrameFacts) -> str:
 
 
 RATES = ["adu/s", "ADU s-1", "DN/s", "DN/SEC", "counts/s", "counts per second", "cps", "ct/s", "ADU / sec", "count s**-1",
-         "adu.s^-1", "counts s^{-1}", "DN/s/pixel"]  # fmt: skip
+         "adu.s^-1", "counts s^{-1}", "DN/s/pixel", "(ADU)/(s)", "1/s", "COUNTS/SEC", "Counts sec-1"]  # fmt: skip
 
 
 @pytest.mark.parametrize("unit", RATES)
@@ -36,8 +36,18 @@ def test_electrons_per_second_have_the_exposure_as_gain(unit):
     assert facts(*FRAME, ("BUNIT", unit)).gain_e_per_adu == 60.0
 
 
-def test_rates_per_minute_are_divided_by_sixty():
+def test_rates_of_other_times_are_brought_to_seconds():
     assert facts(*FRAME, ("BUNIT", "adu/min")).gain_e_per_adu == pytest.approx(1.4)
+    assert facts(*FRAME, ("BUNIT", "adu/ms")).gain_e_per_adu == pytest.approx(84e3)
+
+
+def test_the_comment_of_a_unit_can_say_per_second():
+    assert facts(*FRAME, ("BUNIT", "counts", "counts per second")).gain_e_per_adu == pytest.approx(84.0)
+
+
+def test_a_unit_that_is_not_understood_is_named_once():
+    found = facts(*FRAME, ("BUNIT", "kADU/s"))
+    assert found.gain_e_per_adu == 1.4 and words(found).count("'kADU/s' is not understood") == 1
 
 
 @pytest.mark.parametrize("unit", ["MJy/sr", "Jy", "nanomaggy", "erg/s/cm2/A", "K km/s", "W/m2/um", "mag/arcsec2"])

@@ -11,7 +11,8 @@ from astropy.time import Time
 
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.errors import InvalidRequestError
-from astro_shared.fits.dates import parse_moment, to_text
+from astro_shared.fits.date_forms import parse_moment
+from astro_shared.fits.dates import to_text
 from astro_shared.fits.keywords import QUANTITIES, FrameFacts, frame_facts
 from astro_shared.fits.pointing import sexagesimal
 from astro_shared.fits.site import SkyEvidence, east_longitude, sidereal_time_deg

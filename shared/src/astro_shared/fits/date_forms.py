@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
@@ -11,6 +11,7 @@ MJD_ZERO_JD = 2400000.5
 YEARS = range(1850, 2101)
 DAY_S = 86400.0
 YEAR_S = 365.25 * DAY_S
+FIRST_OF_TWO_DIGITS = 30  # 29 is 2029, 30 is 1930
 FLAT = 12**-0.5  # standard deviation of what lies anywhere in an interval of length 1
 
 #: Days with which a clock begins that nobody set.
@@ -59,12 +60,15 @@ class Moment:
         Whether the text itself says that it is UTC or how far from it.
     err_s
         One sigma, seconds, of what the text leaves open.
+    remark
+        What was assumed, for people.
     """
 
     when: datetime
     has_time: bool = True
     zone_known: bool = False
     err_s: float = 0.0
+    remark: str = ""
 
 
 def parse_moment(text: str) -> Moment | None:
@@ -73,8 +77,9 @@ def parse_moment(text: str) -> Moment | None:
 
     Notes
     -----
-    In the old form years of two and three digits are counted from 1900 (``102`` is 2002); the day comes first unless
-    only the second number can be one. A year alone is its middle, with an error that says so. 1970-01-01T00:00:00 and
+    In the old form years of three digits are counted from 1900 (``102`` is 2002), and those of two as well unless that
+    would be before 1930; the day comes first unless only another number can be one. A year alone is its middle, with an
+    error that says so. 1970-01-01T00:00:00 and
     other zeros of clocks are no dates.
     """
     text = text.strip().strip("'\"").strip()
@@ -132,6 +137,11 @@ def from_year(year: float, err_s: float) -> Moment | None:
     )
 
 
+def to_mjd(moment: datetime) -> float:
+    """Modified Julian date of a UTC moment."""
+    return (moment - MJD_EPOCH) / timedelta(days=1)
+
+
 def _from_iso(match: re.Match[str]) -> Moment | None:
     year, month, day = int(match[1]), int(match[2]), int(match[3])
     if match[4] is None:
@@ -151,9 +161,15 @@ def _from_iso(match: re.Match[str]) -> Moment | None:
 
 def _from_old(match: re.Match[str]) -> Moment | None:
     day, month, year = int(match[1]), int(match[2]), int(match[3])
+    digits = len(match[3])
+    if digits == 2 and day > 31 >= year:
+        day, year = year, day
     if month > 12 >= day:
         day, month = month, day
-    return _day(year + (1900 if len(match[3]) < 4 else 0), month, day, match[4])
+    if digits == 2 and year < FIRST_OF_TWO_DIGITS:
+        moment = _day(year + 2000, month, day, match[4])
+        return moment and replace(moment, remark=f"the year {year:02d} is taken as {year + 2000}")
+    return _day(year + (1900 if digits < 4 else 0), month, day, match[4])
 
 
 def _from_named(match: re.Match[str]) -> Moment | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from astro_shared.fits.aliases import QUANTITIES, CardReader
 from astro_shared.fits.headers import clean_text
@@ -68,8 +68,19 @@ def unit_of_pixels(reader: CardReader) -> PixelUnit:
     for keyword in UNIT_KEYWORDS:
         value = reader.header.get(keyword)
         if isinstance(value, str) and value.strip():
-            return pixel_unit(value)
+            return _with_comment(pixel_unit(value), reader, keyword)
     return PixelUnit("", PixelKind.UNKNOWN)
+
+
+def _with_comment(unit: PixelUnit, reader: CardReader, keyword: str) -> PixelUnit:
+    """The unit, where its comment says that it is one per second; a unit that is not understood is said."""
+    if unit.kind is PixelKind.UNKNOWN:
+        name = clean_text(unit.text, limit=20)
+        reader.warnings.append(f"{keyword} = {name!r} is not understood: the pixels are taken as ADU")
+    is_total = unit.kind in (PixelKind.COUNTS, PixelKind.ELECTRONS) and not unit.per_seconds
+    if is_total and _PER_SECOND.search(reader.comment(keyword)):
+        return replace(unit, per_seconds=1.0, text=f"{unit.text} per second")
+    return unit
 
 
 def read_detector(
@@ -87,7 +98,7 @@ def read_detector(
     Pixels per second count ``exposure / per_seconds`` times their value. A mean of N frames of gain g has N g electrons
     in one ADU and a read noise of sqrt(N) r; a sum has g and sqrt(N) r.
     """
-    of_frame = given.gain_e_per_adu or _gain(reader)
+    of_frame = given.gain_e_per_adu or _gain(reader, unit)
     per_unit = _counts_per_unit(reader, unit, exposure_s)
     stacked = 1.0
     if stack is not None and given.gain_e_per_adu is None and not _is_own(reader, "gain_e_per_adu"):
@@ -123,9 +134,8 @@ def _counts_per_unit(reader: CardReader, unit: PixelUnit, exposure_s: float | No
     return exposure_s / unit.per_seconds
 
 
-def _gain(reader: CardReader) -> float | None:
+def _gain(reader: CardReader, unit: PixelUnit) -> float | None:
     """Electrons per ADU of one frame, as the header tells it."""
-    unit = unit_of_pixels(reader)
     if unit.kind is PixelKind.PHYSICAL:
         name = clean_text(unit.text, limit=20)
         reader.warnings.append(f"the pixels are in {name}: the gain of the header is not used")

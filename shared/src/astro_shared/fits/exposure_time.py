@@ -7,19 +7,23 @@ from dataclasses import dataclass
 
 from astropy.io import fits
 
+from astro_shared.fits.headers import clean_text
 from astro_shared.fits.units import SECONDS_PER, seconds
 
 #: Keywords of the exposure time, the first that holds a believable value wins.
 EXPOSURE_KEYWORDS = (
     "EXPTIME", "EXPOSURE", "EXP_TIME", "EXP-TIME", "ITIME", "TEXPTIME", "XPOSURE", "EXPDUR", "ETIMEAVE", "ONTIME", "EXPTIM",
     "EXPOS", "EXPT", "TEXP", "EXP", "INTTIME", "INT_TIME", "INTEG", "EXPOSED", "HIERARCH EXPOSURE_TIME",
-    "HIERARCH EXPOSURETIME", "TELAPSE", "ELAPTIME", "ELAPSED",
+    "HIERARCH EXPOSURETIME", "EXPTM", "EXPO", "INTTM", "TEXPOSUR", "SHUTTER", "HIERARCH ESO DET WIN1 DIT1",
+    "HIERARCH ESO DET DIT", "HIERARCH ESO DET EXP TIME", "TELAPSE", "ELAPTIME", "ELAPSED",
 )  # fmt: skip
-#: Keywords that name their own unit.
-NAMED_UNITS = {"EXPTIMEM": "ms", "EXPTIMMS": "ms", "EXP_MS": "ms", "EXPMS": "ms", "EXPOS_MS": "ms", "EXPTM_MS": "ms",
-               "HIERARCH EXPTIME_MS": "ms", "HIERARCH EXPOSURE_MS": "ms", "HIERARCH EXPOSURE_TIME_MS": "ms",
-               "EXP_US": "us", "EXPUS": "us", "HIERARCH EXPTIME_US": "us", "HIERARCH EXPOSURE_US": "us",
-               "EXPTIMES": "s", "EXP_MIN": "min", "EXPMIN": "min"}  # fmt: skip
+#: Keywords that name their own unit, without hyphens and underscores (``EXP_MS``, ``EXPOSURE-TIME-US``, ``INTMSEC``).
+_NAMED_UNIT = re.compile(
+    r"(?:EXP|EXPO|EXPOS|EXPOSURE|EXPT|EXPTM|EXPTI|EXPTIM|EXPTIME|EXPOSURETIME|ITIME|INT|INTT|INTTIM|INTTIME|"
+    r"INTEG|INTEGRATIONTIME|TEXP|SHUTTER)"
+    r"(?:(?P<ms>(?<=EXPTIME)M|MS|MSEC|MILLIS|MILLISECONDS)|(?P<us>US|USEC|MICROS|MICROSECONDS)|(?P<ns>NS|NSEC)|(?P<s>S|SEC|SECS|SECONDS)|"
+    r"(?P<min>MIN|MINUTES)|(?P<h>HR|HOURS))"
+)
 #: Keywords that mean the same: a difference between them is worth a word.
 SAME = (
     "EXPTIME",
@@ -95,7 +99,12 @@ def read_exposure_time(header: fits.Header, span_s: float | None = None, *, fram
     ]
     told = [card for card in told if _is_possible(card) and card.number]
     if not told:
-        return ExposureTime(None, notes=tuple(notes))
+        unread = [
+            f"{key} = {clean_text(header[key], limit=30)!r} in the header is not understood"
+            for key in SAME
+            if isinstance(header.get(key), str) and header[key].strip() and seconds(header[key], "")[0] is None
+        ]
+        return ExposureTime(None, notes=(*notes, *unread))
     first, peers = told[0], told[1:]
     found, why = _by_peers(first, peers, frames) or _by_span(first, span_s) or (first.seconds, "")
     if why:
@@ -114,7 +123,10 @@ def read_exposure_time(header: fits.Header, span_s: float | None = None, *, fram
 def _cards(header: fits.Header) -> list[_Told]:
     """The cards that hold a duration, in the order of the table."""
     found = []
-    for keyword in (*EXPOSURE_KEYWORDS, *NAMED_UNITS):
+    named = {
+        key: match.lastgroup for key in header if (match := _NAMED_UNIT.fullmatch(re.sub("[-_ ]", "", key.upper())))
+    }
+    for keyword in (*EXPOSURE_KEYWORDS, *(key for key in named if key not in EXPOSURE_KEYWORDS)):
         if keyword not in header:
             continue
         comment = str(header.comments[keyword])
@@ -122,8 +134,7 @@ def _cards(header: fits.Header) -> list[_Told]:
         if duration is None:
             continue
         number = duration / SECONDS_PER.get(unit or "s", 1.0)
-        if unit is None and keyword in NAMED_UNITS:
-            unit = NAMED_UNITS[keyword]
+        if unit is None and keyword not in EXPOSURE_KEYWORDS and (unit := named[keyword]) is not None:
             duration = number * SECONDS_PER[unit]
         found.append(_Told(keyword, comment, duration, number, unit))
     return found

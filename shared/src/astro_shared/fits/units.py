@@ -37,7 +37,7 @@ _LONG_TIME = "|".join(
 _TIME_PLACES = (
     re.compile(rf"[\[(]\s*(?:in\s+|units?[:=]?\s*)?(?:{_ANY_TIME})\.?\s*[\])]", re.I),
     re.compile(rf"(?:\bin|\bunits?\s*(?:is|are|[:=])?|[,;:=])\s+(?:{_ANY_TIME})\.?(?=$|[\s,;)])", re.I),
-    re.compile(rf"(?<![\w/])(?:{_LONG_TIME})\b", re.I),
+    re.compile(rf"(?<![A-Za-z0-9/])(?:{_LONG_TIME})\b", re.I),
     re.compile(rf"^\s*(?:{_ANY_TIME})\.?\s*$", re.I),
 )
 _NUMBER_UNIT = re.compile(rf"\s*([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eEdD][+-]?\d+)?)\s*(?:{_ANY_TIME})\.?\s*", re.I)
@@ -115,7 +115,7 @@ class PixelUnit:
 
 _COUNT = r"adus?|a\.?d\.?u\.?|dns?|counts?|cnts?|cts?|data\s*numbers?|digital\s*numbers?|digital\s*units?"
 _ELECTRON = r"e-?|e\^-|el|electrons?|photo-?\s?electrons?|e-\(?count\)?|photons?|ph"
-_TIME = r"(?:(?P<s>s|secs?|seconds?)|(?P<min>mins?|minutes?)|(?P<h>h|hrs?|hours?))"
+_TIME = r"(?:(?P<s>s|secs?|seconds?)|(?P<ms>ms|msecs?)|(?P<min>mins?|minutes?)|(?P<h>h|hrs?|hours?))"
 _RATE = re.compile(
     rf"(?:(?P<count>{_COUNT})|(?P<electron>{_ELECTRON}))"
     rf"(?:\s*(?:/|\bper\b)\s*(?:pix(?:el)?s?)(?=\W|$))?"
@@ -123,7 +123,11 @@ _RATE = re.compile(
     rf"(?:\s*(?:/|\bper\b)\s*(?:pix(?:el)?s?)|[\s.*]*pix(?:el)?s?\s*(?:\*\*|\^)?-1)?",
     re.I,
 )
-_RATE_NAMES = re.compile(r"(?P<count>cps|count\s*rate|c/s)|(?P<electron>eps|electron\s*rate)", re.I)
+_BRACKETED = re.compile(r"\(\s*([\w-]+)\s*\)(?!\s*-?\d)")  # (ADU)/(s)
+_RATE_NAMES = re.compile(
+    r"(?P<count>cps|counts?\s*rate|c/s|du/s|1?\s*/\s*s(?:ec)?|s(?:\*\*|\^)?-1|hz)|(?P<electron>eps|electrons?\s*rate)",
+    re.I,
+)
 _PHYSICAL = re.compile(
     r"jy|magg(?:y|ies)|erg|flam|fnu|\bw\b|w/m|watt|mag\b|\bk\b|\bkelvin|rayleigh|\br\b|arcsec|/\s*sr|ergs?|surface",
     re.I,
@@ -132,11 +136,13 @@ _PHYSICAL = re.compile(
 
 def pixel_unit(text: str) -> PixelUnit:
     """What a text such as ``ADU/s``, ``DN s-1``, ``e-/sec``, ``cps`` or ``MJy/sr`` says of the pixels."""
-    plain = text.strip().strip("'\"[]()").replace("{", "(").replace("}", ")").strip()
-    match = _RATE.fullmatch(plain)
+    plain = text.strip().strip("'\"[]").replace("{", "(").replace("}", ")").strip()
+    if plain.startswith("(") and plain.endswith(")") and plain.count("(") == 1:
+        plain = plain[1:-1].strip()
+    match = _RATE.fullmatch(_BRACKETED.sub(r"\1", plain))
     if match is not None:
         kind = PixelKind.COUNTS if match["count"] else PixelKind.ELECTRONS
-        unit = next((u for u in ("s", "min", "h") if match[u] or match[f"i{u}"]), None)
+        unit = next((u for u in ("s", "ms", "min", "h") if match[u] or match[f"i{u}"]), None)
         return PixelUnit(plain, kind, SECONDS_PER[unit] if unit else 0.0)
     match = _RATE_NAMES.fullmatch(plain)
     if match is not None:
