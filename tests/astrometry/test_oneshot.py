@@ -8,8 +8,11 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from astro_shared.fits.tables import read_columns
+from astro_shared.contracts.tables import TableSchema
+from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.testing.frames import Camera, simulate_frame
+from astro_shared.testing.optics import Distortion
+from astro_shared.testing.source_lists import simulate_source_list
 from astro_shared.testing.truth import solution_error
 from astrometry_service.adapters.reference_file import ReferenceFile, read_reference_file
 from astrometry_service.errors import ReferenceListError
@@ -85,3 +88,45 @@ def test_a_list_that_can_not_be_used_is_one_line(tmp_path, name, text, word):
     with pytest.raises(ReferenceListError, match=word) as raised:
         read_reference_file(tmp_path / name)
     assert "\n" not in str(raised.value)
+
+
+def solved(capsys, **task) -> dict:
+    run(json.dumps({"task": "astrometer", "filename": "sky.fits", "reference": "stars.fits"} | task))
+    answer = json.loads(capsys.readouterr().out)
+    return answer["result"]["astrometry"] if "result" in answer else answer
+
+
+def test_sep_on_the_frame_gives_places_for_a_table_that_is_given(tmp_path, monkeypatch, capsys):
+    """It was refused: the task had the pixels and did not hand them on."""
+    monkeypatch.setenv("ALIDADE_DATA", str(tmp_path))
+    sky = simulate_frame(43, n_stars=300, camera=Camera(shape=(420, 420)))
+    sky.write(tmp_path / "sky.fits")
+    sky.write_reference(tmp_path / "stars.fits")
+    stars = sky.truth[np.asarray(sky.truth["snr"]) > 50]
+    columns = {"id": np.arange(7, 7 + len(stars)), "x": stars["x"], "y": stars["y"], "flux": stars["flux_e"]}
+    write_columns(tmp_path / "table.fits", columns, TableSchema("sources", ()))
+    for detector in ("sep", "photometry"):
+        report = solved(capsys, sources="table.fits", astrometry={"detector": detector})
+        assert report["solved"] and report["n_used"] > 30
+        assert (report["n_sources"] == len(stars)) == (detector == "photometry")
+        positions = read_columns(tmp_path / "sky_positions.fits")
+        assert positions["id"].tolist() == columns["id"].tolist()
+        if detector == "sep":
+            assert np.median(np.abs(positions["dec"] - stars["dec"])) * 3.6e6 < 20.0
+
+
+def test_a_field_of_forty_degrees_is_solved_by_the_list_that_is_given(tmp_path, monkeypatch, capsys):
+    """Half of its diagonal is wider than any disc that the Gaia archive is asked for."""
+    monkeypatch.setenv("ALIDADE_DATA", str(tmp_path))
+    camera = Camera(shape=(700, 700), scale_arcsec=200.0, distortion=Distortion(cubic_px=1.0))
+    sim = simulate_source_list(5, n_stars=700, camera=camera, dec_deg=30.0)
+    header = sim.camera.wcs(sim.sky.ra_deg, sim.sky.dec_deg).to_header()
+    header["DATE-OBS"] = sim.exposure.date_obs
+    noise = np.random.default_rng(1).normal(100, 3, camera.shape).astype(np.float32)
+    fits.PrimaryHDU(noise, header).writeto(tmp_path / "sky.fits")
+    write_columns(
+        tmp_path / "table.fits", sim.columns | {"id": np.arange(len(sim.columns["x"]))}, TableSchema("sources", ())
+    )
+    write_columns(tmp_path / "stars.fits", sim.reference_columns, TableSchema("reference", ()))
+    report = solved(capsys, sources="table.fits", solve={"blind": False})
+    assert report["solved"] and report["n_used"] > 200 and report["reference_name"] == "stars.fits"

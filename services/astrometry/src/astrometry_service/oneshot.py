@@ -9,15 +9,12 @@ names, else from inside the index files that are installed or mounted (bright st
 from __future__ import annotations
 
 import sys
-from math import inf
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from astro_shared.contracts.astrometry import SolveRequest
-from astro_shared.contracts.photometry import FrameSummary
 from astro_shared.contracts.settings import (
     AstrometrySettings,
     InputSettings,
@@ -25,11 +22,8 @@ from astro_shared.contracts.settings import (
     ReferenceSettings,
     SolveSettings,
 )
-from astro_shared.contracts.tables import TableSchema
-from astro_shared.fits import RawFrame, header_text, read_frame
-from astro_shared.fits.tables import write_columns
+from astro_shared.fits import header_text, read_frame
 from astro_shared.jobs.oneshot import DataFolder, OneShotTask, Outcome, run_oneshot
-from astro_shared.science.source_extraction import extract_sources
 from astrometry_service.adapters.asked_catalogue import QUESTION
 from astrometry_service.adapters.frame_summary import summarise_frame
 from astrometry_service.adapters.reference_file import (
@@ -38,7 +32,7 @@ from astrometry_service.adapters.reference_file import (
     read_index_reference,
     read_reference_file,
 )
-from astrometry_service.errors import NothingToSolveError, ReferenceListError
+from astrometry_service.errors import ReferenceListError
 from astrometry_service.tasks import solve
 
 
@@ -64,14 +58,13 @@ def astrometer(task: AstrometerTask, data: DataFolder) -> Outcome:
     hdu = task.input.hdu
     raw = read_frame(frame, None if isinstance(hdu, str) else hdu, scratch=data.workspace)
     summary = summarise_frame(raw, task.input, frame.name)
-    table, fwhm_px = (given, None) if given is not None else _sources(raw, summary, data.workspace)
     header = data.workspace / "header.txt"
     header.write_text(header_text(raw.header), encoding="utf-8")
     request = SolveRequest(
-        sources=data.add(table),
+        sources=data.add(given) if given is not None else None,
+        frame=data.add(frame),
         header=data.add(header),
         summary=summary,
-        fwhm_px=fwhm_px,
         solve=task.solve.model_copy(update={"index_folders": task.indexes}),
         astrometry=task.astrometry,
         reference=ReferenceSettings(name=task.reference or "stars of index files"),
@@ -92,31 +85,6 @@ def _reference(path: Path | None, indexes: tuple[str, ...]) -> Columns:
             count=0,
         )
     return stars
-
-
-def _sources(raw: RawFrame, summary: FrameSummary, workspace: Path) -> tuple[Path, float]:
-    """Clean sources of the frame as a table, and the width of its stars in pixels."""
-    saturation_e = inf if summary.saturation_e is None else summary.saturation_e
-    image_e = np.multiply(raw.data, np.float32(summary.gain_e_per_adu), out=raw.data)
-    found = extract_sources(image_e, saturation_e=saturation_e, mask=raw.mask, overwrite_image=True)
-    good = np.flatnonzero(found.usable)
-    if good.size == 0:
-        raise NothingToSolveError("No source was found in the frame.")
-    columns = {
-        "id": np.arange(1, good.size + 1),
-        "x": found.x[good],
-        "y": found.y[good],
-        "x_var": found.covariance[good, 0, 0],
-        "y_var": found.covariance[good, 1, 1],
-        "xy_cov": found.covariance[good, 0, 1],
-        "position_kind": np.where(found.psf_fitted[good], "psf", "windowed"),
-        "flux": found.flux[good],
-        "flux_err": found.flux_err[good],
-        "snr": found.snr[good],
-    }
-    path = workspace / "sources.fits"
-    write_columns(path, columns, TableSchema("sources", ()))
-    return path, found.fwhm_px
 
 
 def run(text: str) -> int:

@@ -22,7 +22,7 @@ from astro_shared.fits import read_frame
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
-from astrometry_service.adapters.asked_catalogue import AskedCatalogue
+from astrometry_service.adapters.asked_catalogue import MAX_RADIUS_DEG, AskedCatalogue
 from astrometry_service.adapters.asked_distortions import AskedDistortions
 from astrometry_service.adapters.debug_files import write_debug_files
 from astrometry_service.adapters.engine_settings import ask_engine_facts
@@ -78,8 +78,9 @@ def _solve(request: SolveRequest, given: SourceInput, header: fits.Header | None
     context.progress(0.1, "solving")
     catalogue = AskedCatalogue(context, request.reference)
     options = SolveOptions(
-        limit_s=request.solve.limit_s, remote_limit_s=request.solve.remote_limit_s, blind=request.solve.blind
-    )
+        limit_s=request.solve.limit_s, remote_limit_s=request.solve.remote_limit_s, blind=request.solve.blind,
+        widest_question_deg=SolveOptions.widest_question_deg if request.reference.name == "gaia" else MAX_RADIUS_DEG,
+    )  # fmt: skip
     find = SolveFrame(catalogue, _engines(request, context), all_sky=AskedSky(context), options=options)
     earlier, why_none = _earlier_distortions(request, header, context)
     done = SolveRequestWorkflow(find, earlier, why_none)(

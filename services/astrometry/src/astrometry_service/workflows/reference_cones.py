@@ -18,8 +18,6 @@ __all__ = ["ReferenceCones"]
 
 # Discs wider than this come from the local list: a catalogue would send its brightest stars of a large part of the sky.
 WIDEST_CONE_DEG = 4.0
-# ... and it is never asked for discs wider than this.
-WIDEST_QUESTION_DEG = 15.0
 LEAST_ROWS = 20_000
 ALL_SKY_EPOCH = 2000.0
 MOST_NOTES = 3
@@ -34,6 +32,7 @@ class ReferenceCones:
     all_sky : local list of bright stars
     epoch_jyear : epoch of the exposure
     sources : number of detected stars; three times as many rows are asked for, at least 20 000
+    widest_deg : largest radius that the catalogue is asked for
     """
 
     def __init__(
@@ -43,9 +42,11 @@ class ReferenceCones:
         *,
         epoch_jyear: float | None,
         sources: int,
+        widest_deg: float = 15.0,
     ) -> None:
         self._catalogue, self._all_sky = catalogue, all_sky
         self._epoch, self._rows = epoch_jyear, max(LEAST_ROWS, 3 * sources)
+        self._widest_deg = widest_deg
         self._kept: list[tuple[float, float, float, ReferenceCone, SkyStars]] = []
         self.questions = 0
         self.notes: list[str] = []
@@ -92,7 +93,7 @@ class ReferenceCones:
         self, ra_deg: float, dec_deg: float, radius_deg: float, *, contained: bool = True
     ) -> tuple[ReferenceCone, SkyStars] | None:
         """Ask the catalogue, or cut from an earlier answer; None when it cannot be reached."""
-        if self._catalogue is None or radius_deg > WIDEST_QUESTION_DEG:
+        if self._catalogue is None or radius_deg > self._widest_deg:
             return None
         for ra0, dec0, radius0, cone, stars in self._kept:
             apart = float(angular_distance_deg(ra_deg, dec_deg, ra0, dec0))

@@ -85,7 +85,11 @@ class SolveFrame:
             geometry=geometry,
             hints=_all_hints(hints, header),
             cones=ReferenceCones(
-                self._catalogue, self._all_sky, epoch_jyear=geometry.epoch_jyear, sources=len(sources)
+                self._catalogue,
+                self._all_sky,
+                epoch_jyear=geometry.epoch_jyear,
+                sources=len(sources),
+                widest_deg=self._options.widest_question_deg,
             ),
             options=self._options,
             clock=self._clock,

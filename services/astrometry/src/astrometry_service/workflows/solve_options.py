@@ -24,6 +24,7 @@ class SolveOptions:
     free_scale_factor : error that the second step allows
     search_deg : how far around the pointing the third step looks, at least
     search_discs : discs of that search when each is a question to a remote catalogue
+    widest_question_deg : largest radius of stars that the reference catalogue is asked for
     check : limits of a valid WCS
     search : options of the matcher's search
     """
@@ -36,5 +37,6 @@ class SolveOptions:
     free_scale_factor: float = 2.0
     search_deg: float = 10.0
     search_discs: int = 37
+    widest_question_deg: float = 15.0
     check: WcsCheckOptions = field(default_factory=WcsCheckOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
