@@ -270,6 +270,9 @@ class MemoryCounters:
     async def clear(self, bucket: str) -> None:
         self.counts.pop(bucket, None)
 
+    def end_pauses(self) -> None:
+        self.counts = {bucket: count for bucket, count in self.counts.items() if "-pause:" not in bucket}
+
     async def is_familiar(self, place: str) -> bool:
         return place in self.places
 

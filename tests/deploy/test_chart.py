@@ -395,3 +395,20 @@ def test_nothing_secret_is_in_a_config_map(everything: Objects) -> None:
     secrets = [value for item in of_kind(everything, "Secret") for value in item["stringData"].values()]
     plain = json.dumps(of_kind(everything, "ConfigMap", "Deployment", "Job"))
     assert secrets and not [value for value in secrets if value in plain]
+
+
+@pytest.mark.parametrize(
+    ("ingress", "believed"),
+    [({}, ["10.0.0.0/8"]), ({"proxyNetworks": ["10.7.0.0/24"]}, ["10.7.0.0/24"]), ({"enabled": False}, None)],
+)
+def test_the_gateway_believes_the_ingress_alone_about_addresses(
+    ask_helm4: Callable[..., Any], chart: Path, ingress: dict[str, Any], believed: list[str] | None
+) -> None:
+    values = example(chart, "existing-secrets")
+    values["platform"]["podNetworks"] = ["10.0.0.0/8"]
+    values["ingress"] = {**values.get("ingress", {}), **ingress}
+    parts = ask_helm4("render", values)
+    manifest = "\n---\n".join(text for part, text in sorted(parts.items()) if part.endswith(".yaml"))
+    made = named(parse(manifest), "ConfigMap", "sky-alidade-gateway")["data"]
+    told = made.get("GATEWAY_FORWARDED_ALLOW_IPS")
+    assert (json.loads(told) if told else None) == believed

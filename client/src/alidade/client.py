@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 
@@ -102,11 +103,11 @@ class AlidadeClient:
 
     def store_key(self, name: str, value: str) -> None:
         """Store or replace a key of another service, such as ``nova_api_key``."""
-        self._json("PUT", f"/api/v1/me/keys/{name}", json={"value": value}, repeat=True)
+        self._json("PUT", f"/api/v1/me/keys/{quote(name, safe='')}", json={"value": value}, repeat=True)
 
     def delete_key(self, name: str) -> None:
         """Delete a key of another service."""
-        self._json("DELETE", f"/api/v1/me/keys/{name}")
+        self._json("DELETE", f"/api/v1/me/keys/{quote(name, safe='')}")
 
     def upload(self, path: Path, *, purpose: str = "frame", name: str | None = None) -> UploadView:
         """Send a file straight to storage, checked by its hash.
@@ -150,7 +151,7 @@ class AlidadeClient:
 
     def reduction(self, reduction_id: str) -> ReductionView:
         """A reduction as it stands."""
-        return ReductionView.model_validate(self._json("GET", f"/api/v1/reductions/{reduction_id}"))
+        return ReductionView.model_validate(self._json("GET", f"/api/v1/reductions/{quote(reduction_id, safe='')}"))
 
     def reductions(self, limit: int = 50) -> list[ReductionView]:
         """One's latest reductions, newest first."""
@@ -159,7 +160,9 @@ class AlidadeClient:
 
     def abort(self, reduction_id: str) -> ReductionView:
         """Stop a reduction."""
-        return ReductionView.model_validate(self._json("POST", f"/api/v1/reductions/{reduction_id}:abort", repeat=True))
+        return ReductionView.model_validate(
+            self._json("POST", f"/api/v1/reductions/{quote(reduction_id, safe='')}:abort", repeat=True)
+        )
 
     def watch(self, reduction_id: str, *, every_s: float = 0.4) -> Iterator[ReductionView]:
         """Yield the reduction whenever it was looked at, the last time when it has ended.
@@ -188,7 +191,7 @@ class AlidadeClient:
 
     def download(self, reduction_id: str, name: str, path: Path) -> None:
         """Fetch one file of a result; nothing half-written is left behind."""
-        self._fetch(f"/api/v1/reductions/{reduction_id}/results/{name}", path)
+        self._fetch(f"/api/v1/reductions/{quote(reduction_id, safe='')}/results/{quote(name)}", path)
 
     def forced(self, reduction_id: str, positions: Iterable[Mapping[str, Any]], *, key: str | None = None) -> WorkView:
         """Begin to measure fluxes at given positions of the frame of a finished reduction.
@@ -199,7 +202,9 @@ class AlidadeClient:
             ``name`` if wanted
         key : safe to repeat with the same one
         """
-        return self.begin(f"/api/v1/reductions/{reduction_id}/forced", {"positions": list(positions)}, key)
+        return self.begin(
+            f"/api/v1/reductions/{quote(reduction_id, safe='')}/forced", {"positions": list(positions)}, key
+        )
 
     def master(
         self,
@@ -328,7 +333,9 @@ class AlidadeClient:
 
     def identify_again(self, reduction_id: str) -> ReductionView:
         """Have the catalogues that failed asked again for a finished reduction; `watch` it afterwards."""
-        return ReductionView.model_validate(self._json("POST", f"/api/v1/reductions/{reduction_id}:identify"))
+        return ReductionView.model_validate(
+            self._json("POST", f"/api/v1/reductions/{quote(reduction_id, safe='')}:identify")
+        )
 
     def delete(self, path: str) -> None:
         """DELETE any path of the API."""

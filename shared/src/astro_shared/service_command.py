@@ -68,6 +68,8 @@ def _api(service: str) -> int:
         log_config=None,
         access_log=False,
         lifespan="on",
+        # the services read X-Forwarded-For themselves, from the networks that their settings name
+        proxy_headers=False,
         timeout_graceful_shutdown=_STOP_LIMIT_S,
     )
     server = uvicorn.Server(config)

@@ -64,6 +64,62 @@ async def test_addresses_of_one_ipv6_network_count_as_one(auth: Any) -> None:
     assert seen[-2:] == ["wait", "wait"]
 
 
+async def test_a_limit_that_is_used_up_lets_the_owner_in_after_a_pause_not_after_the_window(auth: Any) -> None:
+    await auth.register()
+    seen = [await outcome(auth, "ada", f"guess {i}", "198.51.100.7") for i in range(100)]
+    assert seen.count("wrong") == 10
+    with pytest.raises(TooManyAttemptsError) as refused:
+        await auth.services.log_in("ada", GOOD, Origin(source="198.51.100.7"))
+    assert refused.value.retry_after_s <= 60
+    auth.counters.end_pauses()
+    assert await outcome(auth, "ada", GOOD, "198.51.100.7") == "in"
+
+
+async def test_one_guess_a_pause_is_all_that_is_left_beyond_the_limit(auth: Any) -> None:
+    await auth.register()
+    for i in range(10):
+        await outcome(auth, "ada", f"guess {i}", "198.51.100.7")
+    for _ in range(5):
+        auth.counters.end_pauses()
+        seen = [await outcome(auth, "ada", "another guess", "198.51.100.7") for _ in range(4)]
+        assert seen == ["wrong", "wait", "wait", "wait"]
+
+
+async def test_a_volley_of_names_from_the_owners_address_does_not_hold_the_owner_up(auth: Any) -> None:
+    await auth.register()
+    assert await outcome(auth, "ada", GOOD, "198.51.100.7") == "in"
+    seen = [await outcome(auth, f"user{i}", "Spring-2024-x", "198.51.100.7") for i in range(150)]
+    assert seen[-1] == "wait"
+    assert await outcome(auth, "ada", GOOD, "198.51.100.7") == "in"
+
+
+async def test_a_stranger_to_an_address_under_a_volley_waits_for_a_pause(auth: Any) -> None:
+    await auth.register()
+    for i in range(100):
+        await outcome(auth, f"user{i}", "Spring-2024-x", "198.51.100.7")
+    assert await outcome(auth, "ada", GOOD, "198.51.100.7") == "wait"
+    auth.counters.end_pauses()
+    assert await outcome(auth, "ada", GOOD, "198.51.100.7") == "in"
+
+
+async def test_wrong_tokens_never_hold_up_a_right_one(auth: Any) -> None:
+    headers = await auth.signed_in()
+    made = (await auth.client.post("/api/v1/me/tokens", json={"name": "script"}, headers=headers)).json()["token"]
+    wrong = made[:-4] + ("AAAA" if not made.endswith("AAAA") else "BBBB")
+    path = "/api/v1/auth/personal-token"
+    seen = [(await auth.client.post(path, json={"personal_token": wrong})).status_code for _ in range(102)]
+    assert seen == [401] * 100 + [429] * 2
+    assert (await auth.client.post(path, json={"personal_token": made})).status_code == 200
+
+
+async def test_clients_of_the_pods_own_network_are_told_apart(auth: Any) -> None:
+    await auth.register()
+    body = {"username": "ada", "password": "guess"}
+    for i in range(12):
+        headers = {"X-Forwarded-For": f"127.0.0.{i + 2}"}
+        assert (await auth.client.post("/api/v1/auth/login", json=body, headers=headers)).status_code == 401
+
+
 async def test_no_names_or_addresses_are_kept_in_clear(auth: Any) -> None:
     await outcome(auth, "ada", "guess", "198.51.100.7")
     assert auth.counters.counts

@@ -5,8 +5,12 @@ import io
 import httpx
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.io.votable import parse, parse_single_table
 
+from catalogs_service.algorithms.healpix import cells, region_cells
+from catalogs_service.domain.gaia import GaiaTile
+from catalogs_service.domain.regions import Cone
 from catalogs_service.domain.stars import Stars
 
 
@@ -86,7 +90,33 @@ async def test_a_name_that_no_list_can_have_is_such_an_error(client, mint, name)
     if answer.status_code == 200:
         assert "is not the name of a reference list" in parse(io.BytesIO(answer.content)).infos[0].value
     else:
-        assert (answer.status_code, name) in ((404, ".."), (404, "%2e%2e"), (400, "%00"))
+        assert (answer.status_code, name) in (
+            (404, ".."), (404, "%2e%2e"), (400, "%00"), (400, "a%0ab"), (414, "x" * 10_000),
+        )  # fmt: skip
+
+
+async def test_gaia_answers_from_tiles_at_hand_as_the_other_route_does(app, client, mint):
+    tiles = [GaiaTile(6, int(pixel)) for pixel in region_cells(Cone(120.0, 30.0, 0.3), 6)]
+    stars = Stars(
+        {
+            "source_id": np.array([5, 6, 7]), "ra": 120.0 + np.array([0.0, 0.1, 0.2]),
+            "dec": np.full(3, 30.0), "phot_g_mean_mag": np.array([12.0, 14.0, 20.5], np.float32),
+            "ref_epoch": np.full(3, 2016.0),
+        }
+    )  # fmt: skip
+    home = GaiaTile(6, int(cells(np.array([120.0]), np.array([30.0]))[0] >> 46))
+    cache = app.state.parts.find_stars_at_hand._gaia._cache
+    for tile in tiles:
+        cache.put("dr3", tile, 21.0, stars if tile == home else stars.take(np.empty(0, np.int64)))
+    body = {"name": "gaia", "ra_deg": 120.0, "dec_deg": 30.0, "radius_deg": 0.25}
+    direct = await client.post("/v1/reference/cone", json=body, headers=mint.service())
+    assert direct.headers["X-Reference-Layer"] == "cache"
+    answer = await client.get("/v1/scs/gaia", params={"RA": 120, "DEC": 30, "SR": 0.25}, headers=mint.service())
+    rows = parse_single_table(io.BytesIO(answer.content)).to_table()
+    with fits.open(io.BytesIO(direct.content)) as table:
+        assert sorted(map(int, rows["source_id"])) == sorted(table[1].data["source_id"].tolist()) == [5, 6, 7]
+    beyond = await client.get("/v1/scs/gaia", params={"RA": 200, "DEC": 30, "SR": 0.25}, headers=mint.service())
+    assert "not all of the field is in it" in parse(io.BytesIO(beyond.content)).infos[0].value
 
 
 async def test_availability(client):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 from rich.table import Table
@@ -67,7 +68,7 @@ def list_lists(server: ServerOption = None) -> None:
 def remove(name: str, server: ServerOption = None) -> None:
     """Remove one."""
     with plain_errors(), client_session(server, say=say) as client:
-        client.delete(f"/api/v1/references/{name}")
+        client.delete(f"/api/v1/references/{quote(name, safe='')}")
     out.print(f"{name} was removed.")
 
 

@@ -49,7 +49,9 @@ async def _serve(sockets: dict[str, socket.socket]) -> None:
     servers = []
     for name in sockets:
         app = importlib.import_module(f"{name}_service.main").create_app()
-        servers.append(_Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")))
+        # no proxy stands before them: whoever is on this machine could write any X-Forwarded-For
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", proxy_headers=False)
+        servers.append(_Server(config))
 
     def stop() -> None:
         for server in servers:

@@ -103,6 +103,9 @@ http://{{ include "alidade.fullname" .root }}-{{ .service }}:8000
 {{- range list "gateway" "photometry" "astrometry" "catalogs" -}}
 {{- $_ := set $settings (printf "%s_URL" (upper .)) (include "alidade.url" (dict "root" $root "service" .)) -}}
 {{- end -}}
+{{- if $values.ingress.enabled -}}
+{{- $_ := set $settings "FORWARDED_ALLOW_IPS" (default $values.platform.podNetworks $values.ingress.proxyNetworks | toJson) -}}
+{{- end -}}
 {{- $_ := set $settings "CORS_ORIGINS" ($values.platform.corsOrigins | toJson) -}}
 {{- end -}}
 {{- if eq .service "astrometry" -}}

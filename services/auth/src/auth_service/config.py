@@ -43,6 +43,12 @@ class AttemptSettings(BaseModel):
     per_name: int = Field(default=30, ge=1, title="One name from addresses that never logged in with it")
     per_source: int = Field(default=100, ge=1, title="All names from one address")
     registrations_per_source: int = Field(default=30, ge=1, title="Registrations from one address")
+    one_more_after_s: int = Field(
+        default=60,
+        ge=1,
+        title="Pause between logins beyond a limit, s",
+        description="So that nobody is locked out to the end of the window",
+    )
 
 
 class AuthSettings(ServiceSettings):

@@ -56,15 +56,17 @@ class CatalogsParts(JobServiceParts):
         self.lists = make_lists(settings.data_folder, settings.memory_cache_mb)
         self.outside = make_outside_http(settings.upstream)
         self.upstreams = make_upstreams(settings.upstream, self.outside, DatabaseMemory(self.engine))
-        self.gaia = self._gaia() if settings.upstream.mode == "online" else None
-        self.find_stars = FindReferenceStars(self.lists, self.gaia)
-        self.find_stars_at_hand = FindReferenceStars(self.lists)
+        online = settings.upstream.mode == "online"
+        tiles = self._gaia()
+        self.gaia = tiles if online else None
+        self.find_stars_at_hand = FindReferenceStars(self.lists, tiles.at_hand(), asks_outside=False)
+        self.find_stars = FindReferenceStars(self.lists, tiles) if online else self.find_stars_at_hand
         answers = AnswerCache(
             settings.data_folder / "answers",
             longest_age_s=settings.answer_age_h * 3600.0,
             limit_bytes=(settings.disk_cache_mb << 20) // 4,
         )
-        askers = self.upstreams if settings.upstream.mode == "online" else {}
+        askers = self.upstreams if online else {}
         self.ask_catalogues = AskCatalogues(make_registry(settings.upstream), askers, answers, self.find_stars)
         self._open_key = self._key_opener(settings)
 

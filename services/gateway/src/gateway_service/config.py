@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from astro_shared.settings import ServiceSettings, StorageSettings
@@ -29,6 +29,12 @@ class GatewaySettings(ServiceSettings):
     catalogs_url: str = Field(default="http://127.0.0.1:8004", title="Catalogs", pattern=r"^https?://")
     gateway_url: str = Field(
         default="http://127.0.0.1:8000", title="This service, as the others reach it", pattern=r"^https?://"
+    )
+    forwarded_allow_ips: tuple[IPvAnyNetwork, ...] = Field(
+        default=(),
+        title="Networks of the proxies in front",
+        description="Whose X-Forwarded-For is believed about where a log in comes from: those of the ingress. Without "
+        "them all who come through a proxy count as one address",
     )
     cors_origins: tuple[str, ...] = Field(default=(), title="Origins of web frontends")
     open_cone_search: bool = Field(

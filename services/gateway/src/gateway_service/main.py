@@ -17,6 +17,7 @@ from astro_shared.logs import configure_logging
 from astro_shared.settings import settings_or_exit
 from astro_shared.web import BodyLimits, require_service
 from astro_shared.web import create_app as create_web_app
+from astro_shared.web.forwarded import ForwardedAddressMiddleware
 from gateway_service.api import (
     accounts,
     astrometry,
@@ -76,6 +77,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         docs_path="/internal/docs",
         openapi_path="/internal/openapi.json",
     )
+    app.add_middleware(ForwardedAddressMiddleware, trusted=settings.forwarded_allow_ips)
     app.state.factory = factory
     for routes in (uploads, reductions, work, references, astrometry, settings_routes, storage, callbacks, accounts):
         app.include_router(routes.router)

@@ -11,7 +11,7 @@ import httpx
 import structlog
 from pydantic import SecretStr
 
-from astro_shared.clients.base import ServiceClient
+from astro_shared.clients.base import ServiceClient, path_segment
 from astro_shared.contracts.auth import (
     AccessTokenResponse,
     JsonWebKeySet,
@@ -84,11 +84,15 @@ class AuthClient(ServiceClient):
 
     async def user_settings(self, user: str) -> UserSettingsDocument:
         """Return a user's saved settings: overrides by section."""
-        return await self.request_model(UserSettingsDocument, "GET", f"/v1/users/{user}/settings", on_behalf_of=user)
+        return await self.request_model(
+            UserSettingsDocument, "GET", f"/v1/users/{path_segment(user)}/settings", on_behalf_of=user
+        )
 
     async def sealed_key(self, user: str, name: str) -> SealedKey:
         """Return a third party's key as ciphertext, for the worker that can open it."""
-        return await self.request_model(SealedKey, "GET", f"/v1/users/{user}/keys/{name}", on_behalf_of=user)
+        return await self.request_model(
+            SealedKey, "GET", f"/v1/users/{path_segment(user)}/keys/{path_segment(name)}", on_behalf_of=user
+        )
 
 
 class Polled(Generic[Value]):

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import stamina
 from pydantic import BaseModel, ValidationError
 
-from astro_shared.errors import AlidadeError, RelayedError, UnavailableError, UpstreamError
+from astro_shared.errors import AlidadeError, NotFoundError, RelayedError, UnavailableError, UpstreamError
 from astro_shared.web.context import outgoing_headers
 
-__all__ = ["DEFAULT_TIMEOUT", "ServiceClient", "ServiceUnreachableError", "TokenSource", "error_from_response"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "ServiceClient",
+    "ServiceUnreachableError",
+    "TokenSource",
+    "error_from_response",
+    "path_segment",
+]
 
 DEFAULT_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 ATTEMPTS = 3
@@ -38,6 +46,19 @@ class TokenSource(Protocol):
     async def token(self, on_behalf_of: str | None = None) -> str:
         """Return an access token that is valid for another minute at least."""
         ...
+
+
+def path_segment(text: str) -> str:
+    """Quote what somebody called a thing as one segment of a path.
+
+    Raises
+    ------
+    NotFoundError
+        It would climb or vanish in the address, so nothing is called that.
+    """
+    if text in ("", ".", ".."):
+        raise NotFoundError(f"Nothing has the name {text!r}.")
+    return quote(text, safe="")
 
 
 class ServiceClient:

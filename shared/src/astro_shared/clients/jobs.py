@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import stamina
 
+from astro_shared.clients.base import path_segment
 from astro_shared.contracts.jobs import JobCreate, JobEvent, JobView
 from astro_shared.errors import RelayedError, UnavailableError
 
@@ -59,11 +60,11 @@ class ServiceJobsClient:
 
     async def get(self, job_id: str) -> JobView:
         """Read a job."""
-        return JobView.model_validate(await self._call("GET", f"/v1/jobs/{job_id}"))
+        return JobView.model_validate(await self._call("GET", f"/v1/jobs/{path_segment(job_id)}"))
 
     async def abort(self, job_id: str) -> JobView:
         """End a job that has not ended."""
-        return JobView.model_validate(await self._call("POST", f"/v1/jobs/{job_id}:abort"))
+        return JobView.model_validate(await self._call("POST", f"/v1/jobs/{path_segment(job_id)}:abort"))
 
     async def events(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
         """Yield the events of a job after event ``after`` until it ends; a broken stream is taken up again."""
@@ -87,7 +88,7 @@ class ServiceJobsClient:
 
     async def _stream(self, job_id: str, after: int) -> AsyncIterator[tuple[str, str]]:
         headers = {**await self._headers(), "Accept": "text/event-stream", "Last-Event-ID": str(after)}
-        url = f"{self._base_url}/v1/jobs/{job_id}/events"
+        url = f"{self._base_url}/v1/jobs/{path_segment(job_id)}/events"
         # The service sends a comment every 15 s: a silence of 30 s is a broken connection.
         async with self._client.stream("GET", url, headers=headers, timeout=_TIMEOUT) as response:
             if response.is_error:

@@ -1,7 +1,8 @@
 """Limits on request bodies, counted while they stream, and strict JSON.
 
 The JSON parser underneath takes NaN, lone surrogates and any depth; none of them may reach a handler. Nor may the
-character NUL, in a body or in an address: no text column of the database can hold it.
+character NUL, in a body or in an address: no text column of the database can hold it. Control characters in a path or
+a header mean nothing to any route, and clients further in refuse to send them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from astro_shared.web.problems import problem_response
 __all__ = ["BodyLimitMiddleware", "BodyLimits", "load_strict_json"]
 
 MEBIBYTE = 1 << 20
+LONGEST_ADDRESS = 8192
+_CONTROL_IN_PATH = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_IN_HEADER = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NO_QUERY = re.compile(rb"%00|[^\x21-\x7e]")
 _STRANGE_TEXT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 
 
@@ -128,9 +133,9 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-            detail = "The address holds the character NUL."
-            await problem_response("/", status=400, code="bad_request", detail=detail)(scope, receive, send)
+        if (reason := _refusal_of_head(scope)) is not None:
+            status, code, detail = reason
+            await problem_response("/", status=status, code=code, detail=detail)(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"] if name in (b"content-length", b"content-type")}
         content_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
@@ -175,6 +180,20 @@ class BodyLimitMiddleware:
             headers={"Connection": "close"},
         )
         await response(scope, receive, send)
+
+
+def _refusal_of_head(scope: Scope) -> tuple[int, str, str] | None:
+    """Status, code and sentence for an address or header that no route may see, or None."""
+    if len(scope["path"]) + len(scope["query_string"]) > LONGEST_ADDRESS:
+        return 414, "address_too_long", f"The address is longer than {LONGEST_ADDRESS} characters."
+    if _CONTROL_IN_PATH.search(scope["path"]):
+        return 400, "bad_request", "The path of the address holds a control character."
+    if _NO_QUERY.search(scope["query_string"]):
+        return 400, "bad_request", "The query of the address holds a character that must be quoted, or NUL."
+    for name, value in scope["headers"]:
+        if _CONTROL_IN_HEADER.search(value):
+            return 400, "bad_request", f"The header {name.decode('latin-1')} holds a control character."
+    return None
 
 
 def _is_json(content_type: bytes) -> bool:

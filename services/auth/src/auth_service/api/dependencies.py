@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, cast
 from urllib.parse import urlsplit
 
@@ -10,7 +9,7 @@ from fastapi import Depends, Request, Response
 from pydantic import SecretStr
 
 from astro_shared.web.context import current_request
-from auth_service.config import AuthSettings
+from astro_shared.web.forwarded import client_address
 from auth_service.domain.accounts import Origin
 from auth_service.domain.sessions import IssuedSession
 from auth_service.errors import ForeignOriginError, SessionEndedError
@@ -28,7 +27,9 @@ def origin_of(request: Request) -> Origin:
     """Return where the request came from."""
     settings = services_of(request).settings
     context = current_request()
-    return Origin(source=_source(request, settings), request_id=context.request_id if context else None)
+    peer = request.client.host if request.client else None
+    source = client_address(peer, request.headers.getlist("x-forwarded-for"), settings.trusted_proxies)
+    return Origin(source=source, request_id=context.request_id if context else None)
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]
@@ -78,23 +79,6 @@ def clear_refresh_cookie(response: Response) -> None:
 def no_store(response: Response) -> None:
     """Dependency: answers with tokens are kept nowhere."""
     response.headers["Cache-Control"] = "no-store"
-
-
-def _source(request: Request, settings: AuthSettings) -> str | None:
-    peer = request.client.host if request.client else None
-    if peer is None or not _is_trusted(peer, settings):
-        return peer
-    forwarded = [item.strip() for item in request.headers.get("x-forwarded-for", "").split(",") if item.strip()]
-    # From the right: what stands left of the last untrusted address was written by that address.
-    return next((address for address in reversed(forwarded) if not _is_trusted(address, settings)), peer)
-
-
-def _is_trusted(address: str, settings: AuthSettings) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in settings.trusted_proxies)
 
 
 def _origin(url: str) -> str:

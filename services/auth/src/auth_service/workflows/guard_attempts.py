@@ -20,9 +20,12 @@ class AttemptLimits:
     per_name : one name from all sources that never logged in with it
     per_source : all names from one source
     registrations_per_source : accounts opened, or tried to, from one source
+    one_more_after_s : where a limit of logins is used up, one more login is looked at after so many seconds
+        60 s after 10 failures leave at most 100 guesses an hour at one name from one source.
     """
 
     window_s: int = 900
+    one_more_after_s: int = 60
     per_pair: int = 10
     per_name: int = 30
     per_source: int = 100
@@ -35,8 +38,10 @@ class GuardAttempts:
     Notes
     -----
     Three windows stand against three attacks: one name from one source, one name from many sources, many names
-    from one source. A source from which a name once logged in is familiar and is not held up by what strangers
-    do to that name, so that the owner gets in while the account is under attack.
+    from one source. A source from which a name once logged in is familiar: what strangers do to that name from
+    elsewhere, or to other names from there, does not hold the owner up. A limit that is used up never locks anybody
+    out to the end of its window: one login more is looked at now and then, so the owner waits a minute at most once
+    the guessing stops. A secret of 256 bits cannot be guessed: it is checked first, and a good one is never refused.
     """
 
     def __init__(self, counters: Counters, limits: AttemptLimits) -> None:
@@ -54,10 +59,10 @@ class GuardAttempts:
         limits = self._limits
         place = _place(source)
         familiar = await self._counters.is_familiar(_bucket("known", username, place))
-        in_pair = await self._count(_bucket("pair", username, place), limits.per_pair)
-        await self._count(_bucket("source", place), limits.per_source)
+        in_pair = await self._count_login("pair", (username, place), limits.per_pair)
         if not familiar:
-            await self._count(_bucket("name", username), limits.per_name)
+            await self._count_login("source", (place,), limits.per_source)
+            await self._count_login("name", (username,), limits.per_name)
         return 0.0 if in_pair <= 3 else min(2.0, 0.125 * 2.0 ** (in_pair - 3))
 
     async def after_login(self, username: str, source: str | None) -> None:
@@ -66,22 +71,29 @@ class GuardAttempts:
         window_s = self._limits.window_s
         familiar = _bucket("known", username, place)
         await self._counters.clear(_bucket("pair", username, place))
-        await self._counters.add(_bucket("source", place), window_s=window_s, amount=-1)
         if not await self._counters.is_familiar(familiar):
-            await self._counters.add(_bucket("name", username), window_s=window_s, amount=-1)
+            for bucket in (_bucket("source", place), _bucket("name", username)):
+                await self._counters.add(bucket, window_s=window_s, amount=-1)
             await self._counters.remember(familiar)
 
     async def before_registration(self, source: str | None) -> None:
         """Count an account being opened."""
         await self._count(_bucket("register", _place(source)), self._limits.registrations_per_source)
 
-    async def before_exchange(self, source: str | None) -> None:
-        """Count the exchange of a personal token or of client credentials."""
+    async def after_failed_exchange(self, source: str | None) -> None:
+        """Count a personal token or client credentials that were wrong."""
         await self._count(_bucket("exchange", _place(source)), self._limits.per_source)
 
-    async def after_exchange(self, source: str | None) -> None:
-        """Take back what an exchange that went well has counted."""
-        await self._counters.add(_bucket("exchange", _place(source)), window_s=self._limits.window_s, amount=-1)
+    async def _count_login(self, kind: str, parts: tuple[str, ...], limit: int) -> int:
+        """Count against a limit; beyond it one is let through after every pause."""
+        count, left_s = await self._counters.add(_bucket(kind, *parts), window_s=self._limits.window_s)
+        if count >= limit:
+            pause = _bucket(f"{kind}-pause", *parts)
+            taken, pause_left_s = await self._counters.add(pause, window_s=self._limits.one_more_after_s)
+            if count > limit and taken > 1:
+                left_s = min(left_s, pause_left_s)
+                raise TooManyAttemptsError("Too many attempts; wait before the next one.", retry_after_s=left_s)
+        return count
 
     async def _count(self, bucket: str, limit: int) -> int:
         count, left_s = await self._counters.add(bucket, window_s=self._limits.window_s)

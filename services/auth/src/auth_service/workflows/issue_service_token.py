@@ -68,7 +68,7 @@ class IssueServiceToken:
         client = self._clients.get(client_id, _NOBODY)
         if not same_digest(client.secret_digest, digest(secret)):
             await self._refuse(client_id, "secret", origin)
-            await self._guard.before_exchange(origin.source)
+            await self._guard.after_failed_exchange(origin.source)
             raise BadClientError("The credentials of the service are wrong.")
         wanted = frozenset(scopes)
         if wanted - client.scopes or (on_behalf_of is not None and not client.acts_for_users):

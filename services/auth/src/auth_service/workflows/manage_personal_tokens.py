@@ -120,11 +120,10 @@ class ExchangePersonalToken:
         ------
         BadPersonalTokenError, TooManyAttemptsError
         """
-        await self._guard.before_exchange(origin.source)
         token = await self._checked(text, origin)
         if token is None:
+            await self._guard.after_failed_exchange(origin.source)
             raise BadPersonalTokenError("The personal access token is not valid (any more).")
-        await self._guard.after_exchange(origin.source)
         access_token = await self._signer.sign(
             subject=token.user_id, scopes=token.scopes, session=personal_session(token.id)
         )

@@ -30,17 +30,19 @@ class FindReferenceStars:
     Parameters
     ----------
     lists : lists at hand
-    gaia : the chain behind the mirror, cache, archive and VizieR; None where nothing outside is asked
+    gaia : the chain behind the mirror: cache, archive and VizieR; None where there are lists alone
+    asks_outside : whether that chain has remote places
     """
 
-    def __init__(self, lists: ReferenceLists, gaia: GaiaSource | None = None) -> None:
+    def __init__(self, lists: ReferenceLists, gaia: GaiaSource | None = None, *, asks_outside: bool = True) -> None:
         self._lists = lists
         self._gaia = gaia
+        self._asks_outside = asks_outside and gaia is not None
 
     @property
     def asks_outside(self) -> bool:
         """Whether there are remote places at all."""
-        return self._gaia is not None
+        return self._asks_outside
 
     async def find(
         self, name: str, region: Region, selection: Selection, *, owner: str | None, release: str = "dr3"

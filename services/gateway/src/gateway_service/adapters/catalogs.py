@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
 
-from astro_shared.clients.base import ServiceClient
+from astro_shared.clients.base import ServiceClient, path_segment
 from astro_shared.contracts.catalogs import (
     REFERENCE_LAYER_HEADER,
     REFERENCE_ROWS_HEADER,
@@ -22,7 +21,7 @@ class CatalogsClient(ServiceClient):
         return await self.request_model(ReferenceLists, "GET", "/v1/reference", on_behalf_of=user)
 
     async def remove(self, name: str, user: str) -> None:
-        await self.request("DELETE", f"/v1/reference/{name}", on_behalf_of=user)
+        await self.request("DELETE", f"/v1/reference/{path_segment(name)}", on_behalf_of=user)
 
     async def cone(self, request: ReferenceConeRequest, user: str) -> tuple[bytes, dict[str, str]]:
         """A FITS binary table, and the headers that say where its rows come from."""
@@ -32,7 +31,7 @@ class CatalogsClient(ServiceClient):
 
     async def cone_search(self, name: str, parameters: Mapping[str, str], user: str | None) -> tuple[bytes, str]:
         """A VOTable and its media type; parameters go on as they came."""
-        answer = await self.request("GET", f"/v1/scs/{quote(name, safe='')}", params=parameters, on_behalf_of=user)
+        answer = await self.request("GET", f"/v1/scs/{path_segment(name)}", params=parameters, on_behalf_of=user)
         return answer.content, answer.headers["content-type"]
 
     async def availability(self) -> bytes:

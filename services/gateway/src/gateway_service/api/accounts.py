@@ -16,15 +16,15 @@ router = APIRouter(include_in_schema=False)
 PREFIXES = ("/api/v1/auth", "/api/v1/me")
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _SENT = (
-    "authorization",
-    "content-type",
-    "accept",
-    "if-match",
-    "if-none-match",
-    "cookie",
-    "origin",
-    "idempotency-key",
-    "user-agent",
+    b"authorization",
+    b"content-type",
+    b"accept",
+    b"if-match",
+    b"if-none-match",
+    b"cookie",
+    b"origin",
+    b"idempotency-key",
+    b"user-agent",
 )
 _RETURNED = (
     "content-type",
@@ -44,9 +44,11 @@ _RETURNED = (
 @router.api_route("/api/v1/me/{rest:path}", methods=_METHODS)
 async def pass_on(request: Request, factory: Factory) -> Response:
     """Headers of the caller are taken by name; its address is told as this gateway saw it."""
-    headers = {name: request.headers[name] for name in _SENT if name in request.headers} | outgoing_headers()
+    # as bytes: a header may hold any, and text would have to be ASCII
+    headers = [(name, value) for name, value in request.headers.raw if name in _SENT]
+    headers += [(name.encode(), value.encode()) for name, value in outgoing_headers().items()]
     if request.client is not None:
-        headers["X-Forwarded-For"] = request.client.host
+        headers.append((b"x-forwarded-for", request.client.host.encode()))
     try:
         answer = await factory.http.request(
             request.method,

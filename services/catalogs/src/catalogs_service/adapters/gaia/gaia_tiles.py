@@ -66,6 +66,10 @@ class GaiaTiles:
         made._fetching = self._fetching
         return made
 
+    def at_hand(self) -> GaiaTiles:
+        """The same for callers for whom nothing outside is asked: tiles on disk and in object storage."""
+        return GaiaTiles(self._cache, (), flights=self._flights, objects=self._objects)
+
     async def stars(self, region: Region, *, release: str, mag_limit: float | None, radius_deg: float) -> GaiaStars:
         """Stars of the tiles that a region touches, brighter than the layer that the limit needs.
 
@@ -114,8 +118,10 @@ class GaiaTiles:
 
     async def _wait_for(self, release: str, missing: Sequence[GaiaTile], depth: float) -> GaiaLayer:
         if not self._places:
-            raise QueryError("No archive is asked: the service works without the network.", cause="offline",
-                             reasons={"cache": "not all of the field is in it", "archive": "offline"})  # fmt: skip
+            if await self._still_missing(release, missing, depth):
+                reasons = {"cache": "not all of the field is in it", "archive": "nothing outside is asked"}
+                raise QueryError("Nothing outside is asked.", cause="offline", reasons=reasons)
+            return "cache"
         key = (release, depth, *(tile.pixel for tile in missing))
         task = self._fetching.get(key)
         if task is None:
