@@ -175,3 +175,25 @@ def test_sip_export_is_the_same_sky() -> None:
 def test_sip_export_of_a_plain_map_has_no_polynomials() -> None:
     export = sip_export(TpvTransform.linear((1.0, 2.0), np.zeros(2), np.eye(2) * 1e-4), 100, 100)
     assert export.cards["CTYPE1"] == "RA---TAN" and "A_ORDER" not in export.cards
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"CRVAL1": "10:00:00", "CRVAL2": "+02:00:00"}, "read CRVAL1"),
+        ({"CD1_1": 0.0, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.0, "CDELT1": -2e-4, "CDELT2": 2e-4}, "CD matrix of zeros"),
+        ({"CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV"}, "PV1_1 is absent"),
+        ({"CTYPE1": "RA---ZEA", "CTYPE2": "DEC--ZEA", "A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-6}, "beside ZEA"),
+        ({"CUNIT1": "furlong"}, "furlong"),
+    ],
+)  # fmt: skip
+def test_every_repair_is_said(changes: dict[str, object], word: str) -> None:
+    found = read(**changes)
+    assert found.state is WcsState.UNVERIFIED and word in "; ".join(found.repairs)
+    assert (found.ra_deg, found.dec_deg) == pytest.approx((150.0, 2.0), abs=1e-6)
+
+
+def test_sexagesimal_text_of_an_exchanged_axis_counts_hours_on_the_axis_of_right_ascension() -> None:
+    found = read(CTYPE1="DEC--TAN", CTYPE2="RA---TAN", CRVAL1="-00:30:00", CRVAL2="05:32:00")
+    assert (found.ra_deg, found.dec_deg) == pytest.approx((83.0, -0.5), abs=1e-6)
+    assert read(CRVAL1="150.0").ra_deg == pytest.approx(150.0, abs=1e-9)

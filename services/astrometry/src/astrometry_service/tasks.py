@@ -173,7 +173,7 @@ def write_wcs(path: Path, cards: Mapping[str, Any], nx: int, ny: int, *, epoch_j
         header[key] = value
     header["IMAGEW"], header["IMAGEH"] = (nx, "[pix] width of the image"), (ny, "[pix] height of the image")
     if epoch_jyear is not None:
-        header["JEPOCH"] = (epoch_jyear, "[yr] epoch of the positions, proper motions applied")
+        header["JEPOCH"] = (epoch_jyear, "[yr] epoch of positions, motions applied")
     fits.PrimaryHDU(header=header).writeto(path, overwrite=True)
 
 

@@ -20,7 +20,7 @@ __all__ = ["deproject", "project", "sky_jacobian"]
 Floats = NDArray[np.float64]
 
 
-def project(ra_deg: ArrayLike, dec_deg: ArrayLike, *, ra0_deg: float, dec0_deg: float) -> tuple[Floats, Floats]:
+def project(ra_deg: ArrayLike, dec_deg: ArrayLike, *, ra0_deg: ArrayLike, dec0_deg: ArrayLike) -> tuple[Floats, Floats]:
     """Standard coordinates of sky positions about a tangent point.
 
     Parameters
@@ -28,7 +28,7 @@ def project(ra_deg: ArrayLike, dec_deg: ArrayLike, *, ra0_deg: float, dec0_deg: 
     ra_deg, dec_deg : any shape, deg
         Right ascensions may lie on either side of 0h.
     ra0_deg, dec0_deg : deg
-        The tangent point.
+        The tangent point, or one for each position.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -65,11 +66,34 @@ class FitsTransform:
             raise ValueError("no two celestial axes")
         self._order = (self._wcs.wcs.lng, self._wcs.wcs.lat)
         self._is_icrs = isinstance(self._frame, ICRS)
+        self._axes = tuple(sorted((full.wcs.lng + 1, full.wcs.lat + 1)))
+        self._given = dict(cards)
 
     @property
     def frame_name(self) -> str:
         """Celestial frame of the header."""
         return str(self._frame.name)
+
+    @property
+    def cards(self) -> dict[str, Any]:
+        """The cards of this map as a header of two axes, with its celestial frame spelled out."""
+        renamed = {_of_two_axes(name, self._axes): value for name, value in self._given.items()}
+        renamed.pop("", None)
+        head: dict[str, Any] = {} if "AMDX1" in renamed else {"WCSAXES": 2}
+        head |= {name: renamed[name] for name in sorted(renamed, key=_writing_order) if name not in head}
+        system = str(self._wcs.wcs.radesys).strip()
+        if system and self._frame.name in ("icrs", "fk5", "fk4", "fk4noeterms"):
+            head["RADESYS"] = system
+            head["EQUINOX"] = 2000.0 if self._is_icrs else float(self._wcs.wcs.equinox)
+        return head
+
+    @property
+    def reference_deg(self) -> tuple[float, float] | None:
+        """CRVAL in ICRS degrees; None where it is no place."""
+        crval = self._wcs.wcs.crval
+        lon, lat = (np.array([float(crval[axis])]) for axis in self._order)
+        ra, dec = self._to_icrs(lon, lat)
+        return (float(ra[0]), float(dec[0])) if np.isfinite(ra[0] + dec[0]) else None
 
     @property
     def cd_deg(self) -> Floats:
@@ -125,6 +149,29 @@ class FitsTransform:
         if self._is_icrs:
             return ra, dec
         return _carry(ra, dec, ICRS(), self._frame)
+
+
+_AXIS_NUMBERS = re.compile(r"^(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|PV|PS|WAT|CD|PC)(\d+)(_\d+)?$")
+_ORDER = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "CROTA", "CD", "PC", "LONPOLE", "LATPOLE", "PV")
+
+
+def _of_two_axes(name: str, axes: tuple[int, ...]) -> str:
+    """The name of a card when the celestial axes are the only ones; empty for cards of others."""
+    found = _AXIS_NUMBERS.match(name)
+    if found is None:
+        return "" if name == "WCSAXES" else name
+    head, axis, rest = found.groups()
+    if int(axis) not in axes:
+        return ""
+    if head in ("CD", "PC"):
+        other = int((rest or "_0")[1:])
+        return f"{head}{axes.index(int(axis)) + 1}_{axes.index(other) + 1}" if other in axes else ""
+    return f"{head}{axes.index(int(axis)) + 1}{rest or ''}"
+
+
+def _writing_order(name: str) -> tuple[int, str]:
+    """Axes before matrices before parameters; what remains, among it SIP, last."""
+    return next((k for k, head in enumerate(_ORDER) if name.startswith(head)), len(_ORDER)), name
 
 
 def _carry(lon: Floats, lat: Floats, source: Any, target: Any) -> tuple[Floats, Floats]:

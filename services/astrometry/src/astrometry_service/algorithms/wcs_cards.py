@@ -27,6 +27,11 @@ PROJECTIONS = frozenset(
 )  # fmt: skip
 LONGITUDES = {"RA": "DEC", "GLON": "GLAT", "ELON": "ELAT", "HLON": "HLAT", "SLON": "SLAT"}
 
+_DEGREES = {
+    "deg": 1.0, "degree": 1.0, "degrees": 1.0, "d": 1.0, "arcmin": 1 / 60, "arcsec": 1 / 3600, "mas": 1 / 3.6e6,
+    "rad": 57.29577951308232, "hour": 15.0, "hourangle": 15.0,
+}  # fmt: skip
+
 _NUMBER = re.compile(
     r"^(CRVAL|CRPIX|CDELT|CROTA)\d$|^(CD|PC|PV)\d_\d+$|^[AB]P?_(\d+_\d+|DMAX)$|^(LONPOLE|LATPOLE|EQUINOX)$"
     r"|^AMD[XY]\d+$|^PPO\d$|^CNPIX\d$|^PLTRA[HMS]$|^PLTDEC[DMS]$|^PLTSCALE$|^[XY]PIXELSZ$"
@@ -78,6 +83,7 @@ def clean_cards(header: Mapping[str, Any]) -> CleanCards:
     cards = {name: value for name, value in cards.items() if not _is_plate(name)}
     if kind not in PROJECTIONS:
         problems.append(f"unknown projection {kind}")
+    _in_degrees(cards, (longitude, latitude), repairs)
     _repair_matrix(cards, repairs)
     kind = _repair_distortion(cards, kind, longitude, latitude, repairs)
     for axis in (longitude, latitude):
@@ -91,6 +97,7 @@ def _gather(header: Mapping[str, Any], repairs: list[str], problems: list[str]) 
     """Cards of the primary description with values of the right kind."""
     cards: dict[str, Any] = {}
     dropped: list[str] = []
+    hours = {f"CRVAL{k}" for k in range(1, MAX_AXES + 1) if str(header.get(f"CTYPE{k}", "")).upper().startswith("RA")}
     for key in dict.fromkeys(str(k).upper() for k in header):
         if not is_wcs_keyword(key) or len(cards) >= MAX_CARDS:
             continue
@@ -102,11 +109,13 @@ def _gather(header: Mapping[str, Any], repairs: list[str], problems: list[str]) 
         if re.match(r"^(CPDIS|CQDIS|DP|DQ|D2IM|CPERR|CQERR|PS)", name):
             dropped.append(name)
         elif _NUMBER.match(name):
-            number = parse_angle_deg(value, hours=name == "CRVAL1" and isinstance(value, str))
+            number = parse_angle_deg(value, hours=name in hours)
             if number is None:
                 problems.append(f"{name} = {str(value)[:20]!r} is no finite number")
             elif not re.match(r"^P[VC]\d_\d+$|^CD\d_\d$", name) or _index_allowed(name):
                 cards[name] = number
+                if name.startswith("CRVAL") and isinstance(value, str):
+                    repairs.append(f"read {name} = {value.strip()[:20]!r} as {number:.6f} deg")
             else:
                 dropped.append(name)
         elif isinstance(value, str | int | float) and not isinstance(value, bool):
@@ -159,6 +168,19 @@ def _celestial_axes(cards: Mapping[str, Any]) -> tuple[int, int, str]:
     return 0, 0, ""
 
 
+def _in_degrees(cards: dict[str, Any], axes: tuple[int, int], repairs: list[str]) -> None:
+    """Reference values and steps of the celestial axes in degrees, whatever CUNIT they were given in."""
+    for axis in axes:
+        unit = str(cards.pop(f"CUNIT{axis}", "deg")).strip().lower()
+        factor = _DEGREES.get(unit or "deg")
+        if factor is None:
+            repairs.append(f"CUNIT{axis} = {unit[:20]!r} is no angle and taken for degrees")
+        elif factor != 1.0:
+            scaled = [k for k in cards if re.match(rf"^(CRVAL|CDELT){axis}$|^CD{axis}_\d$", k)]
+            cards |= {k: float(cards[k]) * factor for k in scaled}
+        cards[f"CUNIT{axis}"] = "deg"
+
+
 def _repair_matrix(cards: dict[str, Any], repairs: list[str]) -> None:
     """One linear transformation, not two: CD wins over PC, PC over CROTA."""
     cd = [k for k in cards if re.match(r"^CD\d_\d$", k)]
@@ -180,35 +202,51 @@ def _repair_matrix(cards: dict[str, Any], repairs: list[str]) -> None:
 
 def _repair_distortion(cards: dict[str, Any], kind: str, longitude: int, latitude: int, repairs: list[str]) -> str:
     """Make the projection code, the SIP polynomials and the PV terms agree."""
-    sip = {"A_ORDER", "B_ORDER"} <= set(cards) and max(int(cards["A_ORDER"]), int(cards["B_ORDER"])) > 1
     pv = {k for k in cards if k.startswith("PV")}
     names = [f"CTYPE{axis}" for axis in (longitude, latitude)]
     heads = [str(cards[name]).upper().split("-")[0] for name in names]
+    labelled = all(str(cards[name]).upper().endswith("-SIP") for name in names)
+    sip = _complete_sip(cards, repairs)
     looks_tpv = f"PV{longitude}_1" in pv and f"PV{latitude}_1" in pv
-    looks_tpv |= any(int(k.split("_")[1]) >= 5 for k in pv if k.startswith(f"PV{longitude}_"))
+    looks_tpv |= any(int(k.split("_")[1]) >= 4 for k in pv if cards[k] != 0.0 and k[2] == str(latitude))
+    looks_tpv |= any(int(k.split("_")[1]) >= 5 for k in pv if cards[k] != 0.0 and k[2] == str(longitude))
     suffix = ""
-    if kind in ("TAN", "TPV") and sip and kind == "TPV":
+    if sip and kind == "TPV":
         repairs.append("left out SIP polynomials beside TPV")
-        _drop(cards, r"^[AB]P?_")
-    elif kind == "TAN" and sip:
+    elif sip and (kind == "TAN" or labelled):
         suffix = "-SIP"
-        if pv:
+        if not labelled:
+            repairs.append("read TAN with SIP polynomials as TAN-SIP")
+        if pv and kind == "TAN":
             repairs.append("left out PV terms beside SIP")
             _drop(cards, r"^PV")
     elif kind == "TAN" and looks_tpv:
         kind = "TPV"
         repairs.append("read TAN with PV terms as TPV")
-    elif kind != "TAN":
-        _drop(cards, r"^[AB]P?_")
+    elif sip:
+        repairs.append(f"left out SIP polynomials beside {kind}")
     if kind == "TPV":
         # By the convention an absent PVi_1 is one; wcslib takes it for zero.
         for axis in (longitude, latitude):
-            cards.setdefault(f"PV{axis}_1", 1.0)
+            if f"PV{axis}_1" not in cards:
+                cards[f"PV{axis}_1"] = 1.0
+                repairs.append(f"PV{axis}_1 is absent: 1, as the convention has it")
     for name, head in zip(names, heads, strict=True):
         cards[name] = f"{head}{'-' * (5 - len(head))}{kind}{suffix}"
     if not suffix:
         _drop(cards, r"^[AB]P?_")
     return "SIP" if suffix else kind
+
+
+def _complete_sip(cards: dict[str, Any], repairs: list[str]) -> bool:
+    """Whether there are SIP polynomials; one axis without its own is not distorted."""
+    if not any(value != 0.0 for name, value in cards.items() if re.match(r"^[AB]_\d+_\d+$", name)):
+        return False
+    for name, other in (("A_ORDER", "B_ORDER"), ("B_ORDER", "A_ORDER")):
+        if name not in cards and other in cards:
+            cards[name] = cards[other]
+            repairs.append(f"{name} is absent: no distortion along that axis")
+    return "A_ORDER" in cards
 
 
 def _drop(cards: dict[str, Any], pattern: str) -> None:

@@ -29,7 +29,8 @@ def is_wcs_keyword(keyword: str) -> bool:
 def tpv_cards(transform: TpvTransform) -> dict[str, Any]:
     """Cards of a TPV (or, without distortion, TAN) solution in writing order.
 
-    The terms of degree zero and one are written even where they are trivial: wcslib takes an absent PVi_1 for zero.
+    What has a default is written out: wcslib takes an absent PVi_1 for zero, and LONPOLE defaults to 0, not to 180
+    degrees, where CRVAL2 is 90 (Calabretta & Greisen 2002, section 2.4).
     """
     kind = "TPV" if transform.degree > 1 else "TAN"
     cd = transform.cd if transform.degree > 1 else transform.pv[:, 1:3] @ transform.cd
@@ -50,6 +51,7 @@ def tpv_cards(transform: TpvTransform) -> dict[str, Any]:
     for i in (0, 1):
         for j in (0, 1):
             cards[f"CD{i + 1}_{j + 1}"] = float(cd[i, j])
+    cards["LONPOLE"], cards["LATPOLE"] = 180.0, float(transform.crval_deg[1])
     cards["RADESYS"] = "ICRS"
     cards["EQUINOX"] = 2000.0
     if transform.degree > 1:

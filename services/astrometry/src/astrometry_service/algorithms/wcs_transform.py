@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from astro_shared.science.sky_time import wrap_180
 from astro_shared.science.tangent_plane import deproject, sky_jacobian
 from astrometry_service.algorithms.covariances import carry
 from astrometry_service.algorithms.error_model import ErrorModel
+from astrometry_service.algorithms.frame_place import plane_steps
 from astrometry_service.algorithms.plane_fit import PlaneFit
 from astrometry_service.domain.solution import SkyPositions, SkyTransform
 from astrometry_service.domain.sources import FrameGeometry, SourceList
@@ -25,20 +25,11 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-_STEP_PX = 0.5
-
 
 def sky_derivatives(transform: SkyTransform, x: ArrayLike, y: ArrayLike) -> Floats:
-    """d(ra cos dec, dec) / d(x, y), shape (n, 2, 2), mas / pixel, by central differences of half a pixel."""
+    """d(ra cos dec, dec) / d(x, y), shape (n, 2, 2), mas / pixel; right at the poles too."""
     px, py = np.ravel(np.asarray(x, float)), np.ravel(np.asarray(y, float))
-    _, dec = transform.pixel_to_sky(px, py)
-    columns = []
-    for dx, dy in ((_STEP_PX, 0.0), (0.0, _STEP_PX)):
-        ra1, dec1 = transform.pixel_to_sky(px + dx, py + dy)
-        ra0, dec0 = transform.pixel_to_sky(px - dx, py - dy)
-        east = wrap_180(ra1 - ra0) * np.cos(np.radians(dec))
-        columns.append(np.stack([east, dec1 - dec0], axis=-1) * (3.6e6 / (2.0 * _STEP_PX)))
-    return np.stack(columns, axis=-1)
+    return 3.6e6 * plane_steps(transform, px, py)
 
 
 def sky_covariances(transform: SkyTransform, x: ArrayLike, y: ArrayLike, covariance_px2: Floats) -> Floats:

@@ -195,10 +195,11 @@ def state_with_stars(validation: WcsValidation, evidence: StarEvidence, limits: 
 def _build(clean: CleanCards) -> tuple[SkyTransform, str]:
     """Our own transform for plain TAN and TPV in ICRS; wcslib for the rest."""
     own = clean.kind in ("TAN", "TPV") and (clean.longitude, clean.latitude) == (1, 2) and "CD1_1" in clean.cards
-    plain = not {"LONPOLE", "LATPOLE"} & set(clean.cards) and str(clean.cards.get("CUNIT1", "deg")).lower() == "deg"
+    # the default of LONPOLE is 180 degrees except at the north pole, where it is 0
+    pole = 0.0 if clean.cards.get("CRVAL2") == 90.0 else 180.0
     if (
         own
-        and plain
+        and clean.cards.get("LONPOLE", pole) == 180.0
         and str(clean.cards.get("RADESYS", "")).upper() == "ICRS"
         and str(clean.cards["CTYPE1"])[:2] == "RA"
     ):

@@ -8,20 +8,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import AstrometryReport, SolveAttempt
+from astrometry_service.algorithms.frame_place import frame_place
 from astrometry_service.algorithms.sip_export import SipExport
-from astrometry_service.algorithms.wcs_header import is_wcs_keyword
-from astrometry_service.algorithms.wcs_transform import sky_derivatives
 from astrometry_service.algorithms.wcs_validation import WcsValidation
+from astrometry_service.algorithms.wcs_writer import map_cards
 from astrometry_service.domain.solution import AstrometricSolution, SkyPositions, SkyTransform
 from astrometry_service.domain.solving import SolveOutcome
 from astrometry_service.domain.sources import FrameGeometry
 from astrometry_service.domain.wcs_state import WcsState
 
-__all__ = ["Solved", "finite", "may_be_accepted", "solved_report", "unsolved", "wcs_of", "with_header"]
+__all__ = ["Solved", "finite", "may_be_accepted", "solved_report", "unsolved", "with_header"]
 
 BRIGHT_SNR = 100.0
 
@@ -60,7 +59,7 @@ def unsolved(
         advice=advice,
         attempts=_attempts(outcome),
         n_sources=n_sources,
-        warnings=tuple(outcome.notes) if outcome is not None else (),
+        warnings=_warnings(found, outcome),
         seconds=seconds or {},
         **_header_facts(found, outcome),
     )
@@ -105,7 +104,7 @@ def solved_report(
         epoch_jyear=solution.epoch_jyear,
         reference_name=outcome.reference_name,
         reference_layer=outcome.reference_layer,
-        warnings=(*outcome.notes, *solution.notes),
+        warnings=(*_warnings(found, outcome), *solution.notes),
         report=_plain(chain),
         seconds=seconds,
     )
@@ -118,7 +117,7 @@ def may_be_accepted(failed: Solved) -> Solved:
 
 
 def with_header(
-    failed: Solved, transform: SkyTransform, header: fits.Header, sources: Mapping[str, NDArray[Any]],
+    failed: Solved, transform: SkyTransform, sources: Mapping[str, NDArray[Any]],
     geometry: FrameGeometry,
 ) -> Solved:  # fmt: skip
     """A frame that was not solved, with the places that its header's WCS gives; how wrong they are nobody knows."""
@@ -133,12 +132,7 @@ def with_header(
         }
     )
     places = SkyPositions(ra, dec, unknown, unknown, unknown)
-    return replace(failed, report=report, wcs_cards=wcs_of(header), unverified=places)
-
-
-def wcs_of(header: fits.Header) -> dict[str, Any]:
-    """The cards of a header that say where it is on the sky."""
-    return {card.keyword: card.value for card in header.cards if is_wcs_keyword(card.keyword)}
+    return replace(failed, report=report, wcs_cards=map_cards(transform), unverified=places)
 
 
 def _attempts(outcome: SolveOutcome | None) -> tuple[SolveAttempt, ...]:
@@ -148,6 +142,12 @@ def _attempts(outcome: SolveOutcome | None) -> tuple[SolveAttempt, ...]:
         SolveAttempt(engine=a.engine, seconds=a.seconds, outcome=a.outcome, detail=a.detail, log_odds=a.log_odds)
         for a in outcome.attempts
     )
+
+
+def _warnings(found: WcsValidation, outcome: SolveOutcome | None) -> tuple[str, ...]:
+    """What was mended in the header's WCS, and what solving noticed."""
+    repairs = tuple(f"WCS of the header: {repair}" for repair in found.repairs)
+    return (*repairs, *(outcome.notes if outcome is not None else ()))
 
 
 def _header_facts(found: WcsValidation, outcome: SolveOutcome | None) -> dict[str, Any]:
@@ -166,21 +166,13 @@ def _bright_rms(solution: AstrometricSolution) -> float | None:
 
 
 def _place(transform: SkyTransform, geometry: FrameGeometry) -> dict[str, Any]:
-    """Centre, scale, rotation, parity and extent of a solved frame."""
-    x, y = (np.array([value]) for value in geometry.centre_px)
-    ra, dec = transform.pixel_to_sky(x, y)
-    per_px = sky_derivatives(transform, x, y)[0] / 3.6e6
-    determinant = float(np.linalg.det(per_px))
-    scale = math.sqrt(abs(determinant))
+    """Centre, scale, rotation, parity and extent of a solved frame, as the report names them."""
+    place = frame_place(transform, geometry)
     return {
-        "ra_center_deg": float(ra[0]) % 360.0,
-        "dec_center_deg": float(dec[0]),
-        "scale_arcsec_px": scale * 3600.0,
-        "rotation_deg": math.degrees(math.atan2(per_px[0, 1], per_px[1, 1])),
-        "parity": 1 if determinant > 0 else -1,
-        "width_deg": scale * geometry.nx,
-        "height_deg": scale * geometry.ny,
-    }
+        "ra_center_deg": place.ra_deg, "dec_center_deg": place.dec_deg, "scale_arcsec_px": place.scale_arcsec,
+        "rotation_deg": place.rotation_deg, "parity": place.parity, "width_deg": place.width_deg,
+        "height_deg": place.height_deg,
+    }  # fmt: skip
 
 
 def finite(value: Any) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,10 @@ from astrometry_service.algorithms.sip_export import SipExport, sip_export
 from astrometry_service.algorithms.tpv import TpvTransform
 from astrometry_service.algorithms.wcs_transform import positions_of_transform
 from astrometry_service.algorithms.wcs_validation import WcsValidation, validate_header
-from astrometry_service.domain.plane_affine import PlaneAffine
+from astrometry_service.algorithms.wcs_writer import map_cards, writable
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import AstrometricSolution, SkyPositions
-from astrometry_service.domain.solving import SolveHints, SolveOutcome
+from astrometry_service.domain.solving import SolveHints
 from astrometry_service.domain.sources import FrameGeometry, SourceList
 from astrometry_service.domain.wcs_state import WcsState
 from astrometry_service.ports import EarlierDistortions
@@ -37,7 +37,6 @@ from astrometry_service.workflows.solve_report import (
     may_be_accepted,
     solved_report,
     unsolved,
-    wcs_of,
     with_header,
 )
 
@@ -98,13 +97,13 @@ class SolveRequestWorkflow:
                 return failed
             if not request.solve.accept_header:
                 return may_be_accepted(failed)
-            return with_header(failed, found.transform, header, wanted or sources, geometry)
+            return with_header(failed, found.transform, wanted or sources, geometry)
         begin = time.perf_counter()
         options = refine_options(request.astrometry, fwhm_px=fwhm_px or request.fwhm_px)
         refine = RefineWithPrior(options, self._earlier, self._why_no_prior)
         solution, prior = refine.run(stars, outcome.reference, outcome.transform, geometry)
         seconds["refine"] = round(time.perf_counter() - begin, 3)
-        cards = _cards(solution, outcome, found, header)
+        cards = map_cards(solution.transform)
         sip = _sip(solution, geometry)
         report = solved_report(found, outcome, solution, geometry, len(stars), seconds, sip).model_copy(
             update={
@@ -120,7 +119,10 @@ class SolveRequestWorkflow:
     def _header(self, request: SolveRequest, header: fits.Header | None, geometry: FrameGeometry) -> WcsValidation:
         if header is None:
             return WcsValidation(WcsState.MISSING)
-        return validate_header(header, geometry.nx, geometry.ny)
+        found = validate_header(header, geometry.nx, geometry.ny)
+        if found.transform is None:
+            return found
+        return replace(found, transform=writable(found.transform, geometry.nx, geometry.ny))
 
 
 def observed_places(
@@ -153,8 +155,8 @@ def _hints(request: SolveRequest) -> list[SolveHints]:
 
 
 def _sip(solution: AstrometricSolution, geometry: FrameGeometry) -> SipExport | None:
-    """Our own solution as TAN-SIP; None where the start was kept, whose header stays as it was."""
-    if not isinstance(solution.transform, TpvTransform) or not solution.wcs_cards:
+    """The solution as TAN-SIP; None where it is no polynomial."""
+    if not isinstance(solution.transform, TpvTransform):
         return None
     return sip_export(solution.transform, geometry.nx, geometry.ny)
 
@@ -170,28 +172,4 @@ def _wanted_places(solution: AstrometricSolution, columns: Mapping[str, NDArray[
     )
 
 
-def _cards(
-    solution: AstrometricSolution, outcome: SolveOutcome, found: WcsValidation, header: fits.Header | None
-) -> Mapping[str, Any]:
-    """The refined solution; where the start was kept, the start's own cards."""
-    if solution.wcs_cards:
-        return solution.wcs_cards
-    if isinstance(outcome.transform, PlaneAffine):
-        return plane_cards(outcome.transform)
-    if header is not None and outcome.header_valid:
-        return wcs_of(header)
-    return {}
-
-
-def plane_cards(plane: PlaneAffine) -> dict[str, Any]:
-    """A linear solution as TAN cards."""
-    offset = np.linalg.solve(plane.linear, -plane.matrix[:, 2])
-    cd = plane.linear
-    return {
-        "WCSAXES": 2, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg",
-        "CRVAL1": plane.ra0_deg, "CRVAL2": plane.dec0_deg, "CRPIX1": offset[0] + 1, "CRPIX2": offset[1] + 1,
-        "CD1_1": cd[0, 0], "CD1_2": cd[0, 1], "CD2_1": cd[1, 0], "CD2_2": cd[1, 1], "RADESYS": "ICRS",
-    }  # fmt: skip
-
-
-__all__ = ["SolveRequestWorkflow", "Solved", "observed_places", "plane_cards"]
+__all__ = ["SolveRequestWorkflow", "Solved", "observed_places"]
