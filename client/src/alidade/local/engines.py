@@ -27,7 +27,7 @@ def local_engines(sky_folder: Path, folders: Sequence[str]) -> EnginesView:
 
 def run_astrometry_command(*arguments: str, limit_s: float = LIMIT_S) -> str:
     """Standard output of ``python -m astrometry_service.cli``; raises LocalPlatformError with its last word."""
-    command = [sys.executable, "-m", "astrometry_service.cli", *arguments]
+    command = [sys.executable, "-P", "-m", "astrometry_service.cli", *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
     except subprocess.TimeoutExpired:

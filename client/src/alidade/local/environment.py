@@ -46,6 +46,8 @@ def service_environment(
     """Variables for the processes that host the services."""
     given = tuple(f"{service.upper()}_" for service in SERVICES)
     variables = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(given)}
+    # a numpy.py in the folder where somebody types the command is not ours
+    variables["PYTHONSAFEPATH"] = "1"
     variables |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
     for service in SERVICES:
         own = {

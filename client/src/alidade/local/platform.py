@@ -18,6 +18,7 @@ import httpx
 
 from alidade.credentials import write_private
 from alidade.local import children
+from alidade.local.causes import cause_of_end
 from alidade.local.environment import Addresses, service_environment
 from alidade.local.errors import LocalPlatformError
 from alidade.local.postgres import PrivatePostgres
@@ -29,6 +30,16 @@ _FIRST_RESTART_S = 0.5
 _LONGEST_RESTART_S = 10.0
 _DATABASE_TRIES = 5
 _LEFTOVERS_END_S = 15.0
+_API_TRIES = 3
+_WRONG_SETTINGS = 78
+
+
+class _PartEndedError(LocalPlatformError):
+    """A part ended while the platform was starting."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass
@@ -40,6 +51,7 @@ class _Hosted:
     process: subprocess.Popen[bytes] | None = None
     started_at_s: float = 0.0
     wait_s: float = _FIRST_RESTART_S
+    log_begins_at: int = 0
 
 
 @dataclass
@@ -78,21 +90,13 @@ class LocalPlatform:
         self.state.prepare()
         self._lock = self.state.lock()
         try:
-            # The parts of a platform that was killed end by themselves, but not at once.
-            self.addresses = Addresses(_ports(self.port, patience_s=_LEFTOVERS_END_S * self.state.was_killed()))
             self._postgres = PrivatePostgres(self.state.database, self.state.logs / "postgres.log")
             self._postgres.start()
-            self._environment = service_environment(self.state, self._postgres, self.addresses, self.state.secrets())
-            ports = [f"{name}={port}" for name, port in self.addresses.ports.items()]
-            self._hosted = [
-                _Hosted("apis", [sys.executable, "-m", "alidade.local.apis", *ports]),
-                _Hosted("workers", self._worker_command()),
-            ]
             self.state.workers_ready.unlink(missing_ok=True)
             end = time.monotonic() + READY_LIMIT_S
-            apis, workers = self._hosted
-            self._launch(apis)
-            self._wait_for_apis(end)
+            self._start_apis(self._postgres, end)
+            workers = _Hosted("workers", self._worker_command())
+            self._hosted.append(workers)
             self._launch(workers)  # on databases that the APIs have migrated
             self._wait_for_workers(end)
             self._make_local_user()
@@ -126,6 +130,27 @@ class LocalPlatform:
             if lived_s >= hosted.wait_s:
                 self.say(f"The {hosted.name} ended; starting them again (log: {self._log(hosted)}).")
                 self._launch(hosted)
+
+    def _start_apis(self, postgres: PrivatePostgres, end: float) -> None:
+        """Start the APIs and wait for them; where they die they are tried again on other ports.
+
+        A port is free when it is chosen and may be another program's a moment later.
+        """
+        for left in reversed(range(_API_TRIES)):
+            # The parts of a platform that was killed end by themselves, but not at once.
+            self.addresses = Addresses(_ports(self.port, patience_s=_LEFTOVERS_END_S * self.state.was_killed()))
+            self._environment = service_environment(self.state, postgres, self.addresses, self.state.secrets())
+            ports = [f"{name}={port}" for name, port in self.addresses.ports.items()]
+            apis = _Hosted("apis", [sys.executable, "-m", "alidade.local.apis", *ports])
+            self._hosted = [apis]
+            self._launch(apis)
+            try:
+                self._wait_for_apis(end)
+                return
+            except _PartEndedError as error:
+                if not left or error.status == _WRONG_SETTINGS or time.monotonic() > end:
+                    raise
+                self.say(f"{error} Trying again.")
 
     def _restart_database(self, postgres: PrivatePostgres) -> None:
         """Start the database again; what is left of one that was killed may keep it from starting for a moment."""
@@ -170,25 +195,30 @@ class LocalPlatform:
 
     def _launch(self, hosted: _Hosted) -> None:
         hosted.started_at_s = time.monotonic()
-        hosted.process = children.start(hosted.command, environment=self._environment, log=self._log(hosted))
+        log = self._log(hosted)
+        hosted.log_begins_at = log.stat().st_size if log.exists() else 0
+        hosted.process = children.start(hosted.command, environment=self._environment, log=log)
 
     def _log(self, hosted: _Hosted) -> Path:
         return self.state.logs / f"{hosted.name}.log"
 
     def _wait_for_apis(self, end: float) -> None:
-        waiting = dict.fromkeys(SERVICES)
+        waiting = dict.fromkeys(SERVICES, "no answer")
         with httpx.Client(timeout=2.0, trust_env=False) as http:
             while waiting and time.monotonic() < end:
                 self._fail_if_ended()
                 for name in list(waiting):
                     try:
-                        if http.get(f"{self.addresses.url(name)}/readyz").status_code == 200:  # type: ignore[union-attr]
-                            del waiting[name]
+                        answer = http.get(f"{self.addresses.url(name)}/readyz")  # type: ignore[union-attr]
                     except httpx.TransportError:
                         break
+                    if answer.status_code == 200:
+                        del waiting[name]
+                    else:
+                        waiting[name] = _detail(answer)
                 time.sleep(0.05)
         if waiting:
-            raise self._not_ready(", ".join(waiting))
+            raise self._not_ready("; ".join(f"{name} ({reason})" for name, reason in waiting.items()))
 
     def _wait_for_workers(self, end: float) -> None:
         while not self.state.workers_ready.exists():
@@ -204,8 +234,10 @@ class LocalPlatform:
         for hosted in self._hosted:
             if hosted.process is not None and hosted.process.poll() is not None:
                 log = self._log(hosted)
-                last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no word in the log"]
-                raise LocalPlatformError(f"The {hosted.name} did not start: {last[0][:500]} (log: {log})")
+                written = log.read_bytes()[hosted.log_begins_at :].decode(errors="replace")
+                status = hosted.process.returncode
+                cause = cause_of_end(status, written).rstrip(".")
+                raise _PartEndedError(f"The {hosted.name} did not start: {cause} (log: {log}).", status)
 
     def _make_local_user(self) -> None:
         """The user ``local`` with a token file of mode 0600, at the first start."""
@@ -216,6 +248,14 @@ class LocalPlatform:
         made = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
         if made.returncode:
             raise LocalPlatformError(f"The local user could not be made: {made.stderr.strip()[-300:]}")
+
+
+def _detail(answer: httpx.Response) -> str:
+    """What a service said of why it is not ready."""
+    try:
+        return str(answer.json()["detail"]).rstrip(".")
+    except (ValueError, KeyError, TypeError):
+        return f"status {answer.status_code}"
 
 
 def _ports(gateway: int, *, patience_s: float = 0.0) -> dict[str, int]:
