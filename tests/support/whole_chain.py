@@ -121,7 +121,7 @@ def _reduce(
     result = measured.result
     asked = SolveRequest(
         sources=chain.add(measured.files[products.SOURCES].path),
-        header=chain.add(measured.files[products.HEADER].path),
+        header=chain.add(measured.files[products.CARDS].path),
         summary=result["frame"],
         fwhm_px=result["fwhm_psf_px"] or result["fwhm_marginal_px"],
         solve=solve,

@@ -27,7 +27,7 @@ RESULTS: dict[StageName, dict[str, Any]] = {
     StageName.COLLECT: {"status": "calibrated", "reason": None, "summary": {}},
 }
 FILES = {
-    StageName.MEASURE: {"sources.fits": REF, "header.txt": REF},
+    StageName.MEASURE: {"sources.fits": REF, "header.txt": REF, "cards.txt": REF},
     StageName.SOLVE: {"positions.fits": REF, "reference.fits": REF},
 }
 

@@ -58,7 +58,7 @@ def astrometer(task: AstrometerTask, data: DataFolder) -> Outcome:
     hdu = task.input.hdu
     raw = read_frame(frame, None if isinstance(hdu, str) else hdu, scratch=data.workspace)
     summary = summarise_frame(raw, task.input, frame.name)
-    header = data.workspace / "header.txt"
+    header = data.workspace / "cards.txt"
     header.write_text(header_text(raw.header), encoding="utf-8")
     request = SolveRequest(
         sources=data.add(given) if given is not None else None,

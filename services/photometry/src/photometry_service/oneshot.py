@@ -58,7 +58,8 @@ def photometer(task: PhotometerTask, data: DataFolder) -> Outcome:
     output = measure(request, data.context())
     table = data.workspace / SOURCES_CSV
     _write_csv(output.files[products.SOURCES].path, table)
-    return Outcome(output.result, {**output.files, SOURCES_CSV: OutputFile(table, "text/csv")})
+    files = {name: file for name, file in output.files.items() if name != products.CARDS}
+    return Outcome(output.result, {**files, SOURCES_CSV: OutputFile(table, "text/csv")})
 
 
 def _write_csv(source: Path, target: Path) -> None:

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.contracts import products
@@ -51,13 +50,13 @@ COARSEST_STEP = 0.25
 def measure(request: MeasureRequest, context: TaskContext) -> TaskOutput:
     """Pixels in, source table, maps, PSF and plots out."""
     context.progress(0.02, "reading")
-    header, prepared = _prepared(request, context)
+    headers, prepared = _prepared(request, context)
     measured = MeasureSources()(prepared, request, context.progress)
     context.progress(0.85, "files")
     files = _measure_files(measured, request, context.workspace)
-    path = context.workspace / products.HEADER
-    path.write_text(header_text(header), encoding="utf-8")
-    files[products.HEADER] = OutputFile(path, products.TEXT)
+    for name, text in headers.items():
+        (context.workspace / name).write_text(text, encoding="utf-8")
+        files[name] = OutputFile(context.workspace / name, products.TEXT)
     if request.products.plots:
         context.progress(0.9, "plots")
         files |= _measure_plots(measured, request.frame_name, context.workspace)
@@ -143,14 +142,16 @@ def _raw_frames(
         yield name, images[index]
 
 
-def _prepared(request: MeasureRequest | ForcedRequest, context: TaskContext) -> tuple[fits.Header, PreparedFrame]:
-    """The header of the exposure, and the frame in electrons; the pixels as they were read are let go."""
+def _prepared(request: MeasureRequest | ForcedRequest, context: TaskContext) -> tuple[dict[str, str], PreparedFrame]:
+    """The header as the file has it and as it was understood, by product, and the frame in electrons; the pixels as they
+    were read are let go."""
     given = ((MasterKind.BIAS, request.bias), (MasterKind.DARK, request.dark), (MasterKind.FLAT, request.flat))
     masters = {kind: context.input(ref) for kind, ref in given if ref is not None}
     with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
         exposure = read_exposure(context.input(request.frame), request.input, masters)
     prepared = prepare_frame(exposure.raw, exposure.settings, request.frame_name)
-    return exposure.raw.header, with_variance(prepared, exposure.variance)
+    texts = {products.HEADER: exposure.raw.original_header, products.CARDS: header_text(exposure.raw.header)}
+    return texts, with_variance(prepared, exposure.variance)
 
 
 def calibrate(request: CalibrateRequest, context: TaskContext) -> TaskOutput:

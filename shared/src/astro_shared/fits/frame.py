@@ -12,7 +12,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.fits.errors import HduNotFoundError
-from astro_shared.fits.headers import inherit, read_cards
+from astro_shared.fits.headers import inherit, original_text, read_cards
 from astro_shared.fits.images import check_image, mask_and_fill
 from astro_shared.fits.limits import DEFAULT_LIMITS, FitsLimits
 from astro_shared.fits.media import PlainFile, open_plain
@@ -40,6 +40,8 @@ class RawFrame:
         Where the image was, 0 is the primary.
     shape
         (ny, nx).
+    original_header
+        Of the HDU, and after it of the primary HDU where that is another one, byte for byte as in the file.
     """
 
     data: NDArray[np.float32]
@@ -48,6 +50,7 @@ class RawFrame:
     warnings: tuple[str, ...]
     hdu_index: int
     shape: tuple[int, int]
+    original_header: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ class FitsFile:
         if check:
             check_image(data, mask, limits=self._limits)
         ny, nx = data.shape
-        return RawFrame(data, mask, header, tuple(notes), summary.index, (ny, nx))
+        headers = [summary.header, *([self.report.hdus[0].header] if summary.index > 0 else [])]
+        return RawFrame(data, mask, header, tuple(notes), summary.index, (ny, nx), original_text(headers))
 
     def _header(self, summary: HduSummary) -> tuple[fits.Header, list[str]]:
         """The safe header of an image, and warnings."""

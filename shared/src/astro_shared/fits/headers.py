@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from astropy.io import fits
 
@@ -44,22 +44,45 @@ def read_cards(raw: RawHeader) -> tuple[fits.Header, list[str]]:
 
     Notes
     -----
-    A card that breaks the standard in its value or keyword is left out: it can neither be used nor written again.
+    A value that breaks the standard (``CRVAL1 = 05:32:00`` without quotes, a number with a comma) is kept as the text that
+    stands there; a card with such a keyword, or a number that is not finite, is left out.
     """
-    header, unreadable = fits.Header(), []
+    header, as_text, left_out = fits.Header(), [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what cannot be read is named in our own warning
         decoded = fits.Header.fromstring(b"".join(raw.cards).translate(_PRINTABLE).decode("ascii"))
         for card in decoded.cards:
             kept = _safe_card(card)
-            if kept is None:
-                unreadable.append(clean_text(card.image[:8], limit=8))
+            if kept is None and (text := _text_card(card)) is not None:
+                header.append(text, end=True, bottom=True)
+                as_text.append(text.keyword)
+            elif kept is None:
+                left_out.append(clean_text(card.image[:8], limit=8))
             elif kept:
                 header.append(kept, end=True, bottom=True)
-    if not unreadable:
-        return header, []
-    names = ", ".join(sorted(set(unreadable))[:10])
-    return header, [f"{len(unreadable)} header cards break the FITS standard and are ignored: {names}"]
+    notes = []
+    if as_text:
+        notes.append(f"the values of {names_of(as_text)} break the FITS standard and are read as text")
+    if left_out:
+        notes.append(f"{len(left_out)} header cards break the FITS standard and are ignored: {names_of(left_out)}")
+    return header, notes
+
+
+def names_of(keywords: Iterable[str], *, most: int = 10) -> str:
+    """Keywords in words, each once; of very many only the first ones and their number."""
+    distinct = list(dict.fromkeys(keywords))
+    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
+    return ", ".join(distinct[:most]) + more
+
+
+def _text_card(card: fits.Card) -> fits.Card | None:
+    """The value of a card that cannot be read, as text; None where the keyword is at fault or there is no text."""
+    image = card.image[:80]
+    keyword, text = image[:8].strip(), image[10:].split(" /")[0].strip().strip("'").strip()
+    is_number = re.fullmatch(r"[+-]?(?:\d[\d.]*[eEdD][+-]?\d+|nan|inf(?:inity)?)", text, re.I)
+    if image[8:10] != "= " or not text or is_number or not _KEYWORD.fullmatch(keyword) or _LAYOUT.fullmatch(keyword):
+        return None
+    return fits.Card(keyword, clean_text(text))
 
 
 def _safe_card(card: fits.Card) -> fits.Card | tuple[()] | None:
@@ -93,6 +116,17 @@ def inherit(header: fits.Header, primary: fits.Header) -> fits.Header:
             continue
         merged.append(card, end=True)
     return merged
+
+
+def original_text(raws: Sequence[RawHeader]) -> str:
+    """Headers as they are in the file, a line of 80 bytes for each card, END included.
+
+    Notes
+    -----
+    Bytes that the standard forbids in a header (anything but printable ASCII) become ``?``: terminals obey them.
+    """
+    cards = [card for raw in raws for card in (*raw.cards, b"END".ljust(80))]
+    return "\n".join(card.translate(_PRINTABLE).decode("ascii") for card in cards) + "\n"
 
 
 def header_text(header: fits.Header) -> str:

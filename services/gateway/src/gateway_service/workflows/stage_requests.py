@@ -45,7 +45,7 @@ def _solve(reduction: Reduction) -> dict[str, Any]:
     return {
         "sources": measured.files[products.SOURCES],
         "frame": reduction.frame_reference if from_pixels else None,
-        "header": measured.files.get(products.HEADER),
+        "header": measured.files.get(products.CARDS),
         "summary": result["frame"],
         "fwhm_px": result.get("fwhm_psf_px") or result.get("fwhm_marginal_px"),
         **_sections(reduction.settings, "solve", "astrometry", "reference", "products"),

@@ -254,7 +254,7 @@ def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind
     raw = RawFrame(
         joined.data, joined.mask, header,
         (*warnings, f"{len(parts)} amplifiers were joined with gains of {listed} e/ADU"),
-        first.hdu_index, (joined.data.shape[0], joined.data.shape[1]),
+        first.hdu_index, (joined.data.shape[0], joined.data.shape[1]), first.original_header,
     )  # fmt: skip
     # the amplifiers are in electrons now: a gain or a level of the request was used for them
     left = settings.model_copy(
