@@ -123,6 +123,46 @@ def judge(truth: Truth, measured: Measured) -> Judgement:
     )
 
 
+@dataclass(frozen=True)
+class Ring:
+    """What was found within a range of distances from the centre of a frame.
+
+    Attributes
+    ----------
+    n : true stars above S/N 10
+    complete : share of them that was found
+    false_share : of the sources there
+    flux_ratio, flux_scatter : median and robust sigma of measured over true flux of those found
+    """
+
+    n: int
+    complete: float
+    false_share: float
+    flux_ratio: float
+    flux_scatter: float
+
+
+def judge_ring(truth: Truth, measured: Measured, inner_px: float, outer_px: float) -> Ring:
+    """Pair as `judge` does, crowded stars included."""
+    stars, centre = truth.stars, (np.array(truth.shape[::-1]) - 1) / 2
+    own, there = np.column_stack([stars.x, stars.y]), np.column_stack([measured.x, measured.y])
+    t, m = _pairs(own, there, max(1.2, 0.5 * truth.fwhm_px))
+    found = np.zeros(len(own), bool)
+    found[t] = True
+    wanted = _ring(own - centre, inner_px, outer_px) & (stars.snr > 10) & ~stars.saturated
+    sources = _ring(there - centre, inner_px, outer_px)
+    false = sources & (cKDTree(own).query(there)[0] > FALSE_PX)
+    ratio = _finite((measured.flux[m] / stars.flux_e[t])[wanted[t]])
+    return Ring(
+        int(wanted.sum()), _mean(found[wanted]), _mean(false[sources]), _median(ratio), robust_sigma(ratio)
+    )  # fmt: skip
+
+
+def _ring(from_centre: FloatArray, inner_px: float, outer_px: float) -> NDArray[np.bool_]:
+    distance = np.hypot(*from_centre.T)
+    return np.asarray((distance >= inner_px) & (distance < outer_px))
+
+
 def robust_sigma(values: FloatArray) -> float:
     """1.4826 times the median absolute deviation; NaN for fewer than five."""
     v = _finite(np.ravel(values))

@@ -7,8 +7,8 @@ a folder and used again when the folder is.
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from independent_judge import Judgement, Measured, judge, robust_sigma
+from independent_judge import Judgement, Measured, judge, judge_ring, robust_sigma
 from independent_sky import Frame, Truth, draw_kind
 from whole_chain import Ended, reduce_frame
 
@@ -38,6 +38,10 @@ class Case:
 
     def draw(self, seed: int) -> Frame:
         return draw_kind(self.kind, seed, side_px=self.side_px, n_stars=self.n_stars)
+
+    def folder(self, where: Path, seed: int) -> Path:
+        """Of one frame."""
+        return where / f"{self.kind}-{self.side_px}-{self.n_stars}-{seed}"
 
 
 CASES = {
@@ -63,11 +67,13 @@ class Compared:
     Attributes
     ----------
     judged : per program, one judgement per frame
+    lists : per program, truth and list of each frame
     ended : Alidade's runs
     relative_scatter : per peer and frame, Alidade's scatter over the peer's on the stars that both have
     """
 
     judged: dict[str, list[Judgement]] = field(default_factory=dict)
+    lists: dict[str, list[tuple[Truth, Measured]]] = field(default_factory=dict)
     ended: list[Ended] = field(default_factory=list)
     relative_scatter: dict[str, list[float]] = field(default_factory=dict)
 
@@ -92,20 +98,20 @@ def compare(
 
     Parameters
     ----------
-    folder : what the peers found is taken from here where it is, and left here where it is not
+    folder : frames and what the peers found are taken from here where they are, and left here where they are not
     first : peers that take only that many of the first frames
     """
     compared = Compared()
     for number, seed in enumerate(seeds):
         asked = [program for program in peers if number < (first or {}).get(program, number + 1)]
-        frame = case.draw(seed)
-        work = folder / f"{case.kind}-{case.side_px}-{case.n_stars}-{seed}"
-        lists = {program: peer_list(program, frame, work) for program in asked}
-        ended = reduce_frame(*frame.write(work), work / "out", plots=False)
+        work = case.folder(folder, seed)
+        truth = drawn(case, seed, work)
+        ended = reduce_frame(work / "frame.fits", work / "reference.csv", work / "out", plots=False)
         compared.ended.append(ended)
-        lists = {OWN: own_list(ended)} | lists
+        lists = {OWN: own_list(ended)} | {program: peer_list(program, work) for program in asked}
         for program, measured in lists.items():
-            compared.judged.setdefault(program, []).append(judge(frame.truth, measured))
+            compared.judged.setdefault(program, []).append(judge(truth, measured))
+            compared.lists.setdefault(program, []).append((truth, measured))
         own = compared.judged[OWN][-1].residual
         for program in asked:
             ratio = _relative(own, compared.judged[program][-1].residual)
@@ -129,25 +135,30 @@ def own_list(ended: Ended) -> Measured:
     })  # fmt: skip
 
 
-def peer_list(program: str, frame: Frame, work: Path) -> Measured:
-    """What a peer finds, in a process of its own."""
+def drawn(case: Case, seed: int, work: Path) -> Truth:
+    """The truth of a frame whose files are in the folder, as they are now if they were not."""
+    kept = work / "truth.pickle"
+    if not kept.exists():
+        frame = case.draw(seed)
+        frame.write(work)
+        np.save(work / "clean.npy", frame.data_e)
+        np.save(work / "mask.npy", np.zeros(frame.data_e.shape, bool))
+        (work / "saturation_e.txt").write_text(str(_saturation(frame.truth)))
+        kept.write_bytes(pickle.dumps(frame.truth))
+    truth: Truth = pickle.loads(kept.read_bytes())
+    return truth
+
+
+def peer_list(program: str, work: Path) -> Measured:
+    """What a peer finds on the frame of a folder, in a process of its own."""
     output = work / f"{program}.npz"
     if not output.exists():
-        _write_for_peers(frame, work)
         command = [sys.executable, str(CHAINS), program, str(work), str(output)]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **THREADS}, check=False)
         if done.returncode:
             raise RuntimeError(f"{program} on {work.name}: {done.stderr[-2000:]}")
-        (work / f"{program}.json").write_text(json.dumps(json.loads(done.stdout.splitlines()[-1])))
     with np.load(output) as columns:
         return Measured.of(dict(columns))
-
-
-def _write_for_peers(frame: Frame, work: Path) -> None:
-    work.mkdir(parents=True, exist_ok=True)
-    np.save(work / "clean.npy", frame.data_e)
-    np.save(work / "mask.npy", np.zeros(frame.data_e.shape, bool))
-    (work / "saturation_e.txt").write_text(str(_saturation(frame.truth)))
 
 
 def _saturation(truth: Truth) -> float:
@@ -187,6 +198,7 @@ def _against(compared: Compared, program: str) -> str:
 
 
 COLUMNS = (
+    Column("frames", lambda compared, program: str(len(compared.judged[program]))),
     Column("false (worst), %", _false),
     Column("complete S/N > 10", _plain("complete", 3)),
     Column("S/N 5 to 10", _plain("complete_faint", 3)),
@@ -210,4 +222,27 @@ def table_rows(compared: dict[str, Compared]) -> list[list[str]]:
     return rows
 
 
-HEADER = ["frames", "program", *(column.label for column in COLUMNS)]
+HEADER = ["kind", "program", *(column.label for column in COLUMNS)]
+
+
+RINGS = ((0.0, 0.08), (0.08, 0.16), (0.16, 0.30))
+"""Inner and outer distance from the centre of a cluster, in sides of the frame."""
+RING_HEADER = [
+    "distance / side", "program", "frames", "stars S/N > 10 per frame", "found", "false, %", "flux / true",
+    "its scatter",
+]  # fmt: skip
+
+
+def ring_rows(compared: Compared) -> list[list[str]]:
+    """Rows per ring and program for a cluster in the middle of the frame; medians over the frames."""
+    rows = []
+    for inner, outer in RINGS:
+        for program, lists in compared.lists.items():
+            rings = [judge_ring(truth, found, inner * truth.shape[1], outer * truth.shape[1]) for truth, found in lists]
+            figures = {name: float(np.nanmedian([getattr(ring, name) for ring in rings])) for name in vars(rings[0])}
+            rows.append([
+                f"{inner:g} to {outer:g}", "Alidade" if program == OWN else PEERS[program], str(len(rings)),
+                f"{figures['n']:.0f}", f"{figures['complete']:.3f}", f"{100 * figures['false_share']:.1f}",
+                f"{figures['flux_ratio']:.3f}", f"{figures['flux_scatter']:.3f}",
+            ])  # fmt: skip
+    return rows
