@@ -11,6 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.contracts.tables import Column, TableSchema
+from astro_shared.fits.errors import FitsCorruptError, damage_named
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -21,9 +22,17 @@ def read_columns(path: Path) -> dict[str, NDArray[Any]]:
     """Columns of the first table of a file: native byte order, text without padding.
 
     The table of header cards with which a FITS_LDAC file begins is passed over.
+
+    Raises
+    ------
+    FitsCorruptError
+        There is no table, or it can not be decoded.
     """
-    with fits.open(path, memmap=False) as hdus:
-        data = next(hdu.data for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and hdu.name != "LDAC_IMHEAD")
+    with damage_named("The FITS table"), fits.open(path, memmap=False, disable_image_compression=True) as hdus:
+        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and hdu.name != "LDAC_IMHEAD"]
+        if not tables:
+            raise FitsCorruptError("The FITS file holds no table.")
+        data = tables[0].data
         return {name: _native(np.asarray(data[name])) for name in data.dtype.names or ()}
 
 

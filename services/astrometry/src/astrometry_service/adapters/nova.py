@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 from astropy.io import fits
 
+from astro_shared.fits.errors import READER_ERRORS
 from astrometry_service.adapters.engine_answers import plane_from_cards, scale_limits_arcsec
 from astrometry_service.domain.solving import EngineAnswer, EngineStatus, SolveHints
 from astrometry_service.domain.star_lists import StarList
@@ -142,7 +143,7 @@ class NovaEngine:
             raise _NovaError("the service sent too long a WCS file")
         try:
             return fits.Header.fromstring(response.content.decode("ascii"))
-        except (ValueError, OSError) as error:
+        except READER_ERRORS as error:
             raise _NovaError("the service sent a WCS file that cannot be read") from error
 
 

@@ -12,6 +12,8 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from astro_shared.contracts.tables import TableSchema
+from astro_shared.fits import scan
+from astro_shared.fits.errors import READER_ERRORS
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.science.column_names import ALIASES, find_bands, find_column
 from astrometry_service.adapters.index_folders import IndexSkyStars, find_indexes
@@ -84,10 +86,11 @@ def _read(path: Path) -> Columns:
     kind = FORMATS.get(path.suffix.lower())
     try:
         if kind is None:
+            scan(path)
             return read_columns(path)
         table = Table.read(path, format=kind)
         return {name: _values(table[name]) for name in table.colnames}
-    except (OSError, ValueError, KeyError, IndexError, TypeError, StopIteration) as error:
+    except READER_ERRORS as error:
         reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
         raise ReferenceListError(f"{path.name} can not be read as a list of stars: {reason}", count=0) from None
 

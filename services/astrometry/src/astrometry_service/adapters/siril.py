@@ -19,6 +19,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from astro_shared.fits.errors import READER_ERRORS
 from astrometry_service.adapters.engine_answers import plane_from_cards
 from astrometry_service.adapters.programs import ProgramResult, run_program
 from astrometry_service.domain.plane_affine import PlaneAffine
@@ -145,7 +146,7 @@ def _answer(solved: Path, result: ProgramResult, shrink: int, limit_s: float) ->
     if solved.is_file():
         try:
             plane = plane_from_cards(_with_cd(fits.getheader(solved)))
-        except (OSError, ValueError) as error:
+        except READER_ERRORS as error:
             return EngineAnswer(name, "error", result.seconds, detail=f"its image cannot be read: {error}")
         if plane is not None:
             return EngineAnswer(name, "solved", result.seconds, _enlarged(plane, shrink), None, result.last_line)

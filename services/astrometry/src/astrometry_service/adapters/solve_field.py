@@ -9,6 +9,7 @@ from pathlib import Path
 
 from astropy.io import fits
 
+from astro_shared.fits.errors import READER_ERRORS
 from astrometry_service.adapters.engine_answers import plane_from_cards, scale_limits_arcsec, write_star_table
 from astrometry_service.adapters.index_folders import IndexFile
 from astrometry_service.adapters.programs import ProgramResult, run_program
@@ -96,7 +97,7 @@ def _answer(wcs: Path, result: ProgramResult, limit_s: float) -> EngineAnswer:
     if wcs.is_file():
         try:
             plane = plane_from_cards(fits.getheader(wcs))
-        except (OSError, ValueError) as error:
+        except READER_ERRORS as error:
             return EngineAnswer(name, "error", result.seconds, detail=f"its WCS file cannot be read: {error}")
         if plane is not None:
             return EngineAnswer(name, "solved", result.seconds, plane, _log_odds(result.output), result.last_line)

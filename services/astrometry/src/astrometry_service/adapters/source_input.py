@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from astro_shared.contracts.astrometry import SolveRequest
-from astro_shared.fits import read_frame
+from astro_shared.fits import read_frame, scan
 from astro_shared.fits.tables import read_columns
 from astro_shared.jobs.task import TaskContext
 from astro_shared.science.source_extraction import ExtractedSources, extract_sources
@@ -85,6 +85,8 @@ def read_source_list(path: Path) -> KnownSources:
     """
     with path.open("rb") as file:
         is_fits = file.read(6) == b"SIMPLE"
+    if is_fits:
+        scan(path)
     found = canonical_sources(read_columns(path) if is_fits else _csv_columns(path))
     if found is None:
         known = "; ".join(f"{p.x}, {p.y} ({p.name}, from {p.first_pixel})" for p in PRODUCERS[1:])

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from astro_shared.csv_text import csv_text
 from astro_shared.errors import InvalidRequestError
+from astro_shared.fits.errors import damage_named
 from photometry_service.algorithms.psf_model import psf_from_arrays, psf_to_arrays
 from photometry_service.domain.psf import PsfModel
 
@@ -53,7 +54,7 @@ def write_map(
 
 def read_map(path: Path) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """A coarse map of `write_map`, and its cards about the mesh."""
-    with fits.open(path, memmap=False) as hdus:
+    with damage_named("The map"), fits.open(path, memmap=False) as hdus:
         header = hdus[0].header
         cards = {name: (header[name], header.comments[name]) for name in ("STEPX", "STEPY") if name in header}
         return np.asarray(hdus[0].data, dtype=np.float64), cards
@@ -82,7 +83,7 @@ def read_psf(path: Path) -> PsfModel:
     InvalidRequestError
         The file is no such PSF.
     """
-    with fits.open(path, memmap=False) as hdus:
+    with damage_named("The file with the PSF"), fits.open(path, memmap=False) as hdus:
         arrays = {hdu.name.lower(): np.asarray(hdu.data, dtype=np.float64) for hdu in hdus[1:] if hdu.data is not None}
     try:
         return psf_from_arrays(arrays)
@@ -92,7 +93,8 @@ def read_psf(path: Path) -> PsfModel:
 
 def read_wcs(path: Path) -> WCS:
     """The solution that `solve` wrote."""
-    return WCS(fits.getheader(path))
+    with damage_named("The solution"):
+        return WCS(fits.getheader(path))
 
 
 def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:

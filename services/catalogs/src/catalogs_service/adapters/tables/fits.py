@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyError
 from numpy.typing import NDArray
 
 from astro_shared.fits import scan
+from astro_shared.fits.errors import damage_named
 from astro_shared.science.column_names import find_column
 from catalogs_service.adapters.tables.whole_file import WholeFile
 from catalogs_service.domain.raw_table import RawColumns, TableHeader
 from catalogs_service.errors import CatalogueFileError
-
-_READ_ERRORS = (OSError, ValueError, TypeError, KeyError, IndexError, VerifyError, OverflowError, AttributeError)
 
 
 class FitsFile(WholeFile):
@@ -32,28 +30,23 @@ class FitsFile(WholeFile):
         # opened by us: a string would be fetched when it is an address
         with path.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                with fits.open(stream, memmap=False, lazy_load_hdus=False, disable_image_compression=True) as hdus:
-                    self._hdu, columns = _choose(hdus)
-                    self.header = TableHeader(
-                        tuple(column.name for column in columns),
-                        {column.name: column.unit for column in columns if column.unit},
-                        format="fits",
-                    )
-            except _READ_ERRORS as error:
-                raise CatalogueFileError(
-                    f"The FITS file cannot be read: {' '.join(str(error).split())[:200]}"
-                ) from None
+            with (
+                damage_named("The FITS file"),
+                fits.open(stream, memmap=False, lazy_load_hdus=False, disable_image_compression=True) as hdus,
+            ):
+                self._hdu, columns = _choose(hdus)
+                self.header = TableHeader(
+                    tuple(column.name for column in columns),
+                    {column.name: column.unit for column in columns if column.unit},
+                    format="fits",
+                )
 
     def read(self, names: tuple[str, ...]) -> RawColumns:
         with self._path.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                with fits.open(stream, memmap=True, disable_image_compression=True) as hdus:
-                    table = hdus[self._hdu]
-                    return {name: _native(table.data[name], table.columns[name].null) for name in names}
-            except _READ_ERRORS as error:
-                raise CatalogueFileError(f"The FITS table is damaged: {' '.join(str(error).split())[:200]}") from None
+            with damage_named("The FITS table"), fits.open(stream, memmap=True, disable_image_compression=True) as hdus:
+                table = hdus[self._hdu]
+                return {name: _native(table.data[name], table.columns[name].null) for name in names}
 
 
 def _choose(hdus: fits.HDUList) -> tuple[int, fits.ColDefs]:

@@ -13,6 +13,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from astro_shared.fits.errors import damage_named
 from catalogs_service.adapters.tables.whole_file import WholeFile
 from catalogs_service.algorithms.sphere import positions
 from catalogs_service.domain.raw_table import RawColumns, TableHeader
@@ -25,14 +26,8 @@ class IndexFile(WholeFile):
     """The star table of one index file as columns ``ra, dec`` (J2000) and the magnitudes that came along."""
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as stream:
-            try:
-                with fits.open(stream, memmap=False) as hdus:
-                    self._columns = _decoded(hdus, stream)
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise CatalogueFileError(
-                    f"The index file cannot be read: {' '.join(str(error).split())[:200]}"
-                ) from None
+        with path.open("rb") as stream, damage_named("The index file"), fits.open(stream, memmap=False) as hdus:
+            self._columns = _decoded(hdus, stream)
         self.header = TableHeader(tuple(self._columns), {"ra": "deg", "dec": "deg"}, format="tycho2_index")
 
     def read(self, names: tuple[str, ...]) -> RawColumns:
