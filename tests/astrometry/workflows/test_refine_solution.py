@@ -283,6 +283,23 @@ def test_a_mistake_of_the_program_is_not_taken_for_a_failure_of_numbers(
         refine(usual)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 0.0])
+def test_one_source_whose_error_cannot_be_one_does_not_cost_the_solution(value: float) -> None:
+    """A single NaN among the variances left the depth match without any pair."""
+    sim = simulate_source_list(46, n_stars=500, camera=Camera(shape=(1000, 1000)))
+    without, columns = refine(sim), sim.columns
+    bad = int(np.argsort(-columns["flux_psf"])[20])
+    for name in ("x_var", "y_var"):
+        columns[name] = np.where(np.arange(len(columns[name])) == bad, value, columns[name])
+    found = RefineSolution().run(
+        SourceList.from_columns(columns), ReferenceStars.from_columns(sim.reference_columns),
+        PlaneAffine(sim.start_matrix(), sim.sky.ra_deg, sim.sky.dec_deg), geometry_of(sim),
+    )  # fmt: skip
+    assert found.state is WcsState.CALIBRATED and found.report["kept"] >= without.report["kept"] - 3
+    assert bad not in found.pairs.source and np.isfinite(found.positions.ra[bad])
+    assert error_mas(sim, found.transform) < 1.6 * found.report["solution_error"]["rms_mas"]
+
+
 def test_too_few_stars_keep_the_start_and_say_so() -> None:
     sim = simulate_source_list(37, n_stars=2000, camera=Camera(shape=(1500, 2000)))
     start = PlaneAffine(sim.start_matrix(), sim.sky.ra_deg, sim.sky.dec_deg)

@@ -108,7 +108,7 @@ def depth_match(
     ----------
     source_xy, target_xy : (n, 2), (m, 2), places in one plane, **both sorted by brightness, brightest first**
     source_mag, target_mag : (n,), (m,), mag, on one scale; NaN fits anything
-    radius : (n,), match radius of each source
+    radius : (n,), match radius of each source; one with NaN has no pair
     windows : (n,), from `rank_windows`
     max_mag_difference : mag
 
@@ -141,7 +141,7 @@ def _candidates(
     tree: cKDTree, source_xy: Floats, source_mag: Floats, target_mag: Floats, radius: Floats, max_mag: float
 ) -> tuple[Indices, Indices]:
     """Targets within the radius of each source that fit in magnitude, nearest first, in compressed rows."""
-    reach = float(radius.max()) * (1 + 1e-9)
+    reach = float(np.max(radius, where=np.isfinite(radius), initial=0.0)) * (1 + 1e-9)
     count = min(4, tree.n)
     while True:
         distance, hit = tree.query(source_xy, k=[*range(1, count + 1)], distance_upper_bound=reach)

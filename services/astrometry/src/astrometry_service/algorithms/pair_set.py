@@ -50,8 +50,8 @@ class SortedSources:
 
     @classmethod
     def of(cls, sources: SourceList, geometry: FrameGeometry, highest: int, *, min_snr: float = 0.0) -> SortedSources:
-        """Sort by flux; sources without place or flux are left out, those below ``min_snr`` are not usable."""
-        real = np.flatnonzero(np.isfinite(sources.x) & np.isfinite(sources.y) & (sources.flux > 0))
+        """Sort by flux; sources that nothing can be matched to are left out, those below ``min_snr`` are not usable."""
+        real = np.flatnonzero(sources.matchable)
         row = real[np.argsort(-sources.flux[real], kind="stable")]
         frame = PixelFrame.of(geometry.nx, geometry.ny)
         x, y = sources.x[row], sources.y[row]

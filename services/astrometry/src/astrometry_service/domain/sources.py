@@ -79,6 +79,12 @@ class SourceList:
     def __len__(self) -> int:
         return int(self.x.size)
 
+    @property
+    def matchable(self) -> NDArray[np.bool_]:
+        """(n,), with a place, a flux, and an error of the place that can be one."""
+        place = np.isfinite(self.x) & np.isfinite(self.y) & (self.flux > 0)
+        return np.asarray(place & _positive_definite(self.covariance))
+
     @classmethod
     def from_columns(
         cls, columns: Mapping[str, Any], *, bad: ArrayLike | None = None, position_kind: str | None = None
@@ -108,7 +114,7 @@ class SourceList:
         snr = _signal_to_noise(columns, flux_name, flux)
         covariance, known = _covariances(columns, snr)
         finite = np.isfinite(x) & np.isfinite(y) & np.isfinite(flux) & (flux > 0)
-        usable = finite & np.isfinite(covariance).all(axis=(1, 2)) & (np.linalg.det(covariance) > 0)
+        usable = finite & _positive_definite(covariance)
         if bad is not None:
             usable &= ~np.asarray(bad, bool)
         if not finite.any():
@@ -136,6 +142,11 @@ def _covariances(columns: Mapping[str, Any], snr: Floats) -> tuple[Floats, bool]
     if "xy_cov" in columns:
         out[:, 0, 1] = out[:, 1, 0] = np.nan_to_num(_column(columns["xy_cov"]))
     return out, True
+
+
+def _positive_definite(covariance: Floats) -> NDArray[np.bool_]:
+    known = np.isfinite(covariance).all(axis=(1, 2)) & (covariance[:, 0, 0] > 0) & (covariance[:, 1, 1] > 0)
+    return known & (np.linalg.det(np.where(known[:, None, None], covariance, 0.0)) > 0)
 
 
 def _signal_to_noise(columns: Mapping[str, Any], flux_name: str, flux: Floats) -> Floats:
