@@ -49,6 +49,15 @@ def test_every_region_finds_its_pairs(seeds: str) -> None:
     assert distance.size > 500 and (distance < 0.5).mean() > 0.98
 
 
+def test_astroalign_finds_what_lies_beyond_the_reach_of_the_offset() -> None:
+    """A start that is off by 40 pixels; the offset is looked for within 25."""
+    stars = scene(700, shift=(34.0, -21.0))
+    assert not any(region.accepted for region in match_regions(stars, RegionOptions(seeds="nearest")))
+    found = match_regions(stars)
+    assert sum(region.accepted for region in found) >= 18
+    assert {region.method for region in found if region.accepted} == {"astroalign"}
+
+
 def test_false_detections_do_not_mislead() -> None:
     regions = match_regions(scene(700, spurious=200))
     assert sum(region.accepted for region in regions) >= 22
