@@ -183,6 +183,7 @@ def test_a_perfect_start_is_kept(seed: int) -> None:
     assert found.state is WcsState.VALID and found.reasons[0].startswith("cross-validated score")
     assert found.report["score"] >= found.report["start_score"]
     np.testing.assert_array_equal(found.positions.ra, truth.pixel_to_sky(sim.columns["x"], sim.columns["y"])[0])
+    assert found.positions.ra_err_mas.min() > found.report["solution_error"]["rms_mas"]
 
 
 def test_unresolved_neighbours_do_not_carry_the_fit() -> None:

@@ -335,3 +335,23 @@ def test_errors_of_places_in_the_names_of_sep_weigh_as_our_own(sim, tmp_path):
         alphas[names[0]] = report.alpha
     assert errors["errx2"] == errors["x_var"] != errors["a"]
     assert alphas["errx2"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_places_that_a_refinement_could_not_better_have_the_scatter_of_the_start(sim, tmp_path, monkeypatch):
+    """The places of a table, with SEP on the frame, had the errors of their centroids and nothing for the map."""
+
+    def fails(*_, **__):
+        raise ValueError("array must not be empty")
+
+    monkeypatch.setattr("astrometry_service.workflows.refine_solution.first_fit", fails)
+    stars = bright(sim)
+    columns = {"id": np.arange(len(stars)), "x": stars["x"], "y": stars["y"], "flux": stars["flux_e"]}
+    columns |= {"x_var": np.full(len(stars), 1e-6), "y_var": np.full(len(stars), 1e-6)}
+    write_columns(tmp_path / "table.fits", columns, TableSchema("sources", ()))
+    done = run(sim, tmp_path, frame=sim.write(tmp_path / "f.fits"), sources=tmp_path / "table.fits")
+    report = report_of(done)
+    assert report.solved and report.n_matched == 0 and "array must not be empty" in report.reason
+    places = read_columns(done.files[products.POSITIONS].path)
+    np.testing.assert_allclose(places["dec_err_mas"], report.report["start_scatter_mas"], rtol=1e-3)
+    off = (places["dec"] - stars["dec"]) * 3.6e6
+    assert 0.3 < np.sqrt(np.mean(off**2)) / np.median(places["dec_err_mas"]) < 2.0

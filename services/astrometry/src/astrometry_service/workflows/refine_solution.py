@@ -287,11 +287,13 @@ class RefineSolution:
         report: dict[str, Any],
         products: dict[str, Any],
     ) -> AstrometricSolution:
-        """The start, since the fit is no better."""
+        """The start, since the fit is no better: its map is taken to be as well known as that of the fit."""
         model = chain.settled.model
+        sigma_mas = float(np.hypot(model.sigma_sys_mas, np.nan_to_num(report["solution_error"]["rms_mas"])))
+        places = positions_of_transform(frame.start, frame.list, replace(model, sigma_sys_mas=sigma_mas))
         return AstrometricSolution(
-            WcsState.VALID, frame.start, {}, False, reasons, frame.places.epoch_jyear,
-            positions_of_transform(frame.start, frame.list, model), table, report, products, notes=model_notes(model),
+            WcsState.VALID, frame.start, {}, False, reasons, frame.places.epoch_jyear, places, table, report, products,
+            notes=model_notes(model),
         )  # fmt: skip
 
     def _start_score(self, start: SkyTransform, pairs: PairSet, chain: ChainResult) -> tuple[float, float]:

@@ -163,7 +163,7 @@ def _sip(solution: AstrometricSolution, geometry: FrameGeometry) -> SipExport | 
 
 def _wanted_places(solution: AstrometricSolution, columns: Mapping[str, NDArray[Any]]) -> SkyPositions:
     """Places of sources that did not take part: their own errors, the map's and the systematic scatter."""
-    model = solution.report.get("error_model") or {}
+    model = solution.report.get("error_model") or {"sigma_sys_mas": solution.report.get("start_scatter_mas")}
     error = (solution.report.get("solution_error") or {}).get("rms_mas") or 0.0
     sigma = math.hypot(finite(model.get("sigma_sys_mas")) or 0.0, error)
     # alpha belongs to the centroids that were fitted, not to these
