@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.time import Time
 from pydantic import ValidationError
 
 from astro_shared.contracts.photometry import ForcedPosition, ZeroPointTerms
@@ -130,6 +131,19 @@ def test_the_table_has_the_same_rows_as_csv(folder: Any) -> None:
     assert [row["name"] for row in rows] == ["'=1+1", "off"]
     assert float(rows[0]["flux_e"]) == table.fluxes[0].flux_e
     assert rows[1]["flux_e"] == "" and table.fluxes[1].flux_e is None
+
+
+def test_every_row_says_where_when_and_in_what_light(frame: SimulatedFrame, folder: Any) -> None:
+    row = frame.truth[np.argmax(np.asarray(frame.truth["snr"]))]
+    ra, dec, x, y = (float(row[name]) for name in ("ra", "dec", "x", "y"))
+    asked, found = folder.forced([ForcedPosition(ra_deg=ra, dec_deg=dec), ForcedPosition(x=x, y=y)], wcs=True).fluxes
+    assert (asked.ra_deg, asked.dec_deg) == (ra, dec)
+    assert (found.ra_deg, found.dec_deg) == (pytest.approx(ra, abs=1e-5), pytest.approx(dec, abs=1e-5))
+    middle = Time(asked.date_mid.rstrip("Z"))
+    assert asked.mjd_mid == pytest.approx(middle.mjd, abs=1e-8) and asked.exposure_s == 60.0 and asked.band
+    assert abs(asked.bjd_tdb_mid - middle.tdb.jd) * 86400 < 505 and asked.bjd_tdb_mid != middle.tdb.jd
+    plain = folder.forced([ForcedPosition(x=x, y=y)]).fluxes[0]
+    assert plain.ra_deg is None and plain.bjd_tdb_mid is None and plain.mjd_mid == asked.mjd_mid
 
 
 def test_empty_sky_scatters_around_zero_with_its_error(frame: SimulatedFrame, folder: Any) -> None:

@@ -60,13 +60,13 @@ def test_csv_cells_are_never_formulas(tmp_path: Path, columns: dict[str, np.ndar
 def test_equal_tables_give_equal_files(tmp_path: Path, columns: dict[str, np.ndarray]) -> None:
     for name in "ab":
         table_files.write_csv(tmp_path / f"{name}.csv", columns)
-        table_files.write_parquet(tmp_path / f"{name}.parquet", columns, SCHEMA)
+        table_files.write_parquet(tmp_path / f"{name}.parquet", columns, SCHEMA, {})
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
 def test_parquet_holds_units_and_nulls(tmp_path: Path, columns: dict[str, np.ndarray]) -> None:
-    table_files.write_parquet(tmp_path / "a.parquet", columns, SCHEMA)
+    table_files.write_parquet(tmp_path / "a.parquet", columns, SCHEMA, {})
     table = pq.read_table(tmp_path / "a.parquet")
     assert table.column_names == list(SCHEMA.names())
     assert table.schema.field("x").metadata[b"unit"] == b"pix"
@@ -93,7 +93,7 @@ def test_ecsv_and_votable_hold_units_and_values(tmp_path: Path, columns: dict[st
 def test_a_table_without_rows_has_its_header_line(tmp_path: Path) -> None:
     empty = table_files.conform({}, SCHEMA, 0)
     table_files.write_csv(tmp_path / "a.csv", empty)
-    table_files.write_parquet(tmp_path / "a.parquet", empty, SCHEMA)
+    table_files.write_parquet(tmp_path / "a.parquet", empty, SCHEMA, {})
     assert (tmp_path / "a.csv").read_text().strip().split(",") == list(SCHEMA.names())
     assert pq.read_table(tmp_path / "a.parquet").num_rows == 0
 
@@ -115,5 +115,18 @@ def test_equal_files_give_an_equal_archive(tmp_path: Path) -> None:
 def test_astropy_reads_the_parquet_file_back(tmp_path: Path) -> None:
     schema = catalog_schema(("gaia",))
     rows = table_files.conform({"id": np.arange(2), "gaia_id": np.array(["a", ""])}, schema, 2)
-    table_files.write_parquet(tmp_path / "catalog.parquet", rows, schema)
+    table_files.write_parquet(tmp_path / "catalog.parquet", rows, schema, {})
     assert Table.read(tmp_path / "catalog.parquet")["gaia_id"].tolist() == ["a", ""]
+
+
+def test_facts_about_the_table_are_in_every_format_that_has_a_place_for_them(tmp_path):
+    columns = {column.name: np.zeros(2, column.dtype if column.dtype != "str" else "U3") for column in SCHEMA.columns}
+    meta = {"date_mid": "2025-03-01T02:00:30.000Z", "bjd_tdb_mid": 2460735.58765432, "exposure_s": 60.0, "filter": "r"}
+    table = table_files.to_table(columns, SCHEMA, meta)
+    table_files.write_parquet(tmp_path / "a.parquet", columns, SCHEMA, meta)
+    table_files.write_ecsv(tmp_path / "a.ecsv", table)
+    table_files.write_votable(tmp_path / "a.vot", table)
+    assert pq.read_schema(tmp_path / "a.parquet").metadata[b"bjd_tdb_mid"] == b"2460735.58765432"
+    assert dict(Table.read(tmp_path / "a.ecsv").meta) == meta
+    params = {p.name: p.value for p in parse_single_table(tmp_path / "a.vot").params}
+    assert {name: params[name] for name in meta} == meta

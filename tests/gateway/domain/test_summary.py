@@ -31,6 +31,11 @@ DONE = {
 }
 
 
+def bjd(mjd: float, ra_deg: float, dec_deg: float) -> float:
+    """No barycentric date, but one that tells what it was made of."""
+    return mjd + 2400000.5 + ra_deg / 1e3 + dec_deg / 1e6
+
+
 def stages(**changes: dict[str, Any]) -> dict[StageName, CollectStage]:
     made = {}
     for name in STAGES[:-1]:
@@ -41,7 +46,7 @@ def stages(**changes: dict[str, Any]) -> dict[StageName, CollectStage]:
 
 def test_a_calibrated_frame_has_no_reason() -> None:
     assert outcome(stages()) == ("calibrated", None)
-    document = summary("a.fits", "h", "alidade 0", stages(), [{"name": "collect"}])
+    document = summary("a.fits", "h", "alidade 0", stages(), [{"name": "collect"}], bjd)
     assert document["zero_point"]["value"] == 22.0 and document["limiting_mag_5sigma"] == 19.0
     assert document["airmass"] == 1.2
     assert document["identification"]["vsx"] == {"status": "matched", "matches": 2}
@@ -56,7 +61,7 @@ def test_an_unmeasured_frame_is_failed_with_the_reason_of_that_stage() -> None:
     broken = {"state": StageState.FAILED, "result": None, "reason": "No star stands out."}
     made = stages(measure=broken, solve=nothing, calibrate=nothing, identify=nothing)
     assert outcome(made) == ("failed", "No star stands out.")
-    document = summary("a.fits", "h", "alidade 0", made, [])
+    document = summary("a.fits", "h", "alidade 0", made, [], bjd)
     assert document["sources"] is None and document["sources_reason"] == "No star stands out."
     assert document["zero_point"]["value"] is None and document["zero_point"]["value_reason"]
     assert document["astrometry"]["state"] == "missing" and document["astrometry"]["reason"]
@@ -80,7 +85,7 @@ def test_an_uncalibrated_frame_says_why(changes: dict[str, Any], reason: str) ->
 def test_airmass_falls_back_to_the_header() -> None:
     measured = {"result": MEASURED | {"frame": {"airmass_header": 1.7}}}
     document = summary(
-        "a.fits", "h", "alidade 0", stages(measure=measured, calibrate={"result": {"zero_point": {}}}), []
+        "a.fits", "h", "alidade 0", stages(measure=measured, calibrate={"result": {"zero_point": {}}}), [], bjd
     )
     assert document["airmass"] == 1.7
 
@@ -100,17 +105,17 @@ def test_a_frame_that_was_not_solved_says_what_was_tried_and_what_to_try() -> No
         "attempts": [attempt],
         "advice": ["expose longer"],
     }
-    sky = summary("f.fits", "0", "alidade", stages(solve={"result": {"astrometry": report}}), [])["astrometry"]
+    sky = summary("f.fits", "0", "alidade", stages(solve={"result": {"astrometry": report}}), [], bjd)["astrometry"]
     assert sky["reason"] == "no stars match" and sky["n_sources"] == 14
     assert sky["attempts"] == [attempt] and sky["advice"] == ["expose longer"]
 
 
 def test_figures_of_quality_are_passed_on_and_null_where_there_are_none() -> None:
     measured = MEASURED | {"rms_ratio": 1.02, "seconds": {"background": 0.1}}
-    document = summary("a.fits", "h", "alidade 0", stages(measure={"result": measured}), [])
+    document = summary("a.fits", "h", "alidade 0", stages(measure={"result": measured}), [], bjd)
     assert document["quality"]["rms_ratio"] == 1.02 and document["quality"]["psf_stars"] is None
     assert document["quality"]["steps_seconds"] == {"background": 0.1}
-    failed = summary("a.fits", "h", "alidade 0", stages(measure={"state": StageState.FAILED, "result": None}), [])
+    failed = summary("a.fits", "h", "alidade 0", stages(measure={"state": StageState.FAILED, "result": None}), [], bjd)
     assert set(failed["quality"]) == set(document["quality"])
 
 
@@ -121,10 +126,32 @@ def test_a_frame_whose_positions_no_star_carries_is_not_called_calibrated() -> N
     status, reason = outcome(made)
     assert status == "uncalibrated" and reason is not None
     assert "no star calibrates the positions" in reason and "need 6" in reason
-    document = summary("a.fits", "h", "alidade 0", made, [])
+    document = summary("a.fits", "h", "alidade 0", made, [], bjd)
     assert document["zero_point"]["value"] == 22.0 and document["status"] == "uncalibrated"
     assert (
         document["astrometry"]["reason"] == "5 sources on the frame, need 6" and document["astrometry"]["n_used"] == 0
     )
     measured = kept | {"n_matched": 40, "reason": "not below the start's score"}
     assert outcome(stages(solve={"result": {"astrometry": measured}})) == ("calibrated", None)
+
+
+def test_the_time_of_the_frame_is_in_the_summary():
+    frame = {"date_mid": "2025-03-01T02:00:30.000Z", "mjd_mid": 60735.0, "exposure_s": 60.0, "filter": "r",
+             "epoch_source": "DATE-OBS", "airmass_header": 1.2, "ra_pointing_deg": 9.0, "dec_pointing_deg": 9.0}  # fmt: skip
+    made = stages(
+        measure={"result": {"frame": frame}},
+        solve={"result": {"astrometry": {"solved": True, "ra_center_deg": 83.0, "dec_center_deg": 20.0}}},
+    )
+    found = summary("a.fits", "h", "alidade 0", made, [], bjd)["time"]
+    assert found == {
+        "date_mid": "2025-03-01T02:00:30.000Z", "mjd_mid": 60735.0, "bjd_tdb_mid": 2460735.58302, "date_source": "DATE-OBS",
+        "exposure_s": 60.0, "filter": "r", "airmass": 1.2,
+    }  # fmt: skip
+
+
+def test_the_pointing_serves_where_there_is_no_solution_and_no_date_is_said():
+    frame = {"mjd_mid": 60735.0, "ra_pointing_deg": 10.0, "dec_pointing_deg": 0.0}
+    unsolved = stages(measure={"result": {"frame": frame}}, solve={"result": {"astrometry": {"solved": False}}})
+    assert summary("a.fits", "h", "alidade 0", unsolved, [], bjd)["time"]["bjd_tdb_mid"] == pytest.approx(2460735.51)
+    nothing = summary("a.fits", "h", "alidade 0", stages(measure={"result": {"frame": {}}}), [], bjd)["time"]
+    assert nothing["bjd_tdb_mid"] is None and "no date" in nothing["date_mid_reason"]

@@ -129,9 +129,9 @@ def test_a_sum_has_the_gain_of_one_frame():
     assert found.exposure_s == 60.0 and "all frames together" in words(found)
 
 
-def test_a_median_loses_light_as_its_noise_says():
+def test_a_median_has_the_level_of_a_mean_and_more_noise():
     found = facts(*FRAME, COUNT, ("COMBMETH", "median"))
-    assert found.gain_e_per_adu == pytest.approx(1.4 * 8 / pi) and found.read_noise_e == pytest.approx(6 * sqrt(8 / pi))
+    assert found.gain_e_per_adu == pytest.approx(5.6) and found.read_noise_e == pytest.approx(6 * sqrt(2 * pi))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 from astro_shared.contracts import products
 from astro_shared.contracts.gateway import CollectRequest, StageName
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
+from astro_shared.science.barycentric import bjd_tdb
 from gateway_service.adapters import table_files
 from gateway_service.adapters.archive import write_archive
 from gateway_service.config import VERSION
@@ -30,11 +31,15 @@ def collect(request: CollectRequest, context: TaskContext) -> TaskOutput:
     """Final catalogue, tables, summary, log and archive."""
     inputs = {name: context.input(ref) for stage in request.stages for name, ref in stage.files.items()}
     workflow = CollectResults(
-        table_files, write_archive, _usage_since(time.perf_counter()), software=f"alidade {VERSION}"
+        table_files, write_archive, _usage_since(time.perf_counter()), _barycentric, software=f"alidade {VERSION}"
     )
     done = workflow(request, inputs, context.workspace, lambda fraction, step: context.progress(fraction, step))
     files = {name: OutputFile(path, _media_type(path)) for name, path in done.files.items()}
     return TaskOutput(result=done.result.model_dump(mode="json"), files=files)
+
+
+def _barycentric(mjd_utc: float, ra_deg: float, dec_deg: float) -> float:
+    return float(bjd_tdb(mjd_utc, ra_deg, dec_deg))
 
 
 def _media_type(path: Path) -> str:

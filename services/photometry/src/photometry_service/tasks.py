@@ -181,6 +181,10 @@ def calibrate(request: CalibrateRequest, context: TaskContext) -> TaskOutput:
 
 def _measure_files(measured: Measurement, request: MeasureRequest, folder: Path) -> dict[str, OutputFile]:
     meta: dict[str, Any] = {"FRAME": request.frame_name.encode("ascii", "replace").decode()[:60]}
+    frame = measured.result.frame
+    facts = {"DATE-AVG": frame.date_mid, "MJD-AVG": frame.mjd_mid, "XPOSURE": frame.exposure_s, "FILTER": frame.filter,
+             "AIRMASS": frame.airmass_header}  # fmt: skip
+    meta |= {name: value for name, value in facts.items() if value is not None}
     write_columns(folder / products.SOURCES, measured.columns, SOURCES, meta)
     names = [products.SOURCES]
     if measured.psf is not None:

@@ -283,6 +283,15 @@ class ForcedFlux(_Model):
     name: str
     x: float | None
     y: float | None
+    ra_deg: float | None = Field(None, description="ICRS: as asked for, or of the pixel where a WCS was given.")
+    dec_deg: float | None = None
+    date_mid: str | None = Field(None, description="Mid-exposure, UTC.")
+    mjd_mid: float | None = Field(None, description="Mid-exposure, UTC.")
+    bjd_tdb_mid: float | None = Field(
+        None, description="Mid-exposure at this place, barycentric (from the Earth's centre)."
+    )
+    exposure_s: float | None = None
+    band: str | None = Field(None, description="The filter of the frame.")
     flux_e: float | None
     flux_err_e: float | None
     snr: float | None

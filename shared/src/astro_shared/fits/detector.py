@@ -102,7 +102,7 @@ def read_detector(
     per_unit = _counts_per_unit(reader, unit, exposure_s)
     stacked = 1.0
     if stack is not None and given.gain_e_per_adu is None and not _is_own(reader, "gain_e_per_adu"):
-        # the exposure of a rate is that of all frames: only what a median loses is left
+        # the exposure of a rate is that of all frames
         stacked = stack.gain_factor / (stack.frames if unit.per_seconds and stack.method is not Method.SUM else 1)
     if unit.kind is PixelKind.ELECTRONS:
         reader.sources["gain_e_per_adu"] = "BUNIT"

@@ -70,15 +70,19 @@ class Stack:
 
         Notes
         -----
-        N for a mean, 1 for a sum. A median of normal noise has pi/2 times the variance of the mean: it counts as
-        2 N / pi frames.
+        N for a mean and a median, whose level is the same, 1 for a sum.
         """
-        return {Method.MEAN: float(self.frames), Method.MEDIAN: 2 * self.frames / math.pi, Method.SUM: 1.0}[self.method]
+        return 1.0 if self.method is Method.SUM else float(self.frames)
 
     @property
     def read_noise_factor(self) -> float:
-        """Read noise of the whole exposure in electrons, over that of one frame."""
-        return math.sqrt(2 * self.frames / math.pi if self.method is Method.MEDIAN else self.frames)
+        """Read noise of the whole exposure in electrons, over that of one frame.
+
+        Notes
+        -----
+        A median of normal noise has pi / 2 times the variance of the mean.
+        """
+        return math.sqrt(self.frames * (math.pi / 2 if self.method is Method.MEDIAN else 1.0))
 
     @property
     def level_factor(self) -> float:

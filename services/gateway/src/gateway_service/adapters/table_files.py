@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io.votable import from_table, writeto
+from astropy.io.votable.tree import Param, VOTableFile
 from astropy.table import Column, Table
 
 from astro_shared.contracts.tables import TableSchema
@@ -45,7 +46,7 @@ def _cells(values: np.ndarray) -> Sequence[str]:
     return [str(value) for value in values.tolist()]
 
 
-def write_parquet(path: Path, columns: Mapping[str, np.ndarray], schema: TableSchema) -> None:
+def write_parquet(path: Path, columns: Mapping[str, np.ndarray], schema: TableSchema, meta: Mapping[str, Any]) -> None:
     """Parquet with unit, UCD and description of each column as field metadata; NaN becomes null."""
     fields, arrays = [], []
     for column in schema.columns:
@@ -56,7 +57,8 @@ def write_parquet(path: Path, columns: Mapping[str, np.ndarray], schema: TableSc
         facts = {"unit": column.unit, "ucd": column.ucd, "description": column.description}
         fields.append(pa.field(column.name, array.type, metadata={k: v for k, v in facts.items() if v}))
         arrays.append(array)
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path, compression="zstd")
+    described = pa.schema(fields, metadata={name: str(value) for name, value in meta.items()})
+    pq.write_table(pa.Table.from_arrays(arrays, schema=described), path, compression="zstd")
 
 
 def to_table(columns: Mapping[str, np.ndarray], schema: TableSchema, meta: Mapping[str, Any]) -> Table:
@@ -76,6 +78,13 @@ def write_ecsv(path: Path, table: Table) -> None:
     table.write(path, format="ascii.ecsv", overwrite=True)
 
 
+def _param(document: VOTableFile, name: str, value: object) -> Param:
+    """A fact about the whole table, as the format writes it."""
+    if isinstance(value, float):
+        return Param(document, name=name, ID=name, value=value, datatype="double")
+    return Param(document, name=name, ID=name, value=str(value), datatype="char", arraysize="*")
+
+
 def write_votable(path: Path, table: Table) -> None:
     """VOTable 1.4, BINARY2, with the UCD of every field."""
     document = from_table(table)
@@ -83,4 +92,5 @@ def write_votable(path: Path, table: Table) -> None:
         for votable in resource.tables:
             for entry in votable.fields:
                 entry.ucd = (table[entry.name].meta or {}).get("ucd")
+            votable.params.extend(_param(document, name, value) for name, value in table.meta.items())
     writeto(document, str(path), tabledata_format="binary2")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from astro_shared.contracts.gateway import CollectStage, ReductionStatus, StageName, StageState
+from gateway_service.domain.frame_time import BarycentricDate, frame_time
 
 _ASTROMETRY = (
     "state", "engine", "ra_center_deg", "dec_center_deg", "scale_arcsec_px", "rotation_deg", "parity", "n_matched",
@@ -50,6 +51,7 @@ def summary(
     software: str,
     stages: Mapping[StageName, CollectStage],
     own: Sequence[Mapping[str, Any]],
+    barycentric: BarycentricDate,
 ) -> dict[str, Any]:
     """The document; ``own`` are the lines of the stage that writes it."""
     status, reason = outcome(stages)
@@ -69,6 +71,7 @@ def summary(
         "limiting_mag_5sigma": _report(stages).get("limiting_mag_5sigma"),
         "quality": _quality(stages),
         "airmass": airmass,
+        "time": frame_time(stages, airmass, barycentric),
         "identification": _identification(stages[StageName.IDENTIFY]),
         "warnings": _warnings(stages),
         "stages": [*(_stage(stage) for stage in stages.values()), *own],
@@ -78,6 +81,8 @@ def summary(
             document[f"{name}_reason"] = stages[StageName.MEASURE].reason or "it could not be measured on this frame"
     if document["limiting_mag_5sigma"] is None:
         document["limiting_mag_5sigma_reason"] = reason or "the noise of a point source is not known"
+    if document["time"]["date_mid"] is None:
+        document["time"]["date_mid_reason"] = "the header gives no date of observation"
     if airmass is None:
         document["airmass_reason"] = airmass_reason
     return document
@@ -133,6 +138,11 @@ def _zero_point(stages: Mapping[StageName, CollectStage]) -> dict[str, Any]:
     if section["value"] is None:
         section["value_reason"] = outcome(stages)[1]
     return section
+
+
+def known_airmass(stages: Mapping[StageName, CollectStage]) -> float | None:
+    """Of the centre of the frame, from its solution or the header."""
+    return _airmass(stages)[0]
 
 
 def _airmass(stages: Mapping[StageName, CollectStage]) -> tuple[float | None, str | None]:

@@ -21,8 +21,9 @@ from astro_shared.contracts.tables import (
     TableSchema,
     catalog_schema,
 )
+from gateway_service.domain.frame_time import BarycentricDate, frame_time, table_facts
 from gateway_service.domain.results import is_passed_on
-from gateway_service.domain.summary import outcome, summary
+from gateway_service.domain.summary import known_airmass, outcome, summary
 
 Columns = Mapping[str, np.ndarray]
 
@@ -36,7 +37,7 @@ class TableFiles(Protocol):
 
     def write_csv(self, path: Path, columns: Columns) -> None: ...
 
-    def write_parquet(self, path: Path, columns: Columns, schema: TableSchema) -> None: ...
+    def write_parquet(self, path: Path, columns: Columns, schema: TableSchema, meta: Mapping[str, Any]) -> None: ...
 
     def to_table(self, columns: Columns, schema: TableSchema, meta: Mapping[str, Any]) -> Any: ...
 
@@ -57,6 +58,7 @@ class CollectResults:
     ----------
     tables : reading and writing of tables
     write_archive : makes the ZIP
+    barycentric : BJD (TDB) of a moment and a place
     own_stage : the line of this stage in the summary, as far as it is known when that is written
     software : name and version of what made the result
     """
@@ -66,12 +68,14 @@ class CollectResults:
         tables: TableFiles,
         write_archive: Callable[[Path, Mapping[str, Path]], None],
         own_stage: Callable[[], dict[str, Any]],
+        barycentric: BarycentricDate,
         *,
         software: str,
     ) -> None:
         self._tables = tables
         self._write_archive = write_archive
         self._own_stage = own_stage
+        self._barycentric = barycentric
         self._software = software
 
     def __call__(
@@ -93,7 +97,9 @@ class CollectResults:
             files |= self._lists(inputs, folder)
         files[products.LOG] = _written(folder / products.LOG, processing_log(request, stages))
         progress(0.8, "summary")
-        document = summary(request.frame_name, request.settings_hash, self._software, stages, [self._own_stage()])
+        document = summary(
+            request.frame_name, request.settings_hash, self._software, stages, [self._own_stage()], self._barycentric
+        )
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         files[products.SUMMARY] = _written(folder / products.SUMMARY, text)
         passed = {name: path for name, path in inputs.items() if is_passed_on(name)}
@@ -118,11 +124,16 @@ class CollectResults:
         paths = {f"{products.CATALOG}.{suffix}": folder / f"{products.CATALOG}.{suffix}" for suffix in _FORMATS}
         csv, parquet, ecsv, votable = paths.values()
         self._tables.write_csv(csv, table)
-        self._tables.write_parquet(parquet, table, schema)
         report = (stages[StageName.SOLVE].result or {}).get("astrometry", {})
-        meta = {"frame": request.frame_name, "software": self._software, "settings_hash": request.settings_hash}
+        meta: dict[str, Any] = {
+            "frame": request.frame_name,
+            "software": self._software,
+            "settings_hash": request.settings_hash,
+        }
         if report.get("epoch_jyear") is not None:
             meta["epoch"] = f"J{report['epoch_jyear']:.6f}"
+        meta |= table_facts(frame_time(stages, known_airmass(stages), self._barycentric))
+        self._tables.write_parquet(parquet, table, schema, meta)
         full = self._tables.to_table(table, schema, meta)
         self._tables.write_ecsv(ecsv, full)
         self._tables.write_votable(votable, full)

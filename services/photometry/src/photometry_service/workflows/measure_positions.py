@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import ForcedFlux, ForcedRequest, ForcedResult, ForcedTable, FrameSummary
 from astro_shared.errors import InvalidRequestError
+from astro_shared.science.barycentric import bjd_tdb
 from photometry_service.algorithms.forced_photometry import ForcedOptions, ForcedPhotometry, measure_forced
 from photometry_service.algorithms.magnitudes import to_magnitude
 from photometry_service.domain.frame import Frame
@@ -68,7 +69,8 @@ class MeasurePositions:
             sky.data, sky.background.rms_map(), psf, x, y,
             mask=sky.frame.mask, saturated=sky.saturated, known=known, options=options,
         )  # fmt: skip
-        rows = _rows(request, done, sky.frame, _extinction(request, prepared.summary, done, wcs))
+        extinction = _extinction(request, prepared.summary, done, wcs)
+        rows = _rows(request, done, sky.frame, extinction, _places(request, done, wcs), prepared.summary)
         terms = request.zero_point
         result = ForcedResult(
             frame=prepared.summary.model_copy(update={"warnings": sky.frame.warnings}),
@@ -96,6 +98,16 @@ def pixels(request: ForcedRequest, wcs: WCS | None) -> tuple[Array, Array]:
     return x, y
 
 
+def _places(request: ForcedRequest, done: ForcedPhotometry, wcs: WCS | None) -> tuple[Array, Array]:
+    """(n,), deg, ICRS, of every position: as it was asked for, else of its pixel; NaN where nothing tells."""
+    asked = [[math.nan if v is None else v for v in (p.ra_deg, p.dec_deg)] for p in request.positions]
+    ra, dec = np.array(asked).T
+    on_pixels = np.flatnonzero(np.isnan(ra))
+    if wcs is not None and on_pixels.size:
+        ra[on_pixels], dec[on_pixels] = wcs.all_pix2world(done.x[on_pixels], done.y[on_pixels], 0)
+    return ra, dec
+
+
 def _extinction(request: ForcedRequest, summary: FrameSummary, done: ForcedPhotometry, wcs: WCS | None) -> Array:
     """(n,), mag, at each position; that of the centre where the airmass of a place is not known."""
     center = np.full(len(done), request.extinction_mag)
@@ -109,7 +121,12 @@ def _extinction(request: ForcedRequest, summary: FrameSummary, done: ForcedPhoto
 
 
 def _rows(
-    request: ForcedRequest, done: ForcedPhotometry, frame: Frame, extinction_mag: Array
+    request: ForcedRequest,
+    done: ForcedPhotometry,
+    frame: Frame,
+    extinction_mag: Array,
+    places_deg: tuple[Array, Array],
+    summary: FrameSummary,
 ) -> tuple[ForcedFlux, ...]:
     """Fluxes with their magnitudes, where there is a zero point."""
     exposure_s = frame.exposure_s or 1.0
@@ -118,9 +135,13 @@ def _rows(
     mag, err = to_magnitude(done.flux, done.flux_err, exposure_s)
     limit_mag, _ = to_magnitude(done.upper_limit, done.flux_err, exposure_s)
     err = np.where(np.isfinite(zero), err, np.nan)
+    nothing = np.full(len(done), math.nan)
     columns = {
         "x": done.x,
         "y": done.y,
+        "ra_deg": places_deg[0],
+        "dec_deg": places_deg[1],
+        "bjd_tdb_mid": nothing if summary.mjd_mid is None else bjd_tdb(summary.mjd_mid, *places_deg),
         "flux_e": done.flux,
         "flux_err_e": done.flux_err,
         "snr": done.snr,
@@ -134,6 +155,10 @@ def _rows(
         ForcedFlux(
             name=position.name,
             flags=int(done.flags[n]),
+            date_mid=summary.date_mid,
+            mjd_mid=summary.mjd_mid,
+            exposure_s=summary.exposure_s,
+            band=summary.filter,
             **{name: _finite(values[n]) for name, values in columns.items()},
         )
         for n, position in enumerate(request.positions)
