@@ -120,6 +120,24 @@ def test_prefixed_elements_are_understood():
     assert parse_votable(text.encode()).tables[0].columns["a"].tolist() == [1.5]
 
 
+def test_the_null_mask_of_binary2_marks_cells_row_by_row_and_column_by_column():
+    """Ten columns: two bytes of mask, the first bit of a byte is its highest."""
+    count, lost = 10, {(0, 0), (0, 8), (1, 7), (2, 9)}
+    stream = b""
+    for row in range(4):
+        bits = "".join("1" if (row, column) in lost else "0" for column in range(count)).ljust(16, "0")
+        stream += int(bits, 2).to_bytes(2, "big")
+        stream += struct.pack(f">{count}i", *(100 * row + column for column in range(count)))
+    encoded = base64.b64encode(stream).decode()
+    fields = "".join(f'<FIELD name="c{column}" datatype="int"/>' for column in range(count))
+    body = f'<BINARY2><STREAM encoding="base64">{encoded}</STREAM></BINARY2>'
+    columns = parse_votable(document(body, fields=fields)).tables[0].columns
+    values = np.array([columns[f"c{column}"] for column in range(count)], float).T
+    truth = np.array([[100.0 * row + column for column in range(count)] for row in range(4)])
+    assert {tuple(place) for place in np.argwhere(np.isnan(values)).tolist()} == lost
+    assert np.array_equal(values[~np.isnan(values)], truth[~np.isnan(values)])
+
+
 def test_a_binary_stream_that_ends_inside_a_row_is_refused():
     stream = base64.b64encode(struct.pack(">d", 1.0) + b"abc").decode()
     with pytest.raises(CatalogueFileError, match="ends inside a row"):

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import numpy as np
@@ -169,6 +170,18 @@ async def test_complete_answers_are_reused_and_say_their_age(remote, play, ask):
     moving = await ask()(("skybot",), dithered)
     assert len(remote.heard) == asked + 1
     assert moving["skybot"].cache_age_s is None
+
+
+async def test_astro_colibri_is_asked_as_its_client_library_asks(remote, play, ask):
+    remote.plays(everyone(play, []))
+    await ask()(("astro_colibri",), replace(FIELD, window_days=2.5))
+    body = json.loads(remote.heard[0].body)
+    assert body["filter"] == {"type": "TrueSpecification", "isActivated": True, "defaultState": False}
+    begin, end = (datetime.fromisoformat(body["time_range"][name]) for name in ("min", "max"))
+    assert end - begin == timedelta(days=5)
+    assert begin.utcoffset() == timedelta(0)
+    assert set(body["properties"]) == {"position", "radius"}
+    assert (body["optional_parameters"], body["include_watchlist"]) == ([], False)
 
 
 async def test_the_users_key_is_in_no_cached_file(remote, play, ask, tmp_path):

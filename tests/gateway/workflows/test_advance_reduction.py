@@ -29,6 +29,7 @@ RESULTS: dict[StageName, dict[str, Any]] = {
 FILES = {
     StageName.MEASURE: {"sources.fits": REF, "header.txt": REF, "cards.txt": REF},
     StageName.SOLVE: {"positions.fits": REF, "reference.fits": REF},
+    StageName.IDENTIFY: {"matches.fits": REF, "identifications.fits": REF},
 }
 
 
@@ -189,6 +190,28 @@ async def test_an_abort_waits_for_a_service_that_is_away(store: Store, runner: R
     assert not (await advance(store, runner)).final
     runner.fails = None
     assert (await advance(store, runner)).final
+
+
+async def test_an_abort_does_not_take_the_results_of_one_that_is_only_being_completed(
+    store: Store, runner: Runner
+) -> None:
+    """It had ended and has results; the catalogues that failed are asked once more."""
+    for name in RESULTS:
+        await advance(store, runner)
+        runner.end(name)
+    done = await advance(store, runner)
+    again = {StageName.IDENTIFY, StageName.COLLECT}
+    reopened = (replace(s, state=StageState.WAITING, round=1) if s.name in again else s for s in done.stages)
+    phase = ReductionPhase.EXECUTING
+    store.reduction = replace(done, stages=tuple(reopened), phase=phase, status=None, abort_requested=True)
+    runner.keys.clear()
+    await advance(store, runner)
+    assert runner.aborted == []
+    for name in (StageName.IDENTIFY, StageName.COLLECT):
+        runner.end(name)
+        await advance(store, runner)
+    assert store.reduction.phase is ReductionPhase.COMPLETED
+    assert store.reduction.status == "calibrated"
 
 
 async def test_a_finished_reduction_is_left_alone(store: Store, runner: Runner) -> None:

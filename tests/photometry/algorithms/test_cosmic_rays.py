@@ -116,8 +116,33 @@ def test_other_limits_give_astroscrappys_mask(medians, changes):
     assert_same(*search(simulate(5, shape=(128, 150), stars=120).data_e, medians=medians, **changes))
 
 
-def test_cleaning_by_median_agrees():
-    assert_same(*search(simulate(6, shape=(128, 150)).data_e, cleantype="medmask"))
+@BOTH_MEDIANS
+@pytest.mark.parametrize("cleantype", ["medmask", "idw"])
+def test_other_cleaning_agrees(cleantype, medians):
+    data = simulate(6, shape=(128, 150)).data_e
+    mask = np.random.default_rng(6).random(data.shape) < 0.02
+    assert_same(*search(data, mask, cleantype=cleantype, medians=medians))
+
+
+@BOTH_MEDIANS
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"psfmodel": "gaussx"}, {"psfmodel": "gaussy"}, {"psfmodel": "moffat"}, {"psffwhm": 4.2, "psfsize": 13},
+     {"psffwhm": 1.1, "psfsize": 3, "psfmodel": "moffat"}, {"psfsize": 25, "cleantype": "idw"}],
+)  # fmt: skip
+def test_a_matched_filter_gives_astroscrappys_mask(medians, changes):
+    data = simulate(16, shape=(120, 140), stars=90, hits=2500.0).data_e
+    sparse, reference = search(data, medians=medians, fsmode="convolve", **changes)
+    assert sparse.count > 10
+    assert_same(sparse, reference)
+
+
+def test_the_unmasked_median_is_that_of_the_frame_before_a_round():
+    data = simulate(17, shape=(100, 110), stars=20, hits=3000.0).data_e
+    options = CosmicRayOptions(cleantype="median", niter=1)
+    found = find_cosmic_rays(data, read_noise_e=READ_NOISE_E, options=options)
+    assert found.count > 20
+    assert np.array_equal(found.values, median_filter(data, 5)[found.mask])
 
 
 @BOTH_MEDIANS
@@ -236,5 +261,9 @@ def test_wrong_shapes_and_limits_are_refused():
         find_cosmic_rays(np.zeros((32, 32), np.float32), np.zeros((32, 33), bool), read_noise_e=5.0)
     with pytest.raises(ValueError, match="niter"):
         CosmicRayOptions(niter=0)
+    with pytest.raises(ValueError, match="odd side"):
+        CosmicRayOptions(psfsize=8)
+    with pytest.raises(ValueError, match="unwritten memory"):
+        CosmicRayOptions(engine="astroscrappy", cleantype="median")
     with pytest.raises(ValueError, match="positive"):
         CosmicRayOptions(sigclip=-1.0)

@@ -8,7 +8,7 @@ import pytest
 from astro_shared.testing.profiles import add_stars
 from photometry_service.algorithms.psf_model import evaluate_psf, moffat_psf, round_shape, table_grid
 from photometry_service.algorithms.psf_photometry import measure_psf
-from photometry_service.algorithms.reference_engines import build_epsf, find_dao, measure_photutils
+from photometry_service.algorithms.reference_engines import DaoOptions, build_epsf, find_dao, measure_photutils
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import PsfKind
 
@@ -46,6 +46,24 @@ def test_daofind_on_noise_and_under_a_mask_finds_nothing():
     data, *_ = field()
     sources, shapes = find_dao(data, RMS, fwhm_px=3.2, mask=np.ones(data.shape, bool))
     assert len(sources) == shapes.sharpness.size == 0
+
+
+def test_daofind_keeps_off_the_edge_and_peaks_and_to_the_brightest():
+    data, x, y, _ = field()
+    add_stars(data_edge := np.zeros((SIZE, SIZE)), np.array([1.0]), np.array([130.0]), np.array([5e4]),
+              fwhm=np.array([3.2]), e1=np.zeros(1), e2=np.zeros(1), beta=3.0)  # fmt: skip
+    data = (data + data_edge).astype(np.float32)
+    everything, _ = find_dao(data, RMS, fwhm_px=3.2)
+    inner, _ = find_dao(data, RMS, fwhm_px=3.2, options=DaoOptions(exclude_border=True))
+    assert everything.x.min() < 2
+    assert inner.x.min() > 2
+    few, _ = find_dao(data, RMS, fwhm_px=3.2, options=DaoOptions(brightest=5))
+    assert sorted(few.flux) == pytest.approx(sorted(everything.flux)[-5:])
+    limit = float(np.median([data[round(b), round(a)] for a, b in zip(x, y, strict=True)]))
+    faint, _ = find_dao(data, RMS, fwhm_px=3.2, options=DaoOptions(peak_max=limit))
+    peaks = [data[round(b), round(a)] for a, b in zip(faint.x, faint.y, strict=True)]
+    assert 20 < len(faint) < len(everything)
+    assert max(peaks) <= 1.1 * limit
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ def _answers(
         "epoch_jyear": request.epoch_jyear,
         "date_mid": request.date_mid.isoformat() if request.date_mid else None,
         "observatory": request.observatory,
-        "window_days": request.time_window_days,
+        "window_days": request.identification.transient_window_days,
         "release": request.release,
     }
     return [answer_from_json(facts) for facts in context.ask("ask_catalogues", payload)["answers"]]

@@ -193,7 +193,6 @@ class IdentifyRequest(_Model):
     earlier: EarlierIdentification | None = Field(
         None, description="Only catalogues that failed or were not asked then are asked; the rest is taken over."
     )
-    time_window_days: float = Field(10.0, gt=0, le=3650, description="Transients this near in time are looked for.")
 
 
 class IdentifyResult(_Model):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -62,6 +62,25 @@ class CosmicRaySettings(_Section):
     sigfrac: Annotated[float, Field(gt=0, le=1)] = Field(0.3, description="Share of sigclip for neighbouring pixels.")
     objlim: Positive = Field(5.0, description="Contrast against the fine structure of stars.")
     niter: Annotated[int, Field(ge=1, le=10)] = Field(4, description="Most iterations.")
+    cleantype: Literal["meanmask", "medmask", "idw", "median"] = Field(
+        "meanmask",
+        description="What a hit is replaced by: mean, median or inverse-distance mean of the good pixels of the 5x5; "
+        "median: of all of them, sparse engine only.",
+    )
+    fsmode: Literal["median", "convolve"] = Field(
+        "median", description="Fine structure of stars: by medians, or by a matched filter of the three settings below."
+    )
+    psfmodel: Literal["gauss", "gaussx", "gaussy", "moffat"] = Field("gauss", description="Kernel of the filter.")
+    psffwhm_px: Positive = Field(2.5, description="FWHM of the kernel.")
+    psfsize_px: Annotated[int, Field(ge=3, le=25)] = Field(7, description="Odd side of the kernel.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.psfsize_px % 2 == 0:
+            raise ValueError(f"psfsize_px must be odd, not {self.psfsize_px}")
+        if self.engine == "astroscrappy" and self.cleantype == "median":
+            raise ValueError("cleantype median needs engine sparse: astroscrappy takes it from unwritten memory")
+        return self
 
 
 class BackgroundSettings(_Section):
@@ -89,6 +108,11 @@ class DetectionSettings(_Section):
     dao_threshold_sigma: Positive = Field(4.0, description="DAOStarFinder threshold over the local RMS.")
     sharpness_range: tuple[float, float] = Field((0.2, 1.0), description="DAOStarFinder sharpness.")
     roundness_range: tuple[float, float] = Field((-1.0, 1.0), description="DAOStarFinder roundness.")
+    dao_exclude_border: bool = Field(False, description="DAOStarFinder leaves out half a kernel along the edges.")
+    dao_brightest: Annotated[int, Field(ge=1)] | None = Field(None, description="DAOStarFinder keeps so many.")
+    dao_peak_max_e: Positive | None = Field(
+        None, description="DAOStarFinder leaves out sources with a higher pixel over the sky, electron."
+    )
     fwhm_guess_px: Positive | None = Field(None, description="First kernel; measured on the frame when not given.")
     max_sources: Annotated[int, Field(ge=1, le=2_000_000)] = Field(500_000, description="More than that is an error.")
 
@@ -246,6 +270,9 @@ class IdentificationSettings(_Section):
     radius_sigma: Positive = Field(3.0, description="Match radius in combined errors.")
     radius_floor_arcsec: Positive = Field(1.0, description="Added to the match radius.")
     min_snr: Annotated[float, Field(ge=0)] = Field(5.0, description="Least S/N of a source that is looked up.")
+    transient_window_days: Annotated[float, Field(gt=0, le=3650)] = Field(
+        10.0, description="Astro-COLIBRI's events this long before and after the exposure; its sources have no time."
+    )
 
 
 class ProductSettings(_Section):

@@ -17,7 +17,8 @@ def lacosmic(
     rounds: int,
     satlevel: float,
     saturated_core: float,
-    by_median: bool,
+    by: int,
     fallback: Callable[[], tuple[float, float]],
     most: int,
+    kernel: NDArray[np.float32] | None,
 ) -> int: ...

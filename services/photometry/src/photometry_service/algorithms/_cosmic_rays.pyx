@@ -16,6 +16,13 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 
 cdef enum:
     TILE = 32             # pixels; wider than all windows together
+    PATCH = 33            # pixels; a window of separable medians (9) and the largest kernel (25), less one
+
+cdef enum Cleaning:       # what a hit is replaced by; the order of ``CLEANING`` in ``cosmic_rays.py``
+    MEAN
+    MEDIAN
+    DISTANCE
+    ALL_MEDIAN
 
 cdef float SMALLEST_VARIANCE = 1e-5
 cdef float SMALLEST_FINE_STRUCTURE = 0.01
@@ -43,6 +50,8 @@ cdef struct Plane:
     float sigclip
     float low
     float objlim
+    const float* kernel     # (2 half_kernel + 1)^2 of a matched filter, as it is turned in a convolution; NULL: medians
+    int half_kernel
 
 
 cdef inline float smaller(float a, float b) noexcept nogil:
@@ -355,13 +364,53 @@ cdef float fine_structure_separable(const Plane* f, int j, int i) noexcept nogil
     return m[40] - median9(large, 3, 1)
 
 
+cdef float fine_structure_convolved(const Plane* f, int j, int i) noexcept nogil:
+    """The frame through the matched filter, sum k a / N^2 over sum k / N^2, minus the large median of that."""
+    cdef float light[PATCH * PATCH]
+    cdef float weight[PATCH * PATCH]
+    cdef float m[81]
+    cdef float large[9]
+    cdef int w = 3 if f.full else 4, h = f.half_kernel, side = 2 * (w + h) + 1, size = 2 * h + 1, y, x, l, k, q
+    cdef float noise, total, norm, factor, centre
+    if outside(f, j, i, w):
+        return 0.0
+    for y in range(side):
+        for x in range(side):
+            q = side * y + x
+            light[q] = 0.0
+            weight[q] = 0.0
+            if not outside(f, j - w - h + y, i - w - h + x, 0):
+                noise = noise_at(f, j - w - h + y, i - w - h + x)
+                light[q] = f.a[<size_t>(j - w - h + y) * f.nx + (i - w - h + x)] / noise / noise
+                weight[q] = <float>1.0 / noise / noise
+    for y in range(2 * w + 1):
+        for x in range(2 * w + 1):
+            total = 0.0
+            norm = 0.0
+            for l in range(size):
+                for k in range(size):
+                    factor = f.kernel[(size - 1 - l) * size + (size - 1 - k)]
+                    total += factor * light[side * (y + l) + (x + k)]
+                    norm += factor * weight[side * (y + l) + (x + k)]
+            m[(2 * w + 1) * y + x] = total / norm
+    if f.full:
+        centre = m[24]
+        return centre - select(m, 49)
+    for y in range(9):
+        large[y] = median9(m + 9 * y, 3, 1)
+    return m[40] - median9(large, 3, 1)
+
+
 cdef bint is_cosmic(const Plane* f, int j, int i, float lap) noexcept nogil:
     """The three tests of a candidate that has passed S > sigclip: contrast, then fine structure of a star."""
     cdef float noise = noise_at(f, j, i)
     cdef float s = lap / (<float>2.0 * noise), fine
     if not contrast_above(f, j, i, s, f.sigclip, 1.0):
         return False
-    fine = fine_structure_full(f, j, i) if f.full else fine_structure_separable(f, j, i)
+    if f.kernel != NULL:
+        fine = fine_structure_convolved(f, j, i)
+    else:
+        fine = fine_structure_full(f, j, i) if f.full else fine_structure_separable(f, j, i)
     fine = larger(fine / noise, SMALLEST_FINE_STRUCTURE)
     return contrast_above(f, j, i, s, f.objlim, fine)
 
@@ -455,30 +504,60 @@ cdef void scan(const Plane* f, float* row, Pixels* found) noexcept nogil:
                         push(found, j * f.nx + i)
 
 
-cdef void clean_pixel(Plane* f, const unsigned char* hit, int p, bint by_median, float* level) noexcept nogil:
-    """Replace a pixel by the mean or median of the good pixels of its 5x5; by ``level`` if there is none."""
+cdef float[25] WEIGHTS
+WEIGHTS[:] = [
+    0.35355339, 0.4472136, 0.5, 0.4472136, 0.35355339,
+    0.4472136, 0.70710678, 1.0, 0.70710678, 0.4472136,
+    0.5, 1.0, 0.0, 1.0, 0.5,
+    0.4472136, 0.70710678, 1.0, 0.70710678, 0.4472136,
+    0.35355339, 0.4472136, 0.5, 0.4472136, 0.35355339,
+]  # inverse distances in the 5x5, with astroscrappy's digits
+
+
+cdef void clean_pixel(Plane* f, const unsigned char* hit, int p, int by, float* level) noexcept nogil:
+    """Replace a pixel by a mean or median of the good pixels of its 5x5; by ``level`` if there is none."""
     cdef float values[25]
     cdef float variances[25]
     cdef int j, i, n = 0, q
-    cdef float total = 0.0, total_v = 0.0
+    cdef float total = 0.0, total_v = 0.0, weight, norm = 0.0
     for j in range(-2, 3):
         for i in range(-2, 3):
             q = p + j * f.nx + i
             if not hit[q] and not f.bad[q]:
+                weight = WEIGHTS[5 * (j + 2) + i + 2] if by == DISTANCE else <float>1.0
                 values[n] = f.a[q]
                 variances[n] = f.v[q]
-                total += f.a[q]
-                total_v += f.v[q]
+                total += weight * f.a[q]
+                total_v += weight * f.v[q]
+                norm += weight
                 n += 1
     if n == 0:
         f.a[p] = level[0]
         f.v[p] = level[1]
-    elif by_median:
+    elif by == MEDIAN:
         f.a[p] = select(values, n)
         f.v[p] = select(variances, n)
     else:
-        f.a[p] = total / <float>n
-        f.v[p] = total_v / <float>n
+        f.a[p] = total / norm
+        f.v[p] = total_v / norm
+
+
+cdef void clean_by_all(Plane* f, Pixels* changed, float* values) noexcept nogil:
+    """Replace pixels by the median of their whole 5x5 before any of them is replaced; ``values`` has room for 2n."""
+    cdef float window[25]
+    cdef float window_v[25]
+    cdef int k, j, i, p
+    for k in range(changed.n):
+        p = changed.at[k]
+        for j in range(5):
+            for i in range(5):
+                window[5 * j + i] = f.a[p + (j - 2) * f.nx + i - 2]
+                window_v[5 * j + i] = f.v[p + (j - 2) * f.nx + i - 2]
+        values[2 * k] = select(window, 25)
+        values[2 * k + 1] = select(window_v, 25)
+    for k in range(changed.n):
+        f.a[changed.at[k]] = values[2 * k]
+        f.v[changed.at[k]] = values[2 * k + 1]
 
 
 cdef bint has_good_neighbour(const Plane* f, const unsigned char* hit, int p) noexcept nogil:
@@ -529,7 +608,7 @@ cdef void grow(
 def lacosmic(
     float[:, ::1] data, float[:, ::1] variance, unsigned char[:, ::1] bad, unsigned char[:, ::1] hit,
     bint full, float sigclip, float low, float objlim, int rounds, float satlevel, float saturated_core,
-    bint by_median, fallback, long long most,
+    int by, fallback, long long most, float[:, ::1] kernel,
 ):
     """Find and clean cosmic rays; returns the number of rounds, -1 when more than ``most`` pixels pass S > sigclip.
 
@@ -542,8 +621,9 @@ def lacosmic(
     sigclip, low, objlim : limits of S', of S' for neighbours, of S'/F
     rounds : at most, below 80
     satlevel, saturated_core : electron; level of a saturated pixel and median that makes it a star's core
-    by_median : clean by the median instead of the mean
+    by : what a hit is replaced by: 0 mean, 1 median, 2 mean by inverse distance of the good pixels, 3 median of all pixels
     fallback : callable giving (level, variance) for a pixel without any good one in its 5x5
+    kernel : (n, n), n odd and at most 25, matched filter of the fine structure; None: medians
     """
     cdef Plane f
     cdef int ny = data.shape[0], nx = data.shape[1], tiles_y = (ny + TILE - 1) // TILE
@@ -553,6 +633,7 @@ def lacosmic(
     cdef float* tile_low
     cdef float* tile_high
     cdef float* row
+    cdef float* replaced = NULL
     cdef unsigned char* state
     cdef unsigned char* seen
     cdef unsigned char* h = &hit[0, 0]
@@ -570,6 +651,13 @@ def lacosmic(
     f.sigclip = sigclip
     f.low = low
     f.objlim = objlim
+    f.kernel = NULL
+    f.half_kernel = 0
+    if kernel is not None:
+        f.kernel = &kernel[0, 0]
+        f.half_kernel = (<int>kernel.shape[0] - 1) // 2
+        # the large window, the kernel and the window of the noise
+        reach = f.half_kernel + (5 if full else 7)
     f.inverse_floor = <float*>malloc(<size_t>tiles_y * f.tiles_x * sizeof(float))
     tile_low = <float*>malloc(<size_t>tiles_y * f.tiles_x * sizeof(float))
     tile_high = <float*>malloc(<size_t>tiles_y * f.tiles_x * sizeof(float))
@@ -649,9 +737,16 @@ def lacosmic(
                             tile_low[i] = smaller(tile_low[i], levels[1])
                         set_floors(&f, tile_low, tiles_y)
                         break
+            if by == ALL_MEDIAN:
+                replaced = <float*>realloc(replaced, 2 * <size_t>changed.n * sizeof(float))
+                if replaced == NULL:
+                    raise MemoryError("cosmic rays")
             with nogil:
-                for k in range(changed.n):
-                    clean_pixel(&f, h, changed.at[k], by_median, levels)
+                if by == ALL_MEDIAN:
+                    clean_by_all(&f, &changed, replaced)
+                else:
+                    for k in range(changed.n):
+                        clean_pixel(&f, h, changed.at[k], by, levels)
                 todo.n = 0
                 for k in range(changed.n):
                     h[changed.at[k]] = 1
@@ -670,6 +765,7 @@ def lacosmic(
         free(tile_low)
         free(tile_high)
         free(row)
+        free(replaced)
         free(state)
         free(seen)
         free(todo.at)

@@ -44,6 +44,15 @@ SATURATED_CORE_SHARE = 10.0
 MAX_SHARE = 0.1
 """A mask of more than this share of a frame is no longer one of cosmic rays."""
 
+LARGEST_KERNEL_PX = 25
+"""Side of the largest kernel of the matched filter; the compiled kernel has room for no larger one."""
+
+MOFFAT_BETA = 4.765
+"""Exponent of the Moffat kernel (astroscrappy)."""
+
+CLEANING = ("meanmask", "medmask", "idw", "median")
+"""In the order of the compiled kernel."""
+
 MIN_SIDE_PX = 16
 """Smaller frames have no room for the windows; they come back without hits."""
 
@@ -61,7 +70,11 @@ class CosmicRayOptions:
     sigfrac : share of ``sigclip`` for its neighbours
     objlim : contrast against the fine structure of stars
     niter : most rounds, 1 to 20
-    cleantype : ``meanmask`` or ``medmask``, mean or median of the good pixels of the 5x5
+    cleantype : what a hit is replaced by, from the 5x5 around it: ``meanmask``, ``medmask`` or ``idw``, mean, median or
+        mean by inverse distance of the good pixels; ``median`` of all pixels, hits too (sparse engine only:
+        astroscrappy 1.3 takes that one from memory that it never wrote)
+    fsmode : fine structure of stars by ``median`` filters, or by ``convolve``: the frame through a matched filter
+    psfmodel, psffwhm, psfsize : kernel of that filter; FWHM and odd side in pixels
     max_candidate_share : a frame with a larger share of pixels of S > sigclip is not searched (sparse engine): its
         noise is not what the pixel values say, or it is no picture of the sky; 1 searches any frame
     """
@@ -72,7 +85,11 @@ class CosmicRayOptions:
     sigfrac: float = 0.3
     objlim: float = 5.0
     niter: int = 4
-    cleantype: Literal["meanmask", "medmask"] = "meanmask"
+    cleantype: Literal["meanmask", "medmask", "idw", "median"] = "meanmask"
+    fsmode: Literal["median", "convolve"] = "median"
+    psfmodel: Literal["gauss", "gaussx", "gaussy", "moffat"] = "gauss"
+    psffwhm: float = 2.5
+    psfsize: int = 7
     max_candidate_share: float = 0.25
 
     def __post_init__(self) -> None:
@@ -81,6 +98,10 @@ class CosmicRayOptions:
             raise ValueError(f"limits must be positive and sigfrac at most 1: {self}")
         if not 1 <= self.niter <= 20:
             raise ValueError(f"niter must be 1 to 20, not {self.niter}")
+        if not (self.psffwhm > 0 and self.psfsize % 2 == 1 and 3 <= self.psfsize <= LARGEST_KERNEL_PX):
+            raise ValueError(f"the kernel needs a positive FWHM and an odd side of 3 to {LARGEST_KERNEL_PX} px: {self}")
+        if self.engine == "astroscrappy" and self.cleantype == "median":
+            raise ValueError("cleantype median needs the sparse engine: astroscrappy takes it from unwritten memory")
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,9 +247,10 @@ def sparse_cosmic_rays(
         options.niter,
         saturation,
         saturation / SATURATED_CORE_SHARE,
-        options.cleantype == "medmask",
+        CLEANING.index(options.cleantype),
         fallback,
         int(options.max_candidate_share * data.size),
+        matched_kernel(options) if options.fsmode == "convolve" else None,
     )
     if rounds < 0:
         share = f"more than {100 * options.max_candidate_share:.0f} % of the pixels stand out of their surroundings"
@@ -261,8 +283,30 @@ def astroscrappy_cosmic_rays(
         niter=options.niter,
         sepmed=options.medians == "separable",
         cleantype=options.cleantype,
+        fsmode=options.fsmode,
+        psfmodel=options.psfmodel,
+        psffwhm=options.psffwhm,
+        psfsize=options.psfsize,
     )
     return CosmicRays(found, cleaned[found], 0, options)
+
+
+def matched_kernel(options: CosmicRayOptions) -> NDArray[np.float32]:
+    """Kernel of the matched filter, (psfsize, psfsize), sum 1; the same values as in astroscrappy."""
+    width = np.float32(options.psffwhm)
+    x = np.tile(np.arange(options.psfsize) - options.psfsize // 2, (options.psfsize, 1))
+    y = x.T
+    if options.psfmodel == "moffat":
+        beta = float(np.float32(MOFFAT_BETA))
+        r = np.sqrt(x * x + y * y)
+        alpha = float(width) / 2.0 / np.sqrt(np.power(2.0, 1.0 / beta) - 1.0)
+        values = np.power(1.0 + (r * r / alpha / alpha), -beta)
+    else:
+        square = {"gauss": x * x + y * y, "gaussx": x * x, "gaussy": y * y}[options.psfmodel]
+        values = np.exp(-0.5 * square / (float(width * width) / 2.35482 / 2.35482))
+    kernel = values.astype(np.float32)
+    kernel /= kernel.sum()
+    return np.ascontiguousarray(kernel[::-1, ::-1])
 
 
 def _find_in(frame: Frame, pixels: SearchPixels, options: CosmicRayOptions) -> CosmicRays:

@@ -48,11 +48,34 @@ NOT_FULL, OUTSIDE, NOT_POSITIVE, NOT_CONVERGED = 1, 2, 4, 8
 
 @dataclass(frozen=True)
 class DaoOptions:
-    """Parameters of DAOStarFinder; the threshold is in units of the local noise per pixel."""
+    """Parameters of DAOStarFinder.
+
+    Attributes
+    ----------
+    threshold_sigma : local noise per pixel
+    exclude_border : leave out what is nearer to an edge than half a kernel
+    brightest : keep so many, the brightest; None: all
+    peak_max : highest pixel of a source, in the unit of the frame without background; None: any
+    """
 
     threshold_sigma: float = 4.0
     sharpness_range: tuple[float, float] = (0.2, 1.0)
     roundness_range: tuple[float, float] = (-1.0, 1.0)
+    exclude_border: bool = False
+    brightest: int | None = None
+    peak_max: float | None = None
+
+    def finder(self, rms: FloatImage | FloatArray, fwhm_px: float) -> DAOStarFinder:
+        """DAOStarFinder whose threshold follows a noise map."""
+        return DAOStarFinder(
+            threshold=self.threshold_sigma * rms,
+            fwhm=fwhm_px,
+            sharpness_range=self.sharpness_range,
+            roundness_range=self.roundness_range,
+            exclude_border=self.exclude_border,
+            n_brightest=self.brightest,
+            peak_max=self.peak_max,
+        )
 
 
 @dataclass(frozen=True)
@@ -94,12 +117,7 @@ def find_dao(
         In photutils' order. ``flux`` is the sum of the pixels under the kernel, ``snr`` that over its noise.
     """
     options = options or DaoOptions()
-    finder = DAOStarFinder(
-        threshold=options.threshold_sigma * rms,
-        fwhm=fwhm_px,
-        sharpness_range=options.sharpness_range,
-        roundness_range=options.roundness_range,
-    )
+    finder = options.finder(rms, fwhm_px)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
         table = finder.find_stars(np.nan_to_num(data), mask=mask)
@@ -206,12 +224,7 @@ def measure_photutils(
         bad = bad if plane is None else bad | plane
     clean = np.where(bad, 0.0, data).astype(np.float64)
     noise = np.where(bad, 1.0, np.sqrt(rms.astype(np.float64) ** 2 + shot_noise * np.maximum(clean, 0)))
-    finder = DAOStarFinder(
-        threshold=options.dao.threshold_sigma * np.where(bad, np.nanmedian(rms), rms),
-        fwhm=psf.fwhm_px,
-        sharpness_range=options.dao.sharpness_range,
-        roundness_range=options.dao.roundness_range,
-    )
+    finder = options.dao.finder(np.where(bad, np.nanmedian(rms), rms), psf.fwhm_px)
     photometry = IterativePSFPhotometry(
         ImagePSF(node_values(psf.tables[0]), oversampling=psf.oversampling),
         fit_shape=2 * max(2, round(options.fit_radius_fwhm * psf.fwhm_px)) + 1,

@@ -44,6 +44,9 @@ def by_choice(
         threshold_sigma=request.detection.dao_threshold_sigma,
         sharpness_range=request.detection.sharpness_range,
         roundness_range=request.detection.roundness_range,
+        exclude_border=request.detection.dao_exclude_border,
+        brightest=request.detection.dao_brightest,
+        peak_max=request.detection.dao_peak_max_e,
     )
     if request.psf_photometry.engine == "photutils":
         chosen = PhotutilsOptions(

@@ -51,6 +51,11 @@ def clean_frame(frame: Frame, settings: CosmicRaySettings) -> CleanFrame:
         sigfrac=settings.sigfrac,
         objlim=settings.objlim,
         niter=settings.niter,
+        cleantype=settings.cleantype,
+        fsmode=settings.fsmode,
+        psfmodel=settings.psfmodel,
+        psffwhm=settings.psffwhm_px,
+        psfsize=settings.psfsize_px,
     )
     rays = remove_cosmic_rays(frame, options)
     if settings.enabled == "auto" and takes_stars(frame, rays):

@@ -13,8 +13,8 @@ from catalogs_service.adapters.catalogues.objects import clean, plain
 from catalogs_service.domain.questions import KnownObjects, Question, Reply, SkyField, no_objects
 from catalogs_service.errors import QueryError
 
-# Without a filter of its own the service applies the ones that the user saved there.
-_MATCH_ALL = {"type": "TrueSpecification", "field": "", "value": "", "operation": "", "typeField": ""}
+# Without a filter of its own the service applies the ones that the user saved there; as its client library 1.3 sends it.
+_MATCH_ALL = {"type": "TrueSpecification", "isActivated": True, "defaultState": False}
 _DETAILS = ("trigger_id", "time", "timestamp", "observatory", "classification", "url", "discoverer_internal_name")
 _LISTS = ("voevents", "sources")
 
@@ -49,11 +49,12 @@ class AstroColibri:
             "filter": _MATCH_ALL,
             "time_range": {"min": begin, "max": end},
             "properties": {
-                "type": "cone",
                 "position": {"ra": field.cone.ra_deg, "dec": field.cone.dec_deg},
                 "radius": field.cone.radius_deg,
             },
             "return_format": "json",
+            "optional_parameters": [],
+            "include_watchlist": False,
         }
         # the key is in what is sent and nowhere else; a question counts against its quota, so it is not repeated
         text = json.dumps(body, sort_keys=True)
