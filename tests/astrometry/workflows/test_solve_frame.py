@@ -385,3 +385,18 @@ def test_discs_reach_over_0h_and_the_pole():
     for ra, dec in ((0.0, 88.0), (200.0, 90.0)):
         inside = angular_distance_deg(sky.ra_deg, sky.dec_deg, ra, dec) <= 1.0
         assert len(sky_cone(sky, ra, dec, 1.0)) == inside.sum() > 50
+
+
+def test_another_reading_of_the_pointing_is_looked_at_before_anything_is_searched_around(catalogue):
+    truth = mapping(150.0, 20.0)
+    hints = [hint(ra_deg=10.0, dec_deg=20.0), hint(ra_deg=150.0, dec_deg=20.0, origin="hours", other_reading=True)]
+    outcome = SolveFrame(catalogue).run(sources_of(catalogue, truth), GEOMETRY, hints=hints)
+    assert_at(outcome, 150.0, 20.0)
+    assert outcome.engine == "matcher" and "hours" in outcome.attempts[-1].engine
+    assert not any("pointing search" in attempt.engine for attempt in outcome.attempts)
+
+
+def test_another_reading_that_is_wrong_is_not_searched_around(catalogue):
+    hints = [hint(ra_deg=10.0, dec_deg=20.0, origin="hours", other_reading=True)]
+    outcome = SolveFrame(catalogue).run(random_sources(), GEOMETRY, hints=hints)
+    assert not outcome.solved and not any("pointing search" in attempt.engine for attempt in outcome.attempts)

@@ -159,7 +159,7 @@ def _files(
         names.append(products.WCS_SIP)
     stars = done.outcome.reference
     reference = catalogue.full_rows(stars) or stars.as_columns()
-    reference["ra_obs"], reference["dec_obs"] = observed_places(stars, request.summary.epoch_jyear)
+    reference["ra_obs"], reference["dec_obs"] = observed_places(stars, done.report.epoch_jyear)
     write_columns(folder / products.PAIRS, pair_columns(done.solution, sources), PAIRS)
     write_columns(folder / products.REFERENCE, reference, TableSchema("reference", ()))
     files |= write_debug_files(folder, done.solution.products, done.solution.report, sources["id"], stars.source_id)

@@ -116,7 +116,11 @@ class AstrometryReport(_Model):
     log_odds: float | None = None
     epoch_jyear: float | None = None
     epoch_assumed: bool = Field(
-        False, description="The frame tells no date: positions are those of the reference list at `epoch_jyear`."
+        False,
+        description="The frame tells no date: `epoch_jyear` is what proper motions say, or the epoch of the reference list.",
+    )
+    epoch_err_yr: float | None = Field(
+        None, description="One sigma of `epoch_jyear`; errors of positions hold the mean proper motion over it."
     )
     reference_name: str | None = None
     reference_layer: str | None = Field(None, description="mirror, cache, archive, vizier or list.")

@@ -51,7 +51,7 @@ def advice(
     if not reference_reached:
         out.append("no reference catalogue could be reached: import one with alidade reference import FILE --name NAME")
     if any(hint.pointing for hint in hints):
-        out.append("check that the pointing is in degrees (RA in hours is 15 times too small) and of this frame")
+        out.append("check that the pointing is of this frame (degrees, hours and the two exchanged were tried)")
     if blind:
         out += [f"{engine.name} is not usable ({engine.reason}): {engine.how_to_install}" for engine in engines
                 if not engine.usable and engine.how_to_install]  # fmt: skip

@@ -68,6 +68,7 @@ class SolveHints:
     scale_low_arcsec, scale_high_arcsec : arcsec / px
     epoch_jyear : Julian year of the exposure
     origin : where this is known from, in words
+    other_reading : the same words as an earlier hint, read otherwise: looked at, not around
     """
 
     ra_deg: float | None = None
@@ -77,6 +78,7 @@ class SolveHints:
     scale_high_arcsec: float | None = None
     epoch_jyear: float | None = None
     origin: str = "request"
+    other_reading: bool = False
 
     @property
     def pointing(self) -> tuple[float, float] | None:

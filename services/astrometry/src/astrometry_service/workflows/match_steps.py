@@ -39,6 +39,8 @@ class MatchSteps:
             if hint.pointing is None:
                 continue
             known, radius = hint.scale_range_arcsec, max(self._context.options.search_deg, 2.0 * hint.radius_deg)
+            if known and hint.other_reading:
+                continue
             name, scale = ("pointing search", known) if known else ("matcher, any scale", self._any_scale())
             radius = radius if known else hint.radius_deg
             found = self._search(f"{name} ({hint.origin})", hint.pointing, scale, radius)

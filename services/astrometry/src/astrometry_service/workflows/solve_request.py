@@ -24,13 +24,13 @@ from astrometry_service.algorithms.wcs_validation import WcsValidation, validate
 from astrometry_service.algorithms.wcs_writer import map_cards, writable
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import AstrometricSolution, SkyPositions
-from astrometry_service.domain.solving import SolveHints
 from astrometry_service.domain.sources import FrameGeometry, SourceList
 from astrometry_service.domain.wcs_state import WcsState
 from astrometry_service.ports import EarlierDistortions
+from astrometry_service.workflows.refine_at_epoch import RefineAtEpoch
 from astrometry_service.workflows.refine_settings import refine_options
-from astrometry_service.workflows.refine_with_prior import RefineWithPrior
 from astrometry_service.workflows.solve_frame import SolveFrame
+from astrometry_service.workflows.solve_hints import reading_note, solve_hints
 from astrometry_service.workflows.solve_report import (
     Solved,
     finite,
@@ -39,9 +39,6 @@ from astrometry_service.workflows.solve_report import (
     unsolved,
     with_header,
 )
-
-SCALE_KNOWN_TO = 1.02
-HINT_RADIUS_DEG = 1.0
 
 
 class SolveRequestWorkflow:
@@ -85,7 +82,7 @@ class SolveRequestWorkflow:
         stars = SourceList.from_columns(sources, bad=bad)
         begin = time.perf_counter()
         outcome = self._solve.run(
-            stars, geometry, header=found if request.solve.use_header else None, hints=_hints(request)
+            stars, geometry, header=found if request.solve.use_header else None, hints=solve_hints(request)
         )
         seconds = {"solve": round(time.perf_counter() - begin, 3)}
         reason = outcome.reason
@@ -100,20 +97,27 @@ class SolveRequestWorkflow:
             return with_header(failed, found.transform, wanted or sources, geometry)
         begin = time.perf_counter()
         options = refine_options(request.astrometry, fwhm_px=fwhm_px or request.fwhm_px)
-        refine = RefineWithPrior(options, self._earlier, self._why_no_prior)
-        solution, prior = refine.run(stars, outcome.reference, outcome.transform, geometry)
+        refined = RefineAtEpoch(options, self._earlier, self._why_no_prior).run(
+            stars, outcome.reference, outcome.transform, geometry, frame.epoch_err_yr
+        )
+        solution = refined.solution
         seconds["refine"] = round(time.perf_counter() - begin, 3)
         cards = map_cards(solution.transform)
         sip = _sip(solution, geometry)
-        report = solved_report(found, outcome, solution, geometry, len(stars), seconds, sip).model_copy(
+        report = solved_report(found, outcome, solution, geometry, len(stars), seconds, sip)
+        notes = (refined.note, reading_note(request, report.ra_center_deg or 0.0, report.dec_center_deg or 0.0))
+        report = report.model_copy(
             update={
-                "prior": DistortionPriorUse(**asdict(prior)),
+                "prior": DistortionPriorUse(**asdict(refined.prior)),
+                "epoch_assumed": refined.epoch_assumed,
+                "epoch_err_yr": refined.epoch_err_yr,
+                "warnings": (*report.warnings, *(note for note in notes if note)),
                 "footprint_deg": tuple(
                     map(tuple, frame_outline(solution.transform, geometry.nx, geometry.ny).tolist())
                 ),
             }
         )
-        places = _wanted_places(solution, wanted) if wanted is not None else None
+        places = refined.held(_wanted_places(solution, wanted)) if wanted is not None else None
         return Solved(report, outcome, solution, cards, sip.cards if sip else {}, places)
 
     def _header(self, request: SolveRequest, header: fits.Header | None, geometry: FrameGeometry) -> WcsValidation:
@@ -131,27 +135,6 @@ def observed_places(
     """Right ascension and declination at the epoch of the exposure."""
     places = positions_at_epoch(reference, epoch_jyear)
     return places.ra, places.dec
-
-
-def _hints(request: SolveRequest) -> list[SolveHints]:
-    """The request's hint first, then the pointing of the header."""
-    solve, frame = request.solve, request.summary
-    low, high = solve.scale_low_arcsec, solve.scale_high_arcsec
-    if (low is None or high is None) and frame.pixel_scale_arcsec is not None and solve.use_header:
-        low = low or frame.pixel_scale_arcsec / SCALE_KNOWN_TO
-        high = high or frame.pixel_scale_arcsec * SCALE_KNOWN_TO
-    hints = []
-    if solve.ra_deg is not None or solve.scale_low_arcsec is not None:
-        radius = solve.radius_deg or HINT_RADIUS_DEG
-        hints.append(SolveHints(solve.ra_deg, solve.dec_deg, radius, low, high, frame.epoch_jyear, "request"))
-    if solve.use_header and frame.ra_pointing_deg is not None and frame.dec_pointing_deg is not None:
-        hints.append(
-            SolveHints(
-                frame.ra_pointing_deg, frame.dec_pointing_deg, solve.pointing_error_deg, low, high, frame.epoch_jyear,
-                "header pointing",
-            )
-        )  # fmt: skip
-    return hints
 
 
 def _sip(solution: AstrometricSolution, geometry: FrameGeometry) -> SipExport | None:
