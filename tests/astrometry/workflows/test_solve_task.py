@@ -289,6 +289,44 @@ def test_a_header_that_no_star_confirms_gives_places_only_where_it_is_accepted(s
     assert sky.pixel_to_world_values(0, 0)[0] == pytest.approx(float(sim.wcs.pixel_to_world_values(0, 0)[0]), abs=1e-3)
 
 
+@pytest.mark.parametrize(("on_frame", "kept"), [(0, True), (3, True), (40, False)])
+def test_a_header_is_kept_where_the_reference_is_too_shallow_to_judge_it(sim, tmp_path, on_frame, kept):
+    """Stars of the frame that the list does not hold; those of the list that must be seen are nowhere."""
+    stars = bright(sim)
+    columns = {"id": np.arange(1, len(stars) + 1), "x": stars["x"], "y": stars["y"], "flux": stars["flux_e"]}
+    write_columns(tmp_path / "table.fits", columns, TableSchema("sources", ()))
+    (tmp_path / "header.txt").write_text(sim.wcs_header.tostring(sep="\n"))
+    request = SolveRequest(
+        summary=summary(sim), solve=SolveSettings(blind=False, limit_s=3.0), astrometry=AstrometrySettings(),
+        products=ProductSettings(plots=False), sources=ref(tmp_path / "table.fits"), header=ref(tmp_path / "header.txt"),
+    )  # fmt: skip
+
+    def shallow(payload: dict) -> dict:
+        rng = np.random.default_rng(5)
+        seen = np.stack([stars["x"], stars["y"]], axis=1)
+        places = rng.uniform((0, 0), (799, 699), (4000, 2))
+        free = places[np.hypot(*(places[:, None] - seen[None]).T).min(axis=0) > 20.0][:on_frame]
+        places = np.concatenate([free, [[-300.0, -200.0], [1100.0, 900.0]]])
+        ra, dec = sim.wcs.pixel_to_world_values(*places.T)
+        star = {"source_id": np.arange(len(ra)), "ra": ra, "dec": dec, "phot_g_mean_mag": np.full(len(ra), 9.0)}
+        write_columns(tmp_path / "shallow.fits", star, TableSchema("reference", ()))
+        return {"path": str(tmp_path / "shallow.fits"), "layer": "list"}
+
+    files = {name: tmp_path / name for name in ("table.fits", "header.txt")}
+    done = solve(request, TaskContext(tmp_path, files, LocalLink({"reference_stars": shallow})))
+    report = report_of(done)
+    assert (report.solved, report.state, report.header_kept) == (False, "unverified", kept)
+    assert (report.n_reference_expected, report.n_reference_seen) == (on_frame, 0)
+    assert (products.POSITIONS in done.files, products.WCS in done.files) == (kept, kept)
+    told = " ".join(report.warnings)
+    if kept:
+        assert f"{on_frame} reference stars are expected on the frame, 0 seen, too few to judge it" in told
+        assert not any("accept_header" in tip or "hours" in tip for tip in report.advice)
+        assert "unverified, without errors" in report_in_words(report)
+    else:
+        assert "speak against" in told and any("accept_header" in tip for tip in report.advice)
+
+
 def test_a_list_of_another_field_costs_the_magnitudes_and_not_the_solution(sim, tmp_path):
     """It is solved by the local all-sky list; numbers of its stars were looked up among those of the other field."""
     stars = bright(sim)

@@ -189,6 +189,8 @@ def summary_line(outcome: FrameOutcome) -> str:
         parts.append(f"zero point {zero['band']} {zero['value']:.3f} ± {zero['error']:.3f}")
     if sky.get("rms_mas") is not None:
         parts.append(f"astrometry {sky['rms_mas']:.0f} mas ({sky['n_matched']} stars)")
+    elif sky.get("header_kept"):
+        parts.append(f"[yellow]astrometry of the header, {sky['state']}[/yellow]")
     elif sky.get("n_matched") == 0 and sky.get("ra_center_deg") is not None:
         parts.append(f"[yellow]astrometry {sky['state']}, no star in its fit[/yellow]")
     parts.append(f"{outcome.seconds:.1f} s")

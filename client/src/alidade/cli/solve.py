@@ -92,7 +92,8 @@ def report_lines(path: Path, report: Mapping[str, Any]) -> list[str]:
     name = escape(path.name)
     if not report["solved"]:
         advice = [f"    [dim]try:[/dim] {escape(line)}" for line in report["advice"]]
-        return [f"{name}  [yellow]unsolved[/yellow]  {escape(str(report['reason']))}", *advice]
+        kept = ", positions of the header, unverified" if report.get("header_kept") else ""
+        return [f"{name}  [yellow]unsolved{kept}[/yellow]  {escape(str(report['reason']))}", *advice]
     rms = f"{report['rms_mas']:.0f} mas, " if report.get("rms_mas") is not None else ""
     why = f"  [dim]{escape(str(report['reason']))}[/dim]" if report.get("reason") else ""
     line = (

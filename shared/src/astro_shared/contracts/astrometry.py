@@ -84,6 +84,15 @@ class AstrometryReport(_Model):
     engine: str | None = None
     header_wcs: WcsState = "missing"
     header_wcs_reason: str | None = None
+    header_kept: bool = Field(
+        False,
+        description="Not solved; positions are those of the header's WCS, unverified and without errors: too few reference "
+        "stars are expected on the frame to judge it, or it was accepted by `solve.accept_header`.",
+    )
+    n_reference_expected: int | None = Field(
+        None, description="Reference stars that an unconfirmed WCS of the header puts on the frame."
+    )
+    n_reference_seen: int | None = Field(None, description="Of these, how many have a source within 15 pixels.")
     attempts: tuple[SolveAttempt, ...] = ()
     ra_center_deg: float | None = None
     dec_center_deg: float | None = None

@@ -197,7 +197,8 @@ class SolveSettings(_Section):
     use_header: bool = Field(True, description="Use WCS and pointing of the header.")
     accept_header: bool = Field(
         False,
-        description="Where no star confirms the header's WCS and nothing else is found, give its positions, marked unverified.",
+        description="Where nothing else is found, give the positions of the header's WCS, marked unverified, even if stars "
+        "speak against it. Where too few reference stars are expected to judge it, that is done anyway.",
     )
     pointing_error_deg: Positive = Field(0.5, description="Assumed error of the header's pointing.")
     blind: bool = Field(True, description="Search the whole sky when nothing nearer succeeds.")

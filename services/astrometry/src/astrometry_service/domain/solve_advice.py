@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.solving import EngineStatus, SolveAttempt, SolveHints
 
 __all__ = ["advice", "summary"]
@@ -36,10 +37,16 @@ def _log_odds(attempt: SolveAttempt) -> float:
 
 
 def advice(
-    stars: int, hints: Sequence[SolveHints], engines: Sequence[EngineStatus], *, reference_reached: bool, blind: bool
-) -> tuple[str, ...]:
-    """What to try next, most promising first."""
+    stars: int, hints: Sequence[SolveHints], engines: Sequence[EngineStatus], *, reference_reached: bool, blind: bool,
+    evidence: HeaderEvidence | None = None,
+) -> tuple[str, ...]:  # fmt: skip
+    """What to try next, most promising first; ``evidence``: what the reference stars say of the header's WCS."""
     out = []
+    unjudged = evidence is not None and not evidence.against
+    if evidence is not None and unjudged:
+        out.append(
+            f"{evidence.words}: give a reference list that is deep enough for this field to confirm and to calibrate it"
+        )
     if stars < FEW_STARS:
         out.append(
             f"only {stars} stars were detected: check exposure, focus and tracking, or lower detection.detect_snr"
@@ -50,7 +57,7 @@ def advice(
         out.append("give the pixel scale: --scale LOW,HIGH in arcsec per pixel")
     if not reference_reached:
         out.append("no reference catalogue could be reached: import one with alidade reference import FILE --name NAME")
-    if any(hint.pointing for hint in hints):
+    if any(hint.pointing for hint in hints) and not unjudged:
         out.append("check that the pointing is of this frame (degrees, hours and the two exchanged were tried)")
     if blind:
         out += [f"{engine.name} is not usable ({engine.reason}): {engine.how_to_install}" for engine in engines

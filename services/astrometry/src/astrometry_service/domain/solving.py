@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import SkyTransform
@@ -152,6 +153,7 @@ class SolveOutcome:
     reference : reference stars of the frame, for the refinement
     reference_name, reference_layer : where they come from
     notes : what a reader should know, e.g. that a catalogue could not be reached
+    evidence : what the stars say of a header's WCS that they did not confirm
     """
 
     start: StartMatch | None
@@ -166,6 +168,7 @@ class SolveOutcome:
     reference_name: str = ""
     reference_layer: str = ""
     notes: tuple[str, ...] = ()
+    evidence: HeaderEvidence | None = None
 
     @property
     def solved(self) -> bool:

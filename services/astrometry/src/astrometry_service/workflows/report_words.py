@@ -10,6 +10,8 @@ __all__ = ["report_in_words"]
 def report_in_words(report: AstrometryReport) -> str:
     """Plain text: what was found and how sure, or what was tried and what to try."""
     lines = _solved(report) if report.solved else [f"No solution: {report.reason}."]
+    if report.header_kept:
+        lines.append("Positions are those of the header's WCS: unverified, without errors.")
     lines.append(f"WCS of the header: {report.header_wcs}" + _because(report.header_wcs_reason))
     if report.solved and report.reason:
         lines.append(f"It is called {report.state}, not more, because: {report.reason}.")

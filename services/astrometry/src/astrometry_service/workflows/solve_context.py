@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from astrometry_service.algorithms.header_evidence import header_evidence
 from astrometry_service.algorithms.wcs_verification import WcsCheck, WcsCheckOptions, verify_wcs
+from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.solution import SkyTransform
@@ -82,13 +84,27 @@ class SolveContext:
         options: WcsCheckOptions | None = None,
     ) -> WcsCheck:
         """Hold a mapping against the reference stars around it."""
-        radius = MARGIN * 0.6 * self.geometry.diagonal_px * scale_arcsec / 3600
+        radius = self._radius_deg(scale_arcsec)
         if not 0.0 < radius <= 90.0:
             return WcsCheck(False, (f"a scale of {scale_arcsec:.3g} arcsec per pixel cannot be",), None)
         reference = self.cones.stars(ra, dec, radius)
         return verify_wcs(
             self.stars, reference, transform.pixel_to_sky, shape=self.shape, options=options or self.options.check
         )
+
+    def evidence(self, transform: SkyTransform, ra: float, dec: float, scale_arcsec: float) -> HeaderEvidence | None:
+        """What the reference stars say of a mapping that they did not confirm; None where no list could be reached."""
+        radius = self._radius_deg(scale_arcsec)
+        if not 0.0 < radius <= 90.0:
+            return None
+        reference = self.cones.stars(ra, dec, radius)
+        if not len(reference) and not self.cones.reached:
+            return None
+        return header_evidence(self.stars, reference, transform, self.shape)
+
+    def _radius_deg(self, scale_arcsec: float) -> float:
+        """Of a disc that holds a frame of this scale, with a margin."""
+        return MARGIN * 0.6 * self.geometry.diagonal_px * scale_arcsec / 3600
 
 
 def centre_of(plane: PlaneAffine, geometry: FrameGeometry) -> tuple[float, float]:

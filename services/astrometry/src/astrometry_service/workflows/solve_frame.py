@@ -18,6 +18,7 @@ import numpy as np
 
 from astrometry_service.algorithms.tangent_plane import angular_distance_deg
 from astrometry_service.algorithms.wcs_validation import WcsValidation
+from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.solve_advice import advice, summary
 from astrometry_service.domain.solving import SolveHints, SolveOutcome
 from astrometry_service.domain.sources import FrameGeometry, SourceList
@@ -104,11 +105,13 @@ class _Solving:
     def __init__(self, context: SolveContext, engines: Sequence[SolveEngine], header: WcsValidation | None) -> None:
         self._context, self._engines, self._header = context, engines, header
         self._header_valid, self._header_reason = False, "; ".join(header.problems) if header else ""
+        self._evidence: HeaderEvidence | None = None
 
     def outcome(self) -> SolveOutcome:
         """Go through the steps and put the account together."""
         count = len(self._context.stars)
         if count < MIN_STARS:
+            self._weigh_header()
             return self._unsolved(f"{count} stars with a place and a flux, need {MIN_STARS}")
         match, engines = MatchSteps(self._context), EngineSteps(self._context, self._engines)
         steps = (
@@ -133,11 +136,20 @@ class _Solving:
         tips = advice(
             len(context.stars), context.hints, [engine.status() for engine in self._engines],
             reference_reached=context.cones.reached or not context.cones.notes, blind=context.options.blind,
+            evidence=self._evidence,
         )  # fmt: skip
         return SolveOutcome(
             None, None, None, False, self._header_reason, tuple(context.attempts), reason, tips,
-            notes=tuple(context.cones.notes),
+            notes=tuple(context.cones.notes), evidence=self._evidence,
         )  # fmt: skip
+
+    def _weigh_header(self) -> None:
+        """Count the stars that a header which nothing confirms must show."""
+        header = self._header
+        if header is not None and header.transform is not None:
+            self._evidence = self._context.evidence(
+                header.transform, header.ra_deg, header.dec_deg, header.scale_arcsec
+            )
 
     def _by_header(self) -> Found | None:
         """The cheapest way: the header's WCS is right, or right up to some pixels."""
@@ -150,6 +162,7 @@ class _Solving:
         outcome = "solved" if check.start else "refused"
         context.record("header", begun, outcome, self._header_reason or "confirmed by stars", check.log_odds)
         if check.start is None:
+            self._weigh_header()
             return None
         return Found("header", check.start, header.transform if check.valid else check.start.plane)
 

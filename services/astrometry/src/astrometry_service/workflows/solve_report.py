@@ -15,6 +15,7 @@ from astrometry_service.algorithms.frame_place import frame_place
 from astrometry_service.algorithms.sip_export import SipExport
 from astrometry_service.algorithms.wcs_validation import WcsValidation
 from astrometry_service.algorithms.wcs_writer import map_cards
+from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.solution import AstrometricSolution, SkyPositions, SkyTransform
 from astrometry_service.domain.solving import SolveOutcome
 from astrometry_service.domain.sources import FrameGeometry
@@ -110,29 +111,49 @@ def solved_report(
     )
 
 
-def may_be_accepted(failed: Solved) -> Solved:
+def may_be_accepted(failed: Solved, evidence: HeaderEvidence | None) -> Solved:
     """What else can be done where the header has a WCS that nothing speaks for."""
     tip = "where the header's WCS is known to be good, set solve.accept_header = true: its positions, marked unverified"
-    return replace(failed, report=failed.report.model_copy(update={"advice": (*failed.report.advice, tip)}))
+    update = {"advice": (*failed.report.advice, tip), **_counts(evidence)}
+    if evidence is not None and evidence.against:
+        update["warnings"] = (*failed.report.warnings, f"stars speak against the header's WCS: {evidence.words}")
+    return replace(failed, report=failed.report.model_copy(update=update))
 
 
 def with_header(
     failed: Solved, transform: SkyTransform, sources: Mapping[str, NDArray[Any]],
-    geometry: FrameGeometry,
+    geometry: FrameGeometry, evidence: HeaderEvidence | None,
 ) -> Solved:  # fmt: skip
     """A frame that was not solved, with the places that its header's WCS gives; how wrong they are nobody knows."""
     ra, dec = transform.pixel_to_sky(np.asarray(sources["x"], float), np.asarray(sources["y"], float))
     unknown = np.full(ra.size, np.nan)
-    warning = "right ascension and declination are those of the header's WCS, which no star has confirmed"
+    warning = f"right ascension and declination are those of the header's WCS, {_verdict(evidence)}"
     report = failed.report.model_copy(
         update={
             **_place(transform, geometry),
             "epoch_jyear": geometry.epoch_jyear,
             "warnings": (*failed.report.warnings, warning),
+            "header_kept": True,
+            **_counts(evidence),
         }
     )
     places = SkyPositions(ra, dec, unknown, unknown, unknown)
     return replace(failed, report=report, wcs_cards=map_cards(transform), unverified=places)
+
+
+def _verdict(evidence: HeaderEvidence | None) -> str:
+    """What the stars say of a header whose places are given all the same."""
+    if evidence is None:
+        return "which no star has confirmed"
+    if evidence.against:
+        return f"which stars speak against ({evidence.words}): it was accepted by solve.accept_header"
+    return f"which no star has confirmed: {evidence.words}, too few to judge it"
+
+
+def _counts(evidence: HeaderEvidence | None) -> dict[str, Any]:
+    if evidence is None:
+        return {}
+    return {"n_reference_expected": evidence.expected, "n_reference_seen": evidence.seen}
 
 
 def _attempts(outcome: SolveOutcome | None) -> tuple[SolveAttempt, ...]:

@@ -92,9 +92,11 @@ class SolveRequestWorkflow:
             failed = unsolved(found, outcome, reason, outcome.advice, n_sources=len(stars), seconds=seconds)
             if header is None or found.transform is None:
                 return failed
-            if not request.solve.accept_header:
-                return may_be_accepted(failed)
-            return with_header(failed, found.transform, wanted or sources, geometry)
+            evidence = outcome.evidence
+            kept = evidence is not None and not evidence.against
+            if not kept and not request.solve.accept_header:
+                return may_be_accepted(failed, evidence)
+            return with_header(failed, found.transform, wanted or sources, geometry, evidence)
         begin = time.perf_counter()
         options = refine_options(request.astrometry, fwhm_px=fwhm_px or request.fwhm_px)
         refined = RefineAtEpoch(options, self._earlier, self._why_no_prior).run(

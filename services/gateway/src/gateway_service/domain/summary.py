@@ -14,10 +14,14 @@ from gateway_service.domain.frame_time import BarycentricDate, frame_time
 _ASTROMETRY = (
     "state", "engine", "ra_center_deg", "dec_center_deg", "scale_arcsec_px", "rotation_deg", "parity", "n_matched",
     "n_used", "rms_mas", "degree", "alpha", "alpha_err", "alpha_upper", "sigma_sys_mas", "sigma_sys_err_mas",
-    "sigma_sys_upper_mas", "chi2_dof", "solution_error_mas", "epoch_jyear", "reference_name", "prior",
+    "sigma_sys_upper_mas", "chi2_dof", "solution_error_mas", "epoch_jyear", "epoch_assumed", "epoch_err_yr", "reference_name",
+    "prior",
 )  # fmt: skip
 # Of a frame that was not solved: how many stars there were, what was tried for how long, and what to try.
-_FAILURE = ("n_sources", "header_wcs", "header_wcs_reason", "attempts", "advice")
+_FAILURE = (
+    "n_sources", "header_wcs", "header_wcs_reason", "header_kept", "n_reference_expected", "n_reference_seen", "attempts",
+    "advice",
+)  # fmt: skip
 
 _ZERO_POINT = (
     "band", "value", "error", "error_total", "color", "color_term", "color_zero", "n_used", "rms", "extinction",
