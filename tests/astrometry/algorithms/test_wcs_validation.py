@@ -54,12 +54,12 @@ def test_no_cards_are_a_missing_wcs() -> None:
         ({"CD1_1": float("inf")}, "finite"),
         ({"CD1_1": "wrong"}, "finite"),
         ({"CRVAL2": 95.0}, "latitude"),
-        ({"CRPIX1": None}, "CRPIX1"),
+        ({"CRVAL1": None}, "CRVAL1"),
         ({"CTYPE1": "RA---XXX", "CTYPE2": "DEC--XXX"}, "projection"),
         ({"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"}, "celestial"),
         ({"CD1_1": 0.0, "CD1_2": 0.0}, "singular"),
         ({"CD1_1": -2e-4, "CD1_2": 2e-4, "CD2_1": -2e-4, "CD2_2": 2e-4}, "singular"),
-        ({"CD1_1": -0.2, "CD2_2": 0.2}, ""),
+        ({"CD1_1": -2e3, "CD2_2": 2e3}, "scale"),
         ({"CD1_1": -2e-4, "CD2_2": 9e-4}, "square"),
     ],
 )
@@ -197,3 +197,81 @@ def test_sexagesimal_text_of_an_exchanged_axis_counts_hours_on_the_axis_of_right
     found = read(CTYPE1="DEC--TAN", CTYPE2="RA---TAN", CRVAL1="-00:30:00", CRVAL2="05:32:00")
     assert (found.ra_deg, found.dec_deg) == pytest.approx((83.0, -0.5), abs=1e-6)
     assert read(CRVAL1="150.0").ra_deg == pytest.approx(150.0, abs=1e-9)
+
+
+# Headers as people and programs write them, and a word of what is said of the repair.
+REPAIRED = {
+    "comma decimals": ({"CRVAL1": "150,0", "CD1_1": "-0,0002"}, "read CD1_1"),
+    "quoted numbers": ({"CRVAL1": "150.0", "CRPIX1": "500.5", "CD2_2": "2.0E-4"}, "read CRPIX1"),
+    "exponents of Fortran": ({"CD1_1": "-2.0D-4", "CD2_2": "2.0d-4"}, "read CD1_1"),
+    "hours, minutes, seconds": ({"CRVAL1": "10h00m00.0s", "CRVAL2": "+02d00m00s"}, "read CRVAL1"),
+    "with blanks": ({"CRVAL1": "10 00 00.0", "CRVAL2": "+02 00 00"}, "read CRVAL2"),
+    "without seconds": ({"CRVAL1": "10:00", "CRVAL2": "02:00"}, "read CRVAL1"),
+    "sexagesimal degrees": ({"CRVAL1": "150:00:00", "CRVAL2": "02:00:00"}, "read CRVAL1"),
+    "unit behind the number": ({"CRVAL1": "150.0 deg", "CRVAL2": "2.0 deg"}, "read CRVAL1"),
+    "hours as a unit": ({"CRVAL1": 10.0, "CUNIT1": "hours"}, "CRVAL1 is in hours"),
+    "hours with sexagesimal text": ({"CRVAL1": "10:00:00", "CRVAL2": "2:00:00", "CUNIT1": "h"}, "read CRVAL1"),
+    "all in hours": ({"CRVAL1": 10.0, "CUNIT1": "hour", "CD1_1": -2e-4 / 15, "CD1_2": 1e-5 / 15}, "CRVAL1 is in hour"),
+    "all in arcseconds": (
+        {"CRVAL1": 540000.0, "CRVAL2": 7200.0, "CUNIT1": "arcsec", "CUNIT2": "arcsec"}
+        | {"CD1_1": -0.72, "CD1_2": 0.036, "CD2_1": 0.036, "CD2_2": 0.72}, "CRVAL1 is in arcsec",
+    ),
+    "steps in arcseconds by CUNIT": (
+        {"CUNIT1": "arcsec", "CUNIT2": "arcsec", "CD1_1": -0.72, "CD1_2": 0.036, "CD2_1": 0.036, "CD2_2": 0.72},
+        "is in degrees",
+    ),
+    "steps in arcseconds": ({"CD1_1": -0.72, "CD1_2": 0.036, "CD2_1": 0.036, "CD2_2": 0.72}, "steps are in arcseconds"),
+    "CDELT in arcseconds": (
+        {**dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2")), "CDELT1": -0.72, "CDELT2": 0.72, "CROTA2": -2.8624},
+        "steps are in arcseconds",
+    ),
+    "CD as PC": (
+        {"CD1_1": 1.0, "CD1_2": -0.05, "CD2_1": 0.05, "CD2_2": 1.0, "CDELT1": -2e-4, "CDELT2": 2e-4}, "holds no scale",
+    ),
+    "CROTA1 alone": (
+        {**dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2")), "CDELT1": -2e-4, "CDELT2": 2e-4, "CROTA1": -2.8624},
+        "CROTA2 is absent",
+    ),
+    "old names of CD": (
+        {**dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2"))}
+        | {"CD001001": -2e-4, "CD001002": 1e-5, "CD002001": 1e-5, "CD002002": 2e-4}, "",
+    ),
+    "no reference pixel": ({"CRPIX1": None, "CRPIX2": None}, "the centre of the image"),
+    "no types": ({"CTYPE1": None, "CTYPE2": None}, "absent: read as RA---TAN"),
+    "too few dashes": ({"CTYPE1": "RA--TAN", "CTYPE2": "DEC-TAN"}, "as RA---TAN"),
+    "too many dashes": ({"CTYPE1": "RA----TAN", "CTYPE2": "DEC---TAN"}, "as DEC--TAN"),
+    "underscores": ({"CTYPE1": "RA___TAN", "CTYPE2": "DEC__TAN"}, "as RA---TAN"),
+    "small letters": ({"CTYPE1": "ra---tan", "CTYPE2": "dec--tan"}, ""),
+    "no projection": ({"CTYPE1": "RA", "CTYPE2": "DEC"}, "as RA---TAN"),
+    "a projection misspelt": ({"CTYPE1": "RA---TNA"}, "as RA---TAN"),
+    "right ascension twice": ({"CTYPE2": "RA---TAN"}, "as DEC--TAN"),
+    "exchanged values": ({"CRVAL1": 2.0, "CRVAL2": 150.0}, "exchanged CRVAL1 and CRVAL2"),
+    "equinox in words": ({"EQUINOX": "J2000.0"}, ""),
+    "a system that is none": ({"RADESYS": "barycentric"}, "names no system"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_headers_as_people_write_them_are_read_as_they_are_meant(name: str) -> None:
+    changes, word = REPAIRED[name]
+    found = read(**changes)
+    assert found.state is WcsState.UNVERIFIED, found.problems
+    assert word in "; ".join(found.repairs)
+    true = read()
+    assert found.transform is not None and true.transform is not None
+    x, y = np.array([0.0, 999.0, 300.0]), np.array([0.0, 799.0, 700.0])
+    apart = np.hypot(*(np.array(found.transform.pixel_to_sky(x, y)) - np.array(true.transform.pixel_to_sky(x, y))))
+    assert apart.max() < 1e-3 * 2e-4 * 800
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"CRVAL1": 1.0, "CRVAL2": 1.0, "CDELT1": 1.0, "CDELT2": 1.0, "CRPIX1": 1.0, "CRPIX2": 1.0},
+        {"CRVAL1": 4000.0, "CDELT1": 1.2, "CRPIX1": 1.0},
+        {"CTYPE1": "PIXEL", "CTYPE2": "PIXEL", "CRVAL1": 10.0, "CRVAL2": 20.0, "CDELT1": 1e-4, "CDELT2": 1e-4},
+        {"CUNIT1": "nm", "CUNIT2": "s", "CRVAL1": 10.0, "CRVAL2": 20.0, "CDELT1": 1e-3, "CDELT2": 1e-3},
+    ],
+)
+def test_a_picture_of_something_else_is_not_taken_for_the_sky(cards: dict[str, object]) -> None:
+    assert validate_header(cards, 100, 100).transform is None

@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from astro_shared.fits import clean_text, has_sky, header_text, read_frame, tidy_sky_cards
+from astro_shared.fits import clean_text, has_sky, header_of_text, header_text, read_frame, tidy_sky_cards
 from astro_shared.testing.fits_bytes import card, header_bytes, image_bytes, image_cards, padded, star_image
 from astro_shared.testing.fits_corpus.cards import SIP, SKY
 
@@ -171,3 +171,16 @@ def test_dangerous_orders_never_reach_wcslib(tmp_path, order):
     frame = read_frame(path)
     assert f"A_ORDER = {order} is outside 0 to 9: the SIP polynomials are left out (A_ORDER, B_ORDER)" in frame.warnings
     assert not any(k.endswith("_ORDER") for k in frame.header) and has_sky(frame.header)
+
+
+def test_a_header_is_read_back_from_its_text_without_what_astropy_writes_and_cannot_read():
+    words = "ccd=<CCDData>, target_wcs=WCS KeywordsNumber of WCS axes: 2CTYPE : 'RA---TAN'  'DEC--TAN'  CRVAL : 204.8640878996"
+    header = fits.Header(
+        [("CRVAL1", 10.5, "deg"), ("HIERARCH ESO TEL AIRM", 1.2), ("WCSPROJ", words), ("LONG", "a" * 100)]
+    )
+    header["HISTORY"] = "flattened"
+    back = header_of_text(header_text(header))
+    assert (back["CRVAL1"], back.comments["CRVAL1"], back["HIERARCH ESO TEL AIRM"]) == (10.5, "deg", 1.2)
+    assert back["LONG"] == "a" * 100 and str(back["HISTORY"]) == "flattened"
+    assert all(card.value is not None for card in back.cards)
+    assert header_of_text(header.tostring())["CRVAL1"] == 10.5

@@ -18,7 +18,7 @@ from astro_shared.contracts.astrometry import AstrometryReport, SolveRequest, So
 from astro_shared.contracts.solutions import SolutionRequest
 from astro_shared.contracts.tables import PAIRS, POSITIONS, TableSchema
 from astro_shared.errors import AlidadeError
-from astro_shared.fits import read_frame
+from astro_shared.fits import header_of_text, read_frame
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
@@ -131,7 +131,7 @@ def _earlier_distortions(
 
 
 def _header(path: Path) -> fits.Header:
-    return fits.Header.fromstring(path.read_text(encoding="utf-8"), sep="\n")
+    return header_of_text(path.read_text(encoding="utf-8"))
 
 
 def _files(

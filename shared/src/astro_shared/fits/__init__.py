@@ -13,7 +13,7 @@ from astro_shared.fits.errors import (
     UnsupportedMediaError,
 )
 from astro_shared.fits.frame import FitsFile, RawFrame, open_fits, read_frame, scan
-from astro_shared.fits.headers import clean_text, header_text
+from astro_shared.fits.headers import clean_text, header_of_text, header_text
 from astro_shared.fits.images import check_image, mask_and_fill
 from astro_shared.fits.limits import DEFAULT_LIMITS, FitsLimits
 from astro_shared.fits.prescan import FitsReport, HduSummary
@@ -39,6 +39,7 @@ __all__ = [
     "check_image",
     "clean_text",
     "has_sky",
+    "header_of_text",
     "header_text",
     "mask_and_fill",
     "open_fits",

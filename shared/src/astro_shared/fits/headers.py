@@ -129,6 +129,24 @@ def original_text(raws: Sequence[RawHeader]) -> str:
     return "\n".join(card.translate(_PRINTABLE).decode("ascii") for card in cards) + "\n"
 
 
+def header_of_text(text: str) -> fits.Header:
+    """What `header_text` has written, or cards of 80 characters one after the other; cards that cannot be read are left out.
+
+    Notes
+    -----
+    A long text whose continuation begins with a quote is one: astropy writes it and does not read it again.
+    """
+    read = fits.Header.fromstring(text, sep="\n" if "\n" in text else "")
+    return fits.Header([card for card in read.cards if _is_readable(card)])
+
+
+def _is_readable(card: fits.Card) -> bool:
+    try:
+        return card.value is not None and card.comment is not None
+    except (fits.VerifyError, ValueError):
+        return False
+
+
 def header_text(header: fits.Header) -> str:
     """The header as lines of at most 80 printable characters, for people and files."""
     return "\n".join(_lines(str(card.image) for card in header.cards))

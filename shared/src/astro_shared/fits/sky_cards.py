@@ -67,9 +67,9 @@ def tidy_sky_cards(header: fits.Header) -> tuple[fits.Header, list[str]]:
     types = _text(result, "CTYPE1"), _text(result, "CTYPE2")
     if not has_sky(result) and not set(types) <= _NO_SKY:
         told = f"axes 1 and 2 are {types[0]!r} and {types[1]!r}, not a pair on the sky"
-        warnings.append(f"the WCS of the header is ignored: {told}")
+        warnings.append(f"the WCS of the header breaks the standard: {told}")
     elif not any(types) and "CTYPE1" not in result and any(_SCALES.fullmatch(k) for k in result):
-        warnings.append("the WCS of the header is ignored: it has no axis types (CTYPE1, CTYPE2)")
+        warnings.append("the WCS of the header has no axis types (CTYPE1, CTYPE2)")
     return result, warnings
 
 

@@ -14,7 +14,7 @@ __all__ = ["WCS_KEYWORDS", "is_wcs_keyword", "tpv_cards", "transform_from_cards"
 
 # Every card that says something about the place of pixels on the sky, of any dialect.
 WCS_KEYWORDS = re.compile(
-    r"^(WCSAXES|WCSNAME|CTYPE\d|CUNIT\d|CRVAL\d|CRPIX\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|PC00\d00\d|PV\d_\d+|PS\d_\d+"
+    r"^(WCSAXES|WCSNAME|CTYPE\d|CUNIT\d|CRVAL\d|CRPIX\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|(?:PC|CD)00\d00\d|PV\d_\d+|PS\d_\d+"
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH"
     r"|[AB]P?_ORDER|[AB]_DMAX|[AB]P?_\d+_\d+|CPDIS\d|CQDIS\d|DP\d|DQ\d|D2IM\w*|CPERR\d|CQERR\d"
     r"|WAT\d_\d+|AMD[XY]\d+|PPO\d|CNPIX\d|PLTRA[HMS]|PLTDEC(SN|D|M|S)|PLTSCALE|[XY]PIXELSZ)$"

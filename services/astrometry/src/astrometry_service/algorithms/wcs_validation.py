@@ -119,7 +119,7 @@ def validate_header(
     WcsValidation
         Never raises for what is in the header.
     """
-    clean = clean_cards(header)
+    clean = clean_cards(header, (nx, ny))
     if not clean.kind:
         found = [k for k in ("CTYPE1", "CRVAL1", "CD1_1", "CDELT1") if k in header]
         if not found and not clean.problems:

@@ -9,6 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import TransformRequest, TransformResult
+from astro_shared.fits import header_of_text
 from astrometry_service.algorithms.wcs_transform import transform_to_pixel, transform_to_sky
 from astrometry_service.algorithms.wcs_validation import validate_header
 from astrometry_service.errors import WcsHeaderError
@@ -57,7 +58,7 @@ def transform_positions(request: TransformRequest) -> TransformResult:
 
 def _header(text: str) -> fits.Header:
     try:
-        return fits.Header.fromstring(text, sep="\n" if "\n" in text else "")
+        return header_of_text(text)
     except (ValueError, OSError, KeyError) as error:
         raise WcsHeaderError(f"The header cannot be read: {error}", problems=[]) from None
 

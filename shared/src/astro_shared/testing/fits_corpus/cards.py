@@ -27,7 +27,7 @@ WRONG_SKIES: dict[str, Cards] = {
     },
     "unknown projection": {**SKY, "CTYPE1": "RA---FOO", "CTYPE2": "DEC--FOO"},
     "CRVAL of words": {**SKY, "CRVAL1": "ten hours"},
-    "Dec 95": {**SKY, "CRVAL2": 95.0},
+    "Dec 95": {**SKY, "CRVAL1": 200.0, "CRVAL2": 95.0},
     "look-up table": {**SKY, "CTYPE1": "RA---TAB", "CTYPE2": "DEC--TAB"},
 }  # fmt: skip
 
