@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from astro_shared.testing.profiles import add_stars
 from photometry_service.algorithms.detection import filter_of_psf
@@ -72,8 +73,20 @@ def test_fits_without_a_result_are_left_alone() -> None:
     assert not seen.extended.any()
 
 
-def test_places_off_the_frame_have_no_level() -> None:
+@pytest.mark.parametrize(
+    ("x", "y", "on_the_frame"),
+    [(2.0, 32.0, (True, True, False, True)), (61.0, 32.0, (False, True, True, True)),
+     (32.0, 2.0, (True, True, True, False)), (32.0, 61.0, (True, False, True, True))],
+)  # fmt: skip
+def test_places_off_any_edge_of_the_frame_have_no_level(x: float, y: float, on_the_frame: tuple[bool, ...]) -> None:
     frame = fit_frame(np.full((64, 64), 7.0, np.float32), np.ones((64, 64), np.float32))
-    angles = np.radians([0.0, 180.0])
-    level = circle_levels(frame, frame.data, filter_of_psf(PSF), np.array([2.0]), np.array([32.0]), 20.0, angles)
-    assert np.isfinite(level).tolist() == [[True, False]]
+    angles = np.radians([0.0, 90.0, 180.0, 270.0])
+    level = circle_levels(frame, frame.data, filter_of_psf(PSF), np.array([x]), np.array([y]), 20.0, angles)
+    assert tuple(np.isfinite(level)[0].tolist()) == on_the_frame
+
+
+def test_the_first_place_beyond_the_last_pixel_is_off_the_frame() -> None:
+    frame = fit_frame(np.full((64, 64), 7.0, np.float32), np.ones((64, 64), np.float32))
+    at = np.array([44.0])
+    level = circle_levels(frame, frame.data, filter_of_psf(PSF), at, at, 20.0, np.radians([0.0, 90.0]))
+    assert np.isnan(level).all()
