@@ -238,7 +238,8 @@ def _is_own(reader: CardReader, name: str) -> bool:
 
 def _stack_words(stack: Stack, gain: float | None, *, is_own: bool) -> str:
     """What was made of a stack, for people."""
-    made = f"a {stack.method}" if stack.is_stated else f"a {stack.method} (assumed: the header does not say how)"
+    reason = stack.reason or "assumed: the header does not say how"
+    made = f"a {stack.method}" if stack.is_stated else f"a {stack.method} ({reason})"
     of = "" if gain is None else f", with {gain:g} electrons in one unit of the pixels"
     own = (
         " (the gain is taken as that of the stack)"

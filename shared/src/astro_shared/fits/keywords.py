@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from astropy.io import fits
 
@@ -17,7 +17,7 @@ from astro_shared.fits.headers import clean_text
 from astro_shared.fits.optics import pixel_scale
 from astro_shared.fits.pointing import PointingReading, find_hour_angle, pointing_readings
 from astro_shared.fits.site import SkyEvidence, east_longitude
-from astro_shared.fits.stacks import Stack, read_stack, total_exposure
+from astro_shared.fits.stacks import Method, Stack, read_stack, total_exposure
 from astro_shared.fits.units import PixelKind, PixelUnit
 
 __all__ = ["CALIBRATION_TYPES", "QUANTITIES", "TEXTS", "FrameFacts", "frame_facts"]
@@ -50,6 +50,8 @@ class FrameFacts:
         Towards the east.
     image_type
         ``light``, ``flat``, ``dark``, ``bias`` or the header's own word.
+    stack_is_assumed
+        Whether the image is made of several frames and nothing tells how: their mean is assumed.
     sources
         Which keyword each number or text came from.
     warnings
@@ -76,11 +78,14 @@ class FrameFacts:
     image_type: str | None = None
     object: str | None = None
     instrument: str | None = None
+    stack_is_assumed: bool = False
     sources: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-def frame_facts(header: fits.Header, given: InputSettings | None = None) -> FrameFacts:
+def frame_facts(
+    header: fits.Header, given: InputSettings | None = None, *, stacked_as: tuple[Method, str] | None = None
+) -> FrameFacts:
     """Read everything that the alias tables know from a header made safe by `astro_shared.fits.read_frame`.
 
     Parameters
@@ -88,11 +93,15 @@ def frame_facts(header: fits.Header, given: InputSettings | None = None) -> Fram
     given
         What a request says in place of the header: everything that follows from a value (electrons of pixels per second
         from the exposure, the middle from its length) follows from what was given.
+    stacked_as
+        How the frames of a stack were combined and what tells it, for headers that do not say.
     """
     given = given or InputSettings()
     read = CardReader(header)
     unit = unit_of_pixels(read)
     stack, stack_notes = read_stack(header)
+    if stack is not None and stacked_as is not None and not stack.is_stated:
+        stack = replace(stack, method=stacked_as[0], reason=stacked_as[1])
     span = exposure_span_s(header)
     exposure = given.exposure_s or _exposure(read, unit, stack, span)
     constants = Given(given.gain_e_per_adu, given.read_noise_e, given.saturation_adu)
@@ -131,6 +140,7 @@ def frame_facts(header: fits.Header, given: InputSettings | None = None) -> Fram
         image_type=_image_type(read.text("image_type")),
         object=read.text("object"),
         instrument=read.text("instrument"),
+        stack_is_assumed=stack is not None and not (stack.is_stated or stack.reason) and given.gain_e_per_adu is None,
         sources=read.sources,
         warnings=(*read.warnings, *stack_notes, *middle.notes, *pointing_notes),
     )

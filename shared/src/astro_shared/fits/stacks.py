@@ -57,12 +57,15 @@ class Stack:
         Whether the header says the method; a mean is assumed otherwise.
     keyword
         That told the number.
+    reason
+        Of the method, where something else than the header tells it.
     """
 
     frames: int
     method: Method
     is_stated: bool
     keyword: str
+    reason: str = ""
 
     @property
     def gain_factor(self) -> float:

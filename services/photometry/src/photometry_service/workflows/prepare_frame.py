@@ -13,11 +13,14 @@ from astro_shared.contracts.photometry import FrameSummary
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import CALIBRATION_TYPES, FrameFacts, frame_facts
+from astro_shared.fits.stacks import Method
 from astro_shared.fits.summary import summarise
 from photometry_service.algorithms.colour_mosaic import blend_mosaic, mosaic_pattern
 from photometry_service.algorithms.frame_checks import check_image
 from photometry_service.algorithms.frame_quality import difference_words
+from photometry_service.algorithms.noise_hypotheses import noise_ratio, told_apart
 from photometry_service.algorithms.saturation import find_saturation, level_saturated
+from photometry_service.algorithms.star_tops import sky_of
 from photometry_service.domain.frame import Frame, NoiseModel
 
 ASSUMED_GAIN = 1.0
@@ -42,6 +45,8 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
         Nothing can be measured on these pixels; says why.
     """
     facts = frame_facts(raw.header, settings)
+    if facts.stack_is_assumed:
+        facts = _as_noise_shows(raw, settings, facts)
     gain, gain_from = _first(settings.gain_e_per_adu, facts.gain_e_per_adu, ASSUMED_GAIN)
     noise, noise_from = _first(settings.read_noise_e, facts.read_noise_e, ASSUMED_READ_NOISE_E)
     checked = check_image(raw.data, raw.mask, saturation=facts.saturation_adu or inf)
@@ -86,6 +91,24 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
         warnings=frame.warnings,
     )  # fmt: skip
     return PreparedFrame(frame, summary, _no_sky(raw.header, facts))
+
+
+def _as_noise_shows(raw: RawFrame, settings: InputSettings, facts: FrameFacts) -> FrameFacts:
+    """A stack that may be a mean or a sum: what the noise of the sky tells, or the facts as they were."""
+    summed = frame_facts(raw.header, settings, stacked_as=(Method.SUM, "the noise of the sky shows it"))
+    mean = frame_facts(raw.header, settings, stacked_as=(Method.MEAN, "the noise of the sky shows it"))
+    sky, sigma = sky_of(raw.data, raw.mask)
+    ratios = [
+        noise_ratio(
+            sky,
+            sigma,
+            one.gain_e_per_adu or 0.0,
+            ASSUMED_READ_NOISE_E if one.read_noise_e is None else one.read_noise_e,
+        )
+        for one in (mean, summed)
+    ]
+    chosen = told_apart(ratios)
+    return facts if chosen is None else (mean, summed)[chosen]
 
 
 def with_variance(prepared: PreparedFrame, variance_adu2: NDArray[np.float32] | None) -> PreparedFrame:
