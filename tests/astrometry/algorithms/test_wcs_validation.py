@@ -275,3 +275,10 @@ def test_headers_as_people_write_them_are_read_as_they_are_meant(name: str) -> N
 )
 def test_a_picture_of_something_else_is_not_taken_for_the_sky(cards: dict[str, object]) -> None:
     assert validate_header(cards, 100, 100).transform is None
+
+
+def test_surfaces_that_wcslib_may_not_read_are_said() -> None:
+    surface = 'wtype=tnx axtype=ra lngcor = "3. 2. 2. 0. -0.2 0.2 -0.2 0.2 0. 1.E-4 0. "'
+    clean = clean_cards({**TAN, "CTYPE1": "RA---TNX", "CTYPE2": "DEC--TNX", "WAT1_001": surface})
+    assert any("may be left out" in word for word in clean.repairs)
+    assert not clean_cards({**TAN, "WAT1_001": surface}).repairs

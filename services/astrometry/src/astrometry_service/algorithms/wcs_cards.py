@@ -82,6 +82,10 @@ def clean_cards(header: Mapping[str, Any], size: tuple[int, int] | None = None) 
     cards = {name: value for name, value in cards.items() if not _is_plate(name)}
     if kind not in PROJECTIONS:
         problems.append(f"unknown projection {kind}")
+    if kind in ("TNX", "ZPX") and any("cor" in str(value) for name, value in cards.items() if name.startswith("WAT")):
+        repairs.append(
+            f"the correction surfaces of {kind} (WAT cards) may be left out by wcslib: the map is good to some pixels"
+        )
     repair_equinox(cards, repairs)
     repair_units(cards, (longitude, latitude), in_degrees, repairs)
     repair_place(cards, longitude, latitude, size, repairs)
