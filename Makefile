@@ -73,8 +73,10 @@ bench: install ## Benchmarks against named peers (tests/benchmarks)
 	$(BIN)/python -m pytest -m benchmark tests/benchmarks --timeout 3600 -s
 
 random-frames: install ## 300 random independent skies and every real frame through the whole chain: no crash, no wrong solution
-	d=$$(mktemp -d) && PYTHONPATH=tests/support $(BIN)/python tests/support/random_runs.py 10:310 $$d && \
-		PYTHONPATH=tests/support $(BIN)/python tests/support/random_runs.py real $$d
+	@d=$$(mktemp -d) && export PYTHONPATH=tests/support && ended=0 && \
+		for which in 10:110 110:210 210:310 real; do \
+			$(BIN)/python tests/support/random_runs.py $$which $$d > $$d/$$which.jsonl || ended=1; done; \
+		$(BIN)/python tests/support/random_runs.py table $$d/*.jsonl && exit $$ended
 
 validate-frames: install ## Real frames through the platform; writes the table of docs/validation.md (needs astrometry-data-tycho2)
 	CATALOGS_UPSTREAM__MODE=offline $(BIN)/python tests/end_to_end/real_frames.py --write docs/validation.md

@@ -1,5 +1,7 @@
 """Random frames, and the folder of real ones, through the whole chain: ``random_runs.py FIRST:LAST|real FOLDER``.
 
+``random_runs.py table LINES...`` makes the section of docs/validation.md of what those printed.
+
 One line of JSON per frame on standard output; tracebacks stay in FOLDER. The exit status is 1 where a frame crashed or
 was solved to a wrong place.
 """
@@ -18,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+import photometry_page
 from astro_shared.testing.real_data import MISSING, find_real_data
 from independent_sky import Truth, random_frame
 from whole_chain import Ended, reduce_frame
@@ -105,6 +108,34 @@ def _tidy(work: Path, ended: Ended) -> None:
     (work / "traceback.txt").write_text(ended.crash)
 
 
+def table(paths: list[Path]) -> str:
+    """How many frames ended in which way, of lines that were printed before."""
+    lines = [json.loads(line) for path in paths for line in path.read_text().splitlines() if line.startswith("{")]
+    groups = {
+        "random": [line for line in lines if line["name"].startswith("random-")],
+        "real": [line for line in lines if not line["name"].startswith("random-")],
+    }
+    labels = {
+        "frames": lambda line: True,
+        "internal errors": lambda line: line["state"] == "crashed",
+        "solved to a wrong place": lambda line: line["off_px"] > WRONG_PX,
+        "verified and calibrated": lambda line: line["state"] in VERIFIED and line["stage"] == "calibrate",
+        "verified, not calibrated": lambda line: line["state"] in VERIFIED and line["stage"] != "calibrate",
+        "not solved, with a reason": lambda line: line["state"] in ("missing", "malformed", "unverified"),
+        "refused with a reason": lambda line: line["state"] == "refused",
+    }
+    rows = [[name, *(str(sum(map(holds, group))) for group in groups.values())] for name, holds in labels.items()]
+    off = [line["off_px"] for line in groups["random"] if np.isfinite(line["off_px"])]
+    worst = f"The worst verified map is {max(off):.2f} px off in the median over its frame." if off else ""
+    return "\n\n".join([
+        "## Random frames",
+        "`make random-frames`: frames of the second simulator of which everything is random (size, density, optics, "
+        "gain, depth of bits, poor and wrong headers, missing and wrong maps), and every file of the folder of real "
+        "frames, through measure, solve and calibrate; no blind engines. " + worst,
+        photometry_page.table(["", *groups], rows),
+    ])  # fmt: skip
+
+
 def main(which: str, folder: Path) -> int:
     warnings.simplefilter("ignore")
     if which == "real":
@@ -121,4 +152,7 @@ def main(which: str, folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "table":
+        photometry_page.write_section("random-frames", table([Path(path) for path in sys.argv[2:]]))
+        sys.exit()
     sys.exit(main(sys.argv[1], Path(sys.argv[2])))
