@@ -207,7 +207,7 @@ def test_dark_rows_and_dead_pixels_make_no_difference_image(tmp_path: Path) -> N
 
 def test_a_nebula_is_no_star_cluster(tmp_path: Path) -> None:
     result, columns = measure(frame("ukidss.fits"), tmp_path)
-    assert 7 <= result.sources <= 15
+    assert 7 <= result.sources <= 18
     assert np.count_nonzero(columns["snr"] > 10) >= 7
 
 

@@ -147,8 +147,8 @@ def test_glow_at_an_edge_is_no_field_of_stars(frame: SimulatedFrame, clean: int)
     result = measured(frame.data + np.random.default_rng(3).poisson(glow, frame.data.shape), frame.header)
     match = match_to_truth(frame.truth, result.columns["x"], result.columns["y"], shape=frame.data.shape)
     assert match.false.size < 0.03 * result.result.sources
-    # a twentieth of the frame is lost to the light
-    assert 0.87 * clean < result.result.sources < clean
+    # a twentieth of the frame may be lost to the light, and 3 % false
+    assert 0.87 * clean < result.result.sources < 1.03 * clean
 
 
 def test_a_flat_field_with_unexposed_strips_has_no_stars_and_is_called_what_it_is() -> None:

@@ -360,8 +360,10 @@ cdef void phases(float* phase, int nx, double step) noexcept nogil:
         phase[x] = <float>((x + 0.5) / step - 0.5 - i)
 
 
-def render(const double[:, ::1] nodes, double step_y, double step_x, data, float[:, ::1] out):
+def render(const double[:, ::1] nodes, double step_y, double step_x, data, float[:, ::1] out, int first_row=0):
     """Interpolate nodes to pixels into ``out``; with ``data`` (ny, nx) float32, write data minus map instead.
+
+    ``first_row`` is the row of the frame at which ``out`` (and ``data``) begin.
 
     ``nodes`` is (my + 4, mx + 4): the mesh with two nodes added on every side. Pixel x lies at node
     (x + 0.5) / step_x - 0.5 of the mesh, which has nx / step_x nodes.
@@ -380,7 +382,7 @@ def render(const double[:, ::1] nodes, double step_y, double step_x, data, float
     with nogil:
         phases(phase, nx, step_x)
         for y in range(ny):
-            node_row(nodes, step_y, y, row)
+            node_row(nodes, step_y, first_row + y, row)
             row_cubic(row, columns, step_x, nx, phase, &pixels[y, 0] if subtract else NULL, &out[y, 0])
     free(row)
     free(phase)

@@ -1,7 +1,7 @@
 """Level and noise of a sky known on a mesh, at every pixel or anywhere.
 
-Between the nodes both are interpolated by cubic convolution. The level continues its slope beyond the outermost nodes,
-so that a gradient reaches the edge of the frame unbent; the noise stays constant there.
+Between the nodes both are interpolated by cubic convolution. The level goes on with its slope and bend beyond the outermost
+nodes; the noise stays constant there.
 
 References
 ----------
@@ -14,10 +14,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import median_filter
 
 from photometry_service.algorithms import _background
 
-__all__ = ["Background", "extend_linearly"]
+__all__ = ["Background", "extend"]
+
+BEND_NODES = 5
+"""Along an edge, of which the bend is taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,7 @@ class Background:
 
     def level_map(self) -> NDArray[np.float32]:
         """Level at every pixel, (ny, nx), electron."""
-        return self._render(extend_linearly(self.mesh), None)
+        return self._render(extend(self.mesh), None)
 
     def rms_map(self) -> NDArray[np.float32]:
         """One sigma at every pixel, (ny, nx), electron; never below the lowest mesh."""
@@ -72,11 +76,27 @@ class Background:
         """Return ``data`` minus the level map in one pass, (ny, nx), electron; ``data`` stays as it is."""
         if data.shape != self.shape:
             raise ValueError(f"background of a {self.shape} frame, data are {data.shape}")
-        return self._render(extend_linearly(self.mesh), np.ascontiguousarray(data, dtype=np.float32))
+        return self._render(extend(self.mesh), np.ascontiguousarray(data, dtype=np.float32))
+
+    def level_rows(self, rows: slice) -> NDArray[np.float32]:
+        """Level in some rows of the frame, (n, nx), electron."""
+        out = np.empty((rows.stop - rows.start, self.shape[1]), np.float32)
+        nodes = np.ascontiguousarray(extend(self.mesh))
+        _background.render(nodes, *self.step_px, None, out, rows.start)
+        return out
+
+    def with_meshes(self, edges: tuple[NDArray[np.int32], NDArray[np.int32]]) -> Background:
+        """The same sky on other meshes, given by their borders in y and x."""
+        y, x = (0.5 * (edge[1:] + edge[:-1]) - 0.5 for edge in edges)
+        v, u = np.meshgrid(y, x, indexing="ij")
+        box_px = round(float(np.mean(np.diff(edges[0]))))
+        return replace(
+            self, mesh=self.level_at(u, v), mesh_rms=self.rms_at(u, v), mesh_pixels=self.pixels_at(u, v), box_px=box_px
+        )
 
     def level_at(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Level at positions, (n,), electron; positions outside the frame give the value at its edge."""
-        return self._at(extend_linearly(self.mesh), x, y)
+        return self._at(extend(self.mesh), x, y)
 
     def rms_at(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """One sigma at positions, (n,), electron; positions outside the frame give the value at its edge."""
@@ -107,21 +127,25 @@ class Background:
         return np.einsum("...j,...i,...ji->...", wy, wx, values)
 
 
-def extend_linearly(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Two nodes on every side, continuing the slope: a gradient then reaches the edge unbent."""
-    return np.pad(mesh, 2, mode="reflect", reflect_type="odd") if min(mesh.shape) > 2 else _extend_small(mesh)
+def extend(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Two nodes on every side, continuing slope and bend: a gradient then reaches the edge as it is.
 
-
-def _extend_small(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same for meshes of one or two nodes along an axis."""
+    The bend is the median of those of five nodes along the edge, so that the noise of none is carried outwards.
+    """
     for axis in (0, 1):
-        first, last = np.take(mesh, [0], axis), np.take(mesh, [-1], axis)
-        if mesh.shape[axis] > 1:
-            low, high = first - np.take(mesh, [1], axis), last - np.take(mesh, [-2], axis)
-        else:
-            low = high = np.zeros_like(first)
-        mesh = np.concatenate([first + 2 * low, first + low, mesh, last + high, last + 2 * high], axis)
-    return mesh
+        rows = np.moveaxis(mesh, axis, 0)
+        extended = np.concatenate([_beyond(rows)[::-1], rows, _beyond(rows[::-1])])
+        mesh = np.moveaxis(extended, 0, axis)
+    return np.ascontiguousarray(mesh)
+
+
+def _beyond(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The two rows before the first, the nearer one first (Keys 1981, equation 19, with a smoothed third term)."""
+    slope = rows[0] - rows[1] if len(rows) > 1 else np.zeros_like(rows[0])
+    bend = np.zeros_like(slope)
+    if len(rows) > BEND_NODES // 2:
+        bend = median_filter(rows[0] - 2 * rows[1] + rows[2], BEND_NODES, mode="nearest")
+    return np.stack([rows[0] + slope + bend, rows[0] + 2 * slope + 3 * bend])
 
 
 def _cubic_weights(t: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -58,12 +58,13 @@ def search_pixels(frame: Frame) -> SearchPixels:
     plain = SearchPixels(frame.data, frame.variance, frame.read_noise_e, frame.saturation_e)
     if frame.variance is not None:
         return plain
-    try:
-        background = estimate_background(frame.data, frame.mask, BackgroundOptions(mask_sources=False))
-    except NoGoodPixelsError:
-        return plain
-    if not background.rms_median > 0 or _explains(background, frame):
-        return plain
+    for thorough in (False, True):  # one pass takes a steep sky for noise
+        try:
+            background = estimate_background(frame.data, frame.mask, BackgroundOptions(mask_sources=thorough))
+        except NoGoodPixelsError:
+            return plain
+        if not background.rms_median > 0 or _explains(background, frame):
+            return plain
     unknown_gain = frame.noise_model is NoiseModel.ASSUMED
     scale = ASSUMED_SKY_NOISE_E / background.rms_median if unknown_gain else 1.0
     factor = np.float32(scale)

@@ -18,6 +18,7 @@ from photometry_service.algorithms.frame_quality import (
     shape_warnings,
 )
 from photometry_service.algorithms.fwhm import MarginalFwhm
+from photometry_service.algorithms.illumination import unflattened_words
 from photometry_service.algorithms.noise import assess_noise
 from photometry_service.algorithms.psf_model import psf_stamp
 from photometry_service.domain.flags import SourceFlag
@@ -41,7 +42,7 @@ def judge_measurement(
     if no_sky is not None:
         warnings.append(f"taken for {no_sky}: it is not calibrated")
     else:
-        warnings += _told_by_stars(columns, tie, model)
+        warnings += [*unflattened_words(background), *_told_by_stars(columns, tie, model)]
     fwhm_px = model.fwhm_px if model else marginal.fwhm_px
     return MeasureResult(
         frame=prepared.summary.model_copy(update={"warnings": tuple(dict.fromkeys(warnings))}),
