@@ -278,6 +278,15 @@ def test_filters_that_are_none_are_passed_over():
     assert facts(("FILTER", "Clear")).filter == "Clear"
 
 
+def test_the_reference_point_of_the_wcs_serves_for_the_light_travel_time():
+    date, types = ("HJD", 2446432.0), (("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"))
+    by_pointing = facts(date, ("RA", 83.0), ("DEC", 20.0)).mjd_mid
+    for places in ((83.0, 20.0), ("05:32:00.0", "+20:00:00")):
+        found = facts(date, *types, ("CRVAL1", places[0]), ("CRVAL2", places[1]))
+        assert found.mjd_mid == pytest.approx(by_pointing, abs=1e-9)
+        assert "light-travel time was taken off" in " ".join(found.warnings)
+
+
 def test_facts_never_fail_on_odd_types():
     odd = facts(
         ("GAIN", "a" * 60), ("RA", True), ("DEC", 5), ("DATE-OBS", 20240315), ("EXPTIME", "long"), ("FILTER", 5)

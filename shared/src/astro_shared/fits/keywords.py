@@ -15,10 +15,10 @@ from astro_shared.fits.detector import Given, read_detector, unit_of_pixels
 from astro_shared.fits.exposure_time import read_exposure_time
 from astro_shared.fits.headers import clean_text
 from astro_shared.fits.optics import pixel_scale
-from astro_shared.fits.pointing import PointingReading, find_hour_angle, pointing_readings
+from astro_shared.fits.pointing import PointingReading, find_hour_angle, pointing_readings, sexagesimal
 from astro_shared.fits.site import SkyEvidence, east_longitude
 from astro_shared.fits.stacks import Method, Stack, read_stack, total_exposure
-from astro_shared.fits.units import PixelKind, PixelUnit
+from astro_shared.fits.units import PixelKind, PixelUnit, plain_number
 
 __all__ = ["CALIBRATION_TYPES", "QUANTITIES", "TEXTS", "FrameFacts", "frame_facts"]
 
@@ -108,7 +108,7 @@ def frame_facts(
     detector = read_detector(read, unit, stack, exposure, constants)
     pointings, pointing_notes = pointing_readings(header)
     ra, dec = (pointings[0].ra_deg, pointings[0].dec_deg) if pointings else (None, None)
-    place = None if ra is None or dec is None else (ra, dec)
+    place = (ra, dec) if ra is not None and dec is not None else _reference_place(header)
     middle = _given_middle(given.date_mid) or mid_exposure(header, exposure, place, is_stack=stack is not None)
     mjd = None if middle.when is None else to_mjd(middle.when)
     airmass, latitude = read.number("airmass"), read.number("latitude_deg")
@@ -171,6 +171,22 @@ def _exposure(read: CardReader, unit: PixelUnit, stack: Stack | None, span_s: fl
     )
     read.warnings.append(words)
     return total
+
+
+def _reference_place(header: fits.Header) -> tuple[float, float] | None:
+    """Right ascension and declination of the reference point of the WCS, degrees, good enough for a light-travel time."""
+    place = []
+    for axis, kind in ((1, "RA"), (2, "DEC")):
+        value = header.get(f"CRVAL{axis}")
+        if not str(header.get(f"CTYPE{axis}", "")).strip().upper().startswith(kind):
+            return None
+        number = plain_number(value)
+        if number is None and isinstance(value, str) and (told := sexagesimal(value)) is not None:
+            number = told * (15.0 if kind == "RA" else 1.0)
+        if number is None or abs(number) > (360 if kind == "RA" else 90):
+            return None
+        place.append(number)
+    return place[0], place[1]
 
 
 def _given_middle(text: str | None) -> MidExposure | None:
