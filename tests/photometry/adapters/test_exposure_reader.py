@@ -79,13 +79,24 @@ def test_all_of_a_file_without_detector_sections_is_refused(tmp_path: Path) -> N
         read_exposure(tmp_path / "m.fits", InputSettings(hdu="all"))
 
 
-def test_overscan_and_trim_of_one_image_move_its_coordinates(tmp_path: Path) -> None:
+def test_sky_coordinates_that_are_read_backwards_are_left_out_and_named(tmp_path: Path) -> None:
+    write_mosaic(tmp_path / "m.fits")
+    with fits.open(tmp_path / "m.fits", mode="update") as hdus:
+        del hdus[1]  # the one that is read forwards; a quarter of the detector is missing then
+        hdus[1].header.update({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 1.0, "CRPIX2": 1.0})
+    raw = read_exposure(tmp_path / "m.fits", InputSettings(hdu="all")).raw
+    assert "CTYPE1" not in raw.header
+    assert "sky coordinates are left out (CTYPE1, CTYPE2, CRPIX1, CRPIX2)" in " ".join(raw.warnings)
+
+
+@pytest.mark.parametrize("reference", [66.0, "66.0"])
+def test_overscan_and_trim_of_one_image_move_its_coordinates(tmp_path: Path, reference: float | str) -> None:
     rng = np.random.default_rng(3)
     data = rng.normal(500, 10, (100, 132)).astype(np.float32) + 300
     data[:, :20] = rng.normal(300, 3, (100, 20))
     header = fits.Header(
         {"BIASSEC": "[1:20,1:100]", "TRIMSEC": "[25:124,1:100]", "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN",
-         "CRPIX1": 66.0, "CRPIX2": 50.0, "CRVAL1": 10.0, "CRVAL2": 20.0, "CD1_1": 1e-4, "CD2_2": 1e-4}
+         "CRPIX1": reference, "CRPIX2": 50.0, "CRVAL1": 10.0, "CRVAL2": 20.0, "CD1_1": 1e-4, "CD2_2": 1e-4}
     )  # fmt: skip
     fits.PrimaryHDU(data, header).writeto(tmp_path / "f.fits")
     raw = read_exposure(tmp_path / "f.fits", InputSettings(overscan=True)).raw

@@ -19,8 +19,10 @@ from astro_shared.contracts.settings import InputSettings
 from astro_shared.errors import InvalidRequestError
 from astro_shared.fits import FitsFile, RawFrame, check_image, open_fits
 from astro_shared.fits.detector import DETECTOR_KEYWORDS
+from astro_shared.fits.headers import names_of
 from astro_shared.fits.keywords import FrameFacts, frame_facts
 from astro_shared.fits.stacks import stack_keywords
+from astro_shared.fits.units import plain_number
 from photometry_service.adapters.master_files import read_master
 from photometry_service.algorithms.calibration_frames import CalibratedImage, apply_calibration
 from photometry_service.algorithms.detector_sections import (
@@ -251,6 +253,8 @@ def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind
     listed = ", ".join("?" if gain is None else f"{gain:g}" for gain in gains)
     first = raws[0]
     warnings = tuple(dict.fromkeys(note for raw in raws for note in raw.warnings))
+    if lost := [name for name in raws[0].header if name.startswith(SKY) and name not in header]:
+        warnings += (f"the first amplifier is read backwards: its sky coordinates are left out ({names_of(lost)})",)
     raw = RawFrame(
         joined.data, joined.mask, header,
         (*warnings, f"{len(parts)} amplifiers were joined with gains of {listed} e/ADU"),
@@ -281,6 +285,8 @@ def _mosaic_header(raw: RawFrame, amplifier: Amplifier, joined: Amplifier) -> fi
 
 
 def _shift(header: fits.Header, dx: float, dy: float) -> None:
+    """Move the reference point of the sky coordinates, also one that is written as text."""
     for name, shift in (("CRPIX1", dx), ("CRPIX2", dy)):
-        if isinstance(header.get(name), (int, float)):
-            header[name] = header[name] + shift
+        place = plain_number(header.get(name))
+        if place is not None:
+            header[name] = place + shift
