@@ -44,6 +44,7 @@ from astrometry_service.algorithms.solution_report import (
 from astrometry_service.algorithms.tpv import MAX_DEGREE
 from astrometry_service.algorithms.wcs_header import tpv_cards
 from astrometry_service.algorithms.wcs_transform import positions_of_fit, positions_of_transform
+from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferencePositions, ReferenceStars
 from astrometry_service.domain.solution import AstrometricSolution, Pairs, SkyTransform
 from astrometry_service.domain.sources import FrameGeometry, SourceList
@@ -157,10 +158,8 @@ class RefineSolution:
         table = build_pairs(pairs, frame.sources, frame.targets, frame.reference, frame.places, chain)
         report = {**summary, "steps": progress.steps, "thresholds": thresholds(options)}
         products = _products(frame, first, matched) if options.debug else {}
-        if not summary["score"] < summary["start_score"]:
-            reason = (
-                f"cross-validated score {summary['score']:.4f} is not below the start's {summary['start_score']:.4f}"
-            )
+        if not summary["score"] <= summary["start_score"]:
+            reason = f"cross-validated score {summary['score']:.4f} is above the start's {summary['start_score']:.4f}"
             return self._kept(frame, chain, (reason,), table, report, products)
         reasons = solution_reasons(pairs, frame.sources, chain, chi, geometry, options)
         transform = chain.settled.fit.polynomial.to_tpv()
@@ -297,7 +296,11 @@ class RefineSolution:
         )  # fmt: skip
 
     def _start_score(self, start: SkyTransform, pairs: PairSet, chain: ChainResult) -> tuple[float, float]:
-        """Score (mean of capped z^2, as in the cross-validation) and rms per axis in mas of the start."""
+        """Score (mean of capped z^2, as in the cross-validation) and rms per axis in mas of the start.
+
+        A linear start was fitted to these stars, which its residuals therefore flatter: it is no better than what
+        cross-validation says of an affine.
+        """
         rows = chain.settled.kept
         ra, dec = start.pixel_to_sky(pairs.x[rows], pairs.y[rows])
         xi, eta = project(ra, dec, ra0_deg=pairs.ra0_deg, dec0_deg=pairs.dec0_deg)
@@ -305,8 +308,10 @@ class RefineSolution:
         if not np.all(np.isfinite(square)):
             return float("inf"), float("inf")
         variance = total_covariance(chain.settled.residuals, chain.settled.model).mean[rows]
-        cap = self._options.degree.score_cap
-        return float(np.mean(np.minimum(square / variance, cap))), float(np.sqrt(np.mean(square) / 2.0))
+        score = float(np.mean(np.minimum(square / variance, self._options.degree.score_cap)))
+        if isinstance(start, PlaneAffine):
+            score = max(score, chain.choice.scores.get(1, score))
+        return score, float(np.sqrt(np.mean(square) / 2.0))
 
     def _highest(self) -> int:
         """Highest degree that any step may ask for."""
