@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.interpolate import BSpline
+from scipy.ndimage import spline_filter
 
 from astro_shared.testing.profiles import add_stars
 from photometry_service.algorithms import _psf, _psf_build
@@ -14,12 +15,13 @@ from photometry_service.algorithms.psf_model import (
     evaluate_psf,
     evaluation_tables,
     moffat_psf,
-    moffat_tables,
+    moffat_values,
     round_shape,
     table_grid,
 )
 from photometry_service.algorithms.psf_residual import ResidualOptions
-from photometry_service.algorithms.psf_star_step import star_step
+from photometry_service.algorithms.psf_shape import ShapeOptions, supported_order
+from photometry_service.algorithms.psf_star_step import moffat_step, star_step
 from photometry_service.domain.psf import PsfKind
 
 SKY_E = 300.0
@@ -74,22 +76,48 @@ def test_moffat_parameters_are_recovered_from_a_wrong_start():
 def test_width_follows_the_field():
     frame, x, y, flux = moffat_frame(225, 900, variation=0.05)
     psf = build_psf(frame, x, y, flux, round_shape(3.2))
-    assert psf.order == 2
+    assert psf.order >= 1
     at = psf.fwhm_at(np.array([100.0, 800.0]), np.array([450.0, 450.0]))
     assert at == pytest.approx([3.2 * (1 - 0.05 * 7 / 9), 3.2 * (1 + 0.05 * 7 / 9)], rel=0.006)
 
 
-@pytest.mark.parametrize(("n", "order"), [(225, 2), (40, 1), (25, 0)])
-def test_order_follows_the_number_of_stars(n, order):
-    frame, x, y, flux = moffat_frame(n, 600)
-    assert build_psf(frame, x, y, flux, round_shape(3.2)).order == order
+@pytest.mark.parametrize(("n", "order"), [(225, 3), (36, 2), (16, 1), (9, 0)])
+def test_highest_order_follows_the_number_of_stars(n, order):
+    _, x, y, flux = moffat_frame(n, 600)
+    star = np.stack([flux, x, y, np.zeros(n)], axis=1)
+    assert supported_order(star, (600, 600), ShapeOptions()) == order
+
+
+def test_stars_that_are_the_same_everywhere_get_no_field_terms():
+    frame, x, y, flux = moffat_frame(225, 900)
+    assert build_psf(frame, x, y, flux, round_shape(3.2)).order == 0
+
+
+def test_ellipticity_that_grows_to_the_corners_is_followed():
+    x, y, flux = stars(225, 900)
+    image = np.zeros((900, 900))
+    u, v = 2 * x / 900 - 1, 2 * y / 900 - 1
+    e1, e2 = -0.24 * (u**2 - v**2), -0.48 * u * v
+    add_stars(image, x, y, flux, fwhm=2.6 + 0.7 * (u**2 + v**2), e1=e1, e2=e2, beta=3.0)
+    psf = build_psf(noisy(image), x, y, flux, round_shape(3.2))
+    assert psf.order >= 2
+    corner = psf.shapes(np.array([60.0]), np.array([60.0]))[0]
+    place = 2 * 60 / 900 - 1
+    assert corner[1:3] == pytest.approx([0.0, -0.48 * place**2], abs=0.02)
+    assert psf.fwhm_at(np.array([60.0]), np.array([60.0]))[0] == pytest.approx(2.6 + 1.4 * place**2, rel=0.015)
+    assert psf.quality.chi2_red == pytest.approx(1.0, abs=0.06)
 
 
 def test_stars_in_one_corner_make_no_field_terms():
     frame, x, y, flux = moffat_frame(225, 900)
     corner = (x < 300) & (y < 300)
     psf = build_psf(
-        frame, x[corner], y[corner], flux[corner], round_shape(3.2), PsfBuildOptions(stars_per_coefficient=3)
+        frame,
+        x[corner],
+        y[corner],
+        flux[corner],
+        round_shape(3.2),
+        PsfBuildOptions(shape=ShapeOptions(stars_per_coefficient=3)),
     )
     assert psf.order == 0
 
@@ -131,7 +159,7 @@ def test_galaxies_are_dropped():
     image, one = np.zeros((600, 600)), np.ones(100)
     width = np.where(np.arange(100) % 10 == 0, 4.2, 3.2)
     add_stars(image, x, y, flux, fwhm=width, e1=0 * one, e2=0 * one, beta=3.0)
-    psf = build_psf(noisy(image), x, y, flux, round_shape(3.2), PsfBuildOptions(order=0))
+    psf = build_psf(noisy(image), x, y, flux, round_shape(3.2), PsfBuildOptions(shape=ShapeOptions(order=0)))
     kept = np.hypot(psf.star_x[:, None] - x[None], psf.star_y[:, None] - y[None]).min(axis=0) < 0.5
     assert not kept[::10].any()
     assert kept.sum() >= 85
@@ -147,8 +175,8 @@ def test_narrow_and_wide_stars(fwhm_px):
 
 def test_a_lopsided_psf_gets_a_table_that_describes_it():
     frame, x, y, flux = lopsided_frame(100, 600)
-    bare = build_psf(frame, x, y, flux, round_shape(3.2), PsfBuildOptions(use_table=False, order=0))
-    psf = build_psf(frame, x, y, flux, round_shape(3.2), PsfBuildOptions(order=0))
+    bare = build_psf(frame, x, y, flux, round_shape(3.2), PsfBuildOptions(use_table=False, shape=ShapeOptions(order=0)))
+    psf = build_psf(frame, x, y, flux, round_shape(3.2), PsfBuildOptions(shape=ShapeOptions(order=0)))
     assert psf.kind is PsfKind.MOFFAT_TABLE
     assert psf.quality.cross_validation_gain > 10
     assert psf.quality.ripple < 0.001
@@ -183,47 +211,65 @@ def test_a_moffat_gets_no_table():
 
 def test_star_step_equals_a_plain_gauss_newton_step():
     frame, x, y, flux = moffat_frame(4, 120)
-    shape, grid = round_shape(3.4, 2.8), table_grid(3.4)
-    tables = moffat_tables(shape, grid)
+    shape = round_shape(3.4, 2.8)
     begin = np.stack([0.9 * flux, x + 0.2, y - 0.1, np.zeros(4)], axis=1)
-    flat = np.stack([evaluation_tables(t[None], grid.oversampling).planes for t in tables[1:5]])
-    done = star_step(
-        frame, begin, evaluation_tables(tables[:1], grid.oversampling), np.ones((4, 1)),
-        radius_px=10.0, clip_sigma=1e9, weight_floor=0.005, derivatives=flat,
-    )  # fmt: skip
+    shapes = np.tile(shape, (4, 1))
+    done = moffat_step(frame, begin, shapes, radius_px=10.0, clip_sigma=1e9, weight_floor=0.005)
     for k in range(4):
-        n, b, chi2, pixels = _equations_twin(frame, shape, grid, tables, begin[k], 10)
+        n, b, chi2, pixels = _equations_twin(frame, shape, begin[k], 10)
         own = np.linalg.solve(n[:4, :4], b[:4])
         own[1:3] = np.clip(own[1:3], -0.3, 0.3)
-        assert done.star[k] == pytest.approx(begin[k] + own, rel=1e-4, abs=1e-3)
+        assert done.star[k] == pytest.approx(begin[k] + own, rel=1e-3, abs=2e-3)
         schur = n[4:, 4:] - n[4:, :4] @ np.linalg.solve(n[:4, :4], n[:4, 4:])
-        assert np.abs(done.matrix[k] - schur).max() < 1e-3 * np.abs(schur).max()
+        assert np.abs(done.matrix[k] - schur).max() < 5e-3 * np.abs(schur).max()
         right = b[4:] - n[4:, :4] @ np.linalg.solve(n[:4, :4], b[:4])
-        assert np.abs(done.vector[k] - right).max() < 1e-3 * np.abs(right).max()
-        assert done.chi2_red[k] == pytest.approx(chi2 / (pixels - 4), rel=1e-4)
+        assert np.abs(done.vector[k] - right).max() < 5e-3 * np.abs(right).max()
+        assert done.chi2_red[k] == pytest.approx(chi2 / (pixels - 4), rel=2e-3)
 
 
-def _equations_twin(frame, shape, grid, tables, star, radius):
-    """Normal equations of (flux, x, y, sky, ln s, e1, e2, beta) of one star, in double precision."""
+def test_tables_and_moffats_move_a_star_alike():
+    frame, x, y, flux = moffat_frame(4, 120)
+    shape = round_shape(3.4, 2.8)
+    psf = moffat_psf(shape, np.zeros((3, 1)), frame.shape, table_grid(3.4))
+    begin = np.stack([flux, x + 0.1, y, np.zeros(4)], axis=1)
+    same = {"radius_px": 10.0, "clip_sigma": 8.0, "weight_floor": 0.005, "misfit": 0.01}
+    by_table = star_step(frame, begin, evaluation_tables(psf.tables, psf.oversampling), np.ones((4, 1)), **same)
+    by_moffat = moffat_step(frame, begin, np.tile(shape, (4, 1)), **same)
+    assert by_table.star == pytest.approx(by_moffat.star, rel=2e-3, abs=0.01)
+    without = moffat_step(frame, begin, np.tile(shape, (4, 1)), **{**same, "misfit": 0.0})
+    assert (by_moffat.chi2_red < without.chi2_red).all(), "an error of the model takes weight away"
+
+
+def _equations_twin(frame, shape, star, radius):
+    """Normal equations of (flux, x, y, sky, ln s, e1, e2, beta) of one star, derivatives by differences."""
     flux, x, y, sky = star
-    psf = moffat_psf(shape, np.zeros((3, 1)), frame.shape, grid)
-    scale = tables[0].sum() / grid.oversampling**2  # the builder works with the Moffat's own norm
-    value, slope_x, slope_y = (s[0] * scale for s in evaluate_psf(psf, np.array([x]), np.array([y]), radius))
-    columns = [value, flux * slope_x, flux * slope_y, np.ones_like(value)]
-    for table in tables[1:5]:
-        part = evaluation_tables(table[None], grid.oversampling)
-        out = np.empty((1, 3, 2 * radius + 1, 2 * radius + 1), np.float32)
-        _psf.evaluate_stamps(
-            part.planes, 1, part.oversampling, part.half_px, np.ones((1, 1), np.float32),
-            np.array([x]), np.array([y]), radius, out,
-        )  # fmt: skip
-        columns.append(flux * out[0, 0])
     cx, cy = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
+    points, weights = np.polynomial.legendre.leggauss(7)
+
+    def value(parameters):
+        x, y, log_s, e1, e2, beta = parameters
+        g = np.arange(-radius, radius + 1)
+        total = np.zeros((g.size, g.size))
+        for p, w in zip(points / 2, weights / 2, strict=True):
+            for q, v in zip(points / 2, weights / 2, strict=True):
+                u1, u2 = (cx + g - x + p)[None], (cy + g - y + q)[:, None]
+                r2 = np.exp(log_s) * ((1 + e1) * u1**2 + 2 * e2 * u1 * u2 + (1 - e1) * u2**2)
+                total += w * v * (1 + r2) ** -beta
+        return total * (beta - 1) / np.pi * np.exp(log_s) * np.sqrt(1 - e1**2 - e2**2)
+
+    at = np.array([x, y, *shape])
+    p = value(at)
+    slopes = []
+    for k in range(6):
+        step = np.zeros(6)
+        step[k] = 1e-4
+        slopes.append(flux * (value(at + step) - value(at - step)) / 2e-4)
+    columns = [p, slopes[0], slopes[1], np.ones_like(p), *slopes[2:]]
     box = (slice(cy - radius, cy + radius + 1), slice(cx - radius, cx + radius + 1))
     g = np.arange(-radius, radius + 1)
     disc = (g[None] ** 2 + g[:, None] ** 2 <= radius**2) & (frame.state[box] == 0)
-    model = np.maximum(flux * value, 0).astype(float)
-    r = frame.data[box] - flux * value - sky
+    model = flux * p
+    r = frame.data[box] - model - sky
     w = 1 / (frame.rms[box].astype(float) ** 2 + model + (0.005 * model) ** 2)
     a = np.stack([c[disc].astype(float) for c in columns])
     return (a * w[disc]) @ a.T, (a * w[disc]) @ r[disc], (w * r**2)[disc].sum(), disc.sum()
@@ -232,13 +278,15 @@ def _equations_twin(frame, shape, grid, tables, star, radius):
 def test_residual_equations_equal_a_dense_least_squares():
     frame, x, y, flux = moffat_frame(3, 100)
     shape, grid = round_shape(3.4, 2.8), table_grid(3.4)
-    planes = evaluation_tables(moffat_tables(shape, grid)[:1], grid.oversampling)
+    planes = evaluation_tables(
+        spline_filter(moffat_values(np.array([shape]), grid)[0], 3, mode="mirror")[None], grid.oversampling
+    )
     star = np.stack([flux, x, y, np.full(3, 5.0)], axis=1)
     nodes, spacing, half = 15, 1.0, 5
     band, vector = np.zeros((nodes**2, 3 * nodes + 4)), np.zeros(nodes**2)
     _psf_build.residual_equations(
         frame.data, frame.state, frame.rms, 1.0, planes.planes, 1, np.ones((3, 1), np.float32), grid.oversampling,
-        grid.half_px, half, 5.0, 0.005, 1e9, star, spacing, nodes, band, vector,
+        grid.half_px, half, 5.0, 0.005, 1e9, 0.0, star, np.ones(3), spacing, nodes, band, vector,
     )  # fmt: skip
     matrix, right = _residual_twin(frame, planes, star, nodes, spacing, half)
     dense = np.zeros_like(matrix)

@@ -121,7 +121,9 @@ class PsfSettings(_Section):
     """Point spread function."""
 
     kind: Literal["moffat_table", "moffat", "epsf_builder"] = Field("moffat_table", description="Form of the PSF.")
-    order: Annotated[int, Field(ge=0, le=2)] = Field(2, description="Highest order of the variation over the field.")
+    order: Annotated[int, Field(ge=0, le=3)] = Field(
+        3, description="Highest order of the variation over the field; cross-validation chooses up to it."
+    )
     max_stars: Annotated[int, Field(ge=5, le=2000)] = Field(200, description="Brightest stars used.")
     min_snr: Positive = Field(50.0, description="Least S/N of a PSF star.")
 

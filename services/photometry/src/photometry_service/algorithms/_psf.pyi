@@ -7,14 +7,10 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 def moffat_nodes(
-    log_s: float,
-    e1: float,
-    e2: float,
-    beta: float,
+    shapes: F64,
     oversampling: int,
-    points: F64,
-    weights: F64,
-    second_order: bool,
+    inner: F64,
+    outer: F64,
     out: F64,
 ) -> None: ...
 def evaluate_stamps(

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Tables of an elliptical Moffat with its derivatives, and stamps of a tabulated PSF at sub-pixel places.
+"""Tables of elliptical Moffats, and stamps of a tabulated PSF at sub-pixel places.
 
 A table holds cubic B-spline coefficients of the pixel-integrated PSF on nodes ``oversampling`` times finer than the
 pixels. All pixels of a star have the same phase between nodes, hence the same 4 x 4 weights; the tables are kept
@@ -11,55 +11,41 @@ from libc.stdlib cimport calloc, free
 
 # ------------------------------------------------------------------------------------------ Moffat at the nodes
 def moffat_nodes(
-    double log_s, double e1, double e2, double beta, int oversampling,
-    const double[::1] points, const double[::1] weights, bint second_order, double[:, :, ::1] out,
+    const double[:, ::1] shapes, int oversampling, const double[:, ::1] inner, const double[:, ::1] outer,
+    double[:, :, ::1] out,
 ):
-    """Integrate the Moffat and its derivatives over the pixel around every node; see ``psf_model.moffat_tables``."""
-    cdef int n = out.shape[1], centre = out.shape[1] // 2, iy, ix, a, b, k, count = 11 if second_order else 5
-    cdef double s = exp(log_s), ee = 1.0 - e1 * e1 - e2 * e2
-    cdef double norm = (beta - 1.0) / 3.141592653589793 * s * sqrt(ee)
-    cdef double u, v, q, z, p, a1, a2, ls, l1, l2, lb
-    cdef double sums[11]
-    cdef double c1 = -e1 / ee, c2 = -e2 / ee, inverse
-    cdef double c11 = -(ee + 2 * e1 * e1) / (ee * ee), c22 = -(ee + 2 * e2 * e2) / (ee * ee)
-    cdef double c12 = -2 * e1 * e2 / (ee * ee)
+    """Integrate Moffats (ln s, e1, e2, beta) over the pixel around every node; see ``psf_model.moffat_values``.
+
+    ``inner`` and ``outer`` (2, m) are points and weights of the quadrature within and beyond 1.5 FWHM.
+    """
+    cdef Py_ssize_t n = out.shape[1], centre = out.shape[1] // 2, iy, ix, k
+    cdef int a, b, m
+    cdef double s, e1, e2, beta, norm, reach, u, v, uu, vv, q, total
+    cdef const double* points
+    cdef const double* weights
     with nogil:
-        for iy in range(centre + 1):            # P(-u, -v) = P(u, v): one half of the table is enough
-            for ix in range(n):
-                if iy == centre and ix > centre:
-                    break
-                for k in range(count):
-                    sums[k] = 0.0
-                for a in range(points.shape[0]):
-                    v = <double>(iy - centre) / oversampling + points[a]
-                    for b in range(points.shape[0]):
-                        u = <double>(ix - centre) / oversampling + points[b]
-                        a1 = s * (u * u - v * v)
-                        a2 = 2.0 * s * u * v
-                        q = s * (u * u + v * v) + e1 * a1 + e2 * a2
-                        z = 1.0 + q
-                        lb = log(z)
-                        p = weights[a] * weights[b] * norm * exp(-beta * lb)
-                        inverse = 1.0 / z
-                        ls = 1.0 - beta * q * inverse
-                        l1 = c1 - beta * a1 * inverse
-                        l2 = c2 - beta * a2 * inverse
-                        sums[0] += p
-                        sums[1] += p * ls
-                        sums[2] += p * l1
-                        sums[3] += p * l2
-                        sums[4] += p * (1.0 / (beta - 1.0) - lb)
-                        if second_order:
-                            inverse = beta * inverse * inverse
-                            sums[5] += 0.5 * p * (ls * ls - q * inverse)
-                            sums[6] += p * (ls * l1 - a1 * inverse)
-                            sums[7] += p * (ls * l2 - a2 * inverse)
-                            sums[8] += 0.5 * p * (l1 * l1 + c11 + a1 * a1 * inverse)
-                            sums[9] += p * (l1 * l2 + c12 + a1 * a2 * inverse)
-                            sums[10] += 0.5 * p * (l2 * l2 + c22 + a2 * a2 * inverse)
-                for k in range(count):
-                    out[k, iy, ix] = sums[k]
-                    out[k, n - 1 - iy, n - 1 - ix] = sums[k]
+        for k in range(shapes.shape[0]):
+            s, e1, e2, beta = exp(shapes[k, 0]), shapes[k, 1], shapes[k, 2], shapes[k, 3]
+            norm = (beta - 1.0) / 3.141592653589793 * s * sqrt(1.0 - e1 * e1 - e2 * e2)
+            reach = 9.0 * (exp(0.6931471805599453 / beta) - 1.0)
+            for iy in range(centre + 1):            # P(-u, -v) = P(u, v): one half of the table is enough
+                v = <double>(iy - centre) / oversampling
+                for ix in range(n):
+                    if iy == centre and ix > centre:
+                        break
+                    u = <double>(ix - centre) / oversampling
+                    q = s * ((1.0 + e1) * u * u + 2.0 * e2 * u * v + (1.0 - e1) * v * v)
+                    m = <int>inner.shape[1] if q < reach else <int>outer.shape[1]
+                    points = &inner[0, 0] if q < reach else &outer[0, 0]
+                    weights = &inner[1, 0] if q < reach else &outer[1, 0]
+                    total = 0.0
+                    for a in range(m):
+                        vv = v + points[a]
+                        for b in range(m):
+                            uu = u + points[b]
+                            q = s * ((1.0 + e1) * uu * uu + 2.0 * e2 * uu * vv + (1.0 - e1) * vv * vv)
+                            total += weights[a] * weights[b] * exp(-beta * log(1.0 + q))
+                    out[k, iy, ix] = out[k, n - 1 - iy, n - 1 - ix] = norm * total
 
 
 # ------------------------------------------------------------------------------------------ evaluation at one star

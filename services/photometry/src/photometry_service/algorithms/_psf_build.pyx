@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Normal equations of the PSF build: stars against shape terms, and pixels against a residual spline."""
 
-from libc.math cimport floor, sqrt
+from libc.math cimport exp, floor, log, sqrt
 from libc.stdlib cimport calloc, free
 
 from photometry_service.algorithms._psf cimport (
@@ -56,26 +56,75 @@ cdef bint solve_own(double* n, double* rhs, int columns) noexcept nogil:
     return True
 
 
+cdef void moffat_stamp(
+    const double* shape, double dx, double dy, int half, double radius, const double[:, ::1] inner,
+    const double[:, ::1] outer, int stride, float* out, size_t plane,
+) noexcept nogil:
+    """P, dP/dx, dP/dy, dP/d(ln s, e1, e2, beta) of a star at (dx, dy) on the pixels within a radius; seven planes."""
+    cdef double e1 = shape[1], e2 = shape[2], beta = shape[3], s = exp(shape[0]), ee = 1.0 - e1 * e1 - e2 * e2
+    cdef double norm = (beta - 1.0) / 3.141592653589793 * s * sqrt(ee), c1 = -e1 / ee, c2 = -e2 / ee
+    cdef double reach = 9.0 * (exp(0.6931471805599453 / beta) - 1.0)
+    cdef double u, v, uu, vv, q, a1, a2, p, lb, t, cb = 1.0 / (beta - 1.0)
+    cdef double sums[7]
+    cdef int j, i, a, b, k, m
+    cdef const double* points
+    cdef const double* weights
+    for j in range(-half, half + 1):
+        for i in range(-half, half + 1):
+            if i * i + j * j > radius * radius:
+                continue
+            u, v = i - dx, j - dy
+            q = s * ((1.0 + e1) * u * u + 2.0 * e2 * u * v + (1.0 - e1) * v * v)
+            m = <int>inner.shape[1] if q < reach else <int>outer.shape[1]
+            points = &inner[0, 0] if q < reach else &outer[0, 0]
+            weights = &inner[1, 0] if q < reach else &outer[1, 0]
+            for k in range(7):
+                sums[k] = 0.0
+            for a in range(m):
+                vv = v + points[a]
+                for b in range(m):
+                    uu = u + points[b]
+                    a1 = s * (uu * uu - vv * vv)
+                    a2 = 2.0 * s * uu * vv
+                    q = s * (uu * uu + vv * vv) + e1 * a1 + e2 * a2
+                    lb = log(1.0 + q)
+                    p = weights[a] * weights[b] * exp(-beta * lb)
+                    t = beta / (1.0 + q)
+                    sums[0] += p
+                    sums[1] += p * t * ((1.0 + e1) * uu + e2 * vv)
+                    sums[2] += p * t * (e2 * uu + (1.0 - e1) * vv)
+                    sums[3] += p * (1.0 - t * q)
+                    sums[4] += p * (c1 - t * a1)
+                    sums[5] += p * (c2 - t * a2)
+                    sums[6] += p * (cb - lb)
+            sums[1] *= 2.0 * s
+            sums[2] *= 2.0 * s
+            for k in range(7):
+                out[k * plane + (j + half) * stride + i + half] = <float>(norm * sums[k])
+
+
 def star_equations(
     const float[:, ::1] data, const unsigned char[:, ::1] mask, const float[:, ::1] rms, double shot,
-    const float[::1] planes, int terms, const float[:, ::1] mix, const float[:, ::1] derivative_planes,
-    int oversampling, int half_table, int half, double radius, double weight_floor, double clip, bint with_shape,
-    double[:, ::1] star, double[:, :, ::1] matrix, double[:, ::1] vector, double[::1] chi2_red,
+    const float[::1] planes, int terms, const float[:, ::1] mix, int oversampling, int half_table,
+    const double[:, ::1] shapes, const double[:, ::1] inner, const double[:, ::1] outer,
+    int half, double radius, double weight_floor, double clip, double misfit, bint with_shape, double[:, ::1] star,
+    double[:, :, ::1] matrix, double[:, ::1] vector, double[::1] chi2_red,
 ):
     """One Gauss-Newton step of each star's (flux, x, y, sky), and what the stars say about the shape.
 
+    With ``with_shape`` the PSF is the Moffat of each star's row of ``shapes`` (n, 4), else that of the tables.
     ``star`` (n, 4) is updated in place. ``matrix`` (n, 4, 4) and ``vector`` (n, 4) become the normal equations of
-    d ln s, d e1, d e2, d beta at each star, its own four unknowns eliminated (Schur complement). Stars with fewer
-    than 8 good pixels keep their values and get ``chi2_red`` = NaN (set by the caller beforehand).
+    d ln s, d e1, d e2, d beta at each star, its own four unknowns eliminated (Schur complement). ``misfit`` is an error of the model in
+    units of its peak, in the weights. Stars with fewer than 8 good pixels keep their values and get ``chi2_red`` = NaN (set by the caller beforehand).
     """
     cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
-    cdef PsfTables derivative[4]
-    cdef Stamp value, part
+    cdef Stamp value
     cdef int k, c, j, i, m, good, columns = ALL if with_shape else OWN, size = (2 * half + 1) * (2 * half + 1) + 8
     cdef Py_ssize_t s, cx, cy, yy, xx
-    cdef double dx, dy, flux, p, r, v, w, model, chi
-    cdef float one = 1.0
+    cdef double dx, dy, flux, p, r, v, w, model, chi, allowed
     cdef bint ready
+    cdef float* analytic
+    cdef size_t plane
     cdef double n[64]
     cdef double own[16]
     cdef double rhs[20]
@@ -86,13 +135,12 @@ def star_equations(
     cdef double* residual = weighted + size * ALL
     cdef double* weight = residual + size
     ready = stamp_allocate(&value, half, oversampling)
-    ready = stamp_allocate(&part, half, oversampling) and ready
-    if not ready or place == NULL or design == NULL:
-        stamp_release(&value); stamp_release(&part); free(place); free(design)
+    value.stride = (2 * half + 4 + 7) // 8 * 8
+    plane = <size_t>(2 * half + 1) * value.stride
+    analytic = <float*>calloc(7 * plane, sizeof(float))
+    if not ready or place == NULL or design == NULL or analytic == NULL:
+        stamp_release(&value); free(place); free(design); free(analytic)
         raise MemoryError("no memory for the PSF stars")
-    if with_shape:
-        for k in range(4):
-            derivative[k] = psf_tables(derivative_planes[k], 1, oversampling, half_table)
     with nogil:
         for s in range(star.shape[0]):
             flux = star[s, 0]
@@ -100,9 +148,17 @@ def star_equations(
             cy = <Py_ssize_t>floor(star[s, 2] + 0.5)
             dx = star[s, 1] - cx
             dy = star[s, 2] - cy
-            psf_evaluate(&psf, &mix[s, 0], dx, dy, half, True, &value)
+            if with_shape:
+                moffat_stamp(&shapes[s, 0], dx, dy, half, radius, inner, outer, value.stride, analytic, plane)
+                for k in range(<int>plane):
+                    value.value[k] = analytic[k]
+                    value.slope_x[k] = analytic[plane + k]
+                    value.slope_y[k] = analytic[2 * plane + k]
+            else:
+                psf_evaluate(&psf, &mix[s, 0], dx, dy, half, True, &value)
             m = 0
             chi = 0.0
+            allowed = misfit * flux * value.value[half * value.stride + half]
             for j in range(-half, half + 1):
                 yy = cy + j
                 if yy < 0 or yy >= data.shape[0]:
@@ -118,7 +174,7 @@ def star_equations(
                     if model < 0:
                         model = 0.0
                     v = rms[yy, xx] * rms[yy, xx] + shot * model
-                    w = 1.0 / (v + weight_floor * weight_floor * model * model)
+                    w = 1.0 / (v + weight_floor * weight_floor * model * model + allowed * allowed)
                     if r * r * w > clip * clip:
                         continue
                     place[m] = k
@@ -134,9 +190,8 @@ def star_equations(
                 continue
             if with_shape:
                 for c in range(4):
-                    psf_evaluate(&derivative[c], &one, dx, dy, half, False, &part)
                     for i in range(m):
-                        design[(OWN + c) * size + i] = flux * part.value[place[i]]
+                        design[(OWN + c) * size + i] = flux * analytic[(3 + c) * plane + place[i]]
             good = m
             while m % 8:                        # fill up with pixels of no weight
                 weight[m] = 0.0
@@ -173,25 +228,27 @@ def star_equations(
             star[s, 1] += min(0.3, max(-0.3, rhs[5]))
             star[s, 2] += min(0.3, max(-0.3, rhs[10]))
             star[s, 3] += rhs[15]
-    stamp_release(&value); stamp_release(&part); free(place); free(design)
+    stamp_release(&value); free(place); free(design); free(analytic)
 
 
 def residual_equations(
     const float[:, ::1] data, const unsigned char[:, ::1] mask, const float[:, ::1] rms, double shot,
     const float[::1] planes, int terms, const float[:, ::1] mix, int oversampling, int half_table,
-    int half, double radius, double weight_floor, double clip, const double[:, ::1] star,
+    int half, double radius, double weight_floor, double clip, double misfit, const double[:, ::1] star,
+    const double[::1] factor,
     double spacing, int nodes, double[:, ::1] band, double[::1] vector,
 ):
-    """Add the pixels of stars to the normal equations of a cubic spline of (data - sky) / flux - PSF.
+    """Add the pixels of stars to the normal equations of a cubic spline R, factor R = (data - sky) / flux - PSF.
 
     The spline has ``nodes`` x ``nodes`` coefficients ``spacing`` pixels apart, the star at the middle one.
-    ``band[j, k]`` is element (j + k, j) of the symmetric matrix, 0 <= k <= 3 nodes + 3.
+    ``band[j, k]`` is element (j + k, j) of the symmetric matrix, 0 <= k <= 3 nodes + 3. ``misfit``, an error of the
+    model in units of its peak, only widens the limit beyond which pixels are ignored.
     """
     cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
     cdef Stamp value
     cdef Py_ssize_t s, cx, cy, yy, xx
     cdef int j, i, a, c, k, centre = nodes // 2, width = 2 * half + 1
-    cdef double dx, dy, flux, p, r, w, model, t, u, wa
+    cdef double dx, dy, flux, p, r, w, model, t, u, wa, allowed
     cdef int index[16]
     cdef double weight[16]
     cdef int* base = <int*>calloc(2 * width, sizeof(int))
@@ -207,6 +264,7 @@ def residual_equations(
             dx = star[s, 1] - cx
             dy = star[s, 2] - cy
             psf_evaluate(&psf, &mix[s, 0], dx, dy, half, False, &value)
+            allowed = misfit * flux * value.value[half * value.stride + half]
             for k in range(2 * width):
                 u = ((k % width) - half - (dx if k < width else dy)) / spacing
                 base[k] = centre + <int>floor(u) - 1
@@ -230,11 +288,11 @@ def residual_equations(
                     r = data[yy, xx] - flux * p - star[s, 3]
                     model = flux * p if p > 0 else 0.0
                     w = rms[yy, xx] * rms[yy, xx] + shot * model + weight_floor * weight_floor * model * model
-                    w = 1.0 / w
-                    if r * r * w > clip * clip:
+                    if r * r > clip * clip * (w + allowed * allowed):
                         continue
-                    w *= flux * flux
-                    r /= flux
+                    w = 1.0 / w
+                    r *= w * flux * factor[s]
+                    w *= flux * flux * factor[s] * factor[s]
                     k = 0
                     for a in range(4):
                         for c in range(4):
@@ -243,7 +301,7 @@ def residual_equations(
                             k += 1
                     for c in range(16):
                         wa = w * weight[c]
-                        vector[index[c]] += wa * r
+                        vector[index[c]] += weight[c] * r
                         for a in range(c, 16):
                             band[index[c], index[a] - index[c]] += wa * weight[a]
     stamp_release(&value); free(base); free(spline)

@@ -9,7 +9,7 @@ from math import frexp, isfinite, ldexp
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BAD", "SATURATED", "FitFrame", "fit_frame"]
+__all__ = ["BAD", "SATURATED", "FitFrame", "fit_frame", "saturated_centre"]
 
 BAD, SATURATED = 1, 2
 """Bits of ``FitFrame.state``."""
@@ -106,3 +106,10 @@ def fit_frame(
         return frame
     scale = np.float32(ldexp(1.0, -exponent))
     return FitFrame(frame.data * scale, frame.rms * scale, state, shot_noise * float(scale), unit=1.0 / float(scale))
+
+
+def saturated_centre(frame: FitFrame, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,): whether the pixel nearest to a position is saturated."""
+    iy = np.clip(np.rint(y), 0, frame.shape[0] - 1).astype(np.intp)
+    ix = np.clip(np.rint(x), 0, frame.shape[1] - 1).astype(np.intp)
+    return np.asarray((frame.state[iy, ix] & SATURATED) != 0)

@@ -8,13 +8,13 @@ White (1980), Econometrica 48, 817 (covariance of a weighted estimator whose wei
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photometry_service.algorithms import _psf_fit, _psf_group
-from photometry_service.algorithms.fit_frame import SATURATED, FitFrame
+from photometry_service.algorithms.fit_frame import FitFrame, saturated_centre
 from photometry_service.algorithms.psf_groups import close_groups
 from photometry_service.algorithms.psf_model import EvaluationTables, evaluation_tables, psf_stamp
 from photometry_service.domain.psf import FloatArray, PsfModel
@@ -70,6 +70,7 @@ class PsfFit:
     pixels, missing, saturated : (n,), counts in the fit stamp: used, bad or beyond the edge, saturated
     last_step_px : (n,), of the last sweep that touched the star
     group : (n,), 0 or the number of the group of a joint fit
+    half_render : (n,), half size of the square in which a star's model was subtracted
     residual : (ny, nx)
     """
 
@@ -90,7 +91,20 @@ class PsfFit:
     saturated: FloatArray
     last_step_px: FloatArray
     group: NDArray[np.int64]
+    half_render: NDArray[np.int32]
     residual: NDArray[np.float32]
+
+    def scaled(self, factor: float) -> PsfFit:
+        """The same fit with a PSF that has 1 / factor of the light in its tables."""
+        return replace(
+            self,
+            flux=self.flux * factor,
+            flux_var=self.flux_var * factor**2,
+            flux_x_cov=self.flux_x_cov * factor,
+            flux_y_cov=self.flux_y_cov * factor,
+            qfit=self.qfit / factor,
+            cfit=self.cfit / factor,
+        )
 
     @property
     def snr(self) -> FloatArray:
@@ -135,7 +149,7 @@ def fit_psf(
     residual = np.empty_like(frame.data) if buffer is None else buffer
     np.copyto(residual, frame.data)
     result, change = np.full((n, RESULT_COLUMNS), np.nan), np.zeros(n)
-    group = np.zeros(n, dtype=np.int64)
+    group, half_render = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int32)
     if n:
         tables = evaluation_tables(psf.tables, psf.oversampling)
         mix = tables.pad(psf.mix(star[:, 1], star[:, 2]))
@@ -162,7 +176,7 @@ def fit_psf(
     fv, xv, yv, xy, fx, fy, chi2, qfit, cfit, pixels, missing, saturated = columns
     return PsfFit(
         star[:, 1].copy(), star[:, 2].copy(), star[:, 0].copy(), fv, xv, yv, xy, fx, fy, chi2, qfit, cfit,
-        pixels, missing, saturated, change, group, residual,
+        pixels, missing, saturated, change, group, half_render, residual,
     )  # fmt: skip
 
 
@@ -178,11 +192,10 @@ def _fit_radius(
     frame: FitFrame, psf: PsfModel, star: FloatArray, options: FitOptions, tables: EvaluationTables
 ) -> NDArray[np.int32]:
     """(n,): half size of each star's fit stamp; wider where the centre is saturated."""
-    usual = max(options.smallest_radius_px, round(options.radius_fwhm * psf.major_fwhm_px))
-    wide = max(usual, round(options.saturated_radius_fwhm * psf.major_fwhm_px))
-    iy = np.clip(np.rint(star[:, 2]), 0, frame.shape[0] - 1).astype(np.intp)
-    ix = np.clip(np.rint(star[:, 1]), 0, frame.shape[1] - 1).astype(np.intp)
-    radius = np.where(frame.state[iy, ix] & SATURATED, wide, usual)
+    width = psf.major_fwhm_at(star[:, 1], star[:, 2])
+    usual = np.maximum(options.smallest_radius_px, np.rint(options.radius_fwhm * width))
+    wide = np.maximum(usual, np.rint(options.saturated_radius_fwhm * width))
+    radius = np.where(saturated_centre(frame, star[:, 1], star[:, 2]), wide, usual)
     return np.minimum(radius, tables.largest_stamp_px - 1).astype(np.int32)
 
 

@@ -6,7 +6,7 @@ weights common to all its pixels, values at the nodes are exact and derivatives 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log, sqrt
 
 import numpy as np
@@ -14,35 +14,48 @@ from numpy.typing import NDArray
 from scipy.ndimage import spline_filter
 
 from photometry_service.algorithms import _psf
-from photometry_service.domain.psf import FloatArray, PsfKind, PsfModel, PsfQuality
+from photometry_service.domain.psf import (
+    FloatArray,
+    PsfKind,
+    PsfModel,
+    PsfQuality,
+    field_terms,
+    local_shapes,
+    order_of,
+)
 
 __all__ = [
     "EvaluationTables",
     "TableGrid",
     "evaluate_psf",
     "evaluation_tables",
+    "field_places",
     "moffat_psf",
-    "moffat_tables",
+    "moffat_values",
     "node_values",
     "psf_from_arrays",
     "psf_stamp",
     "psf_to_arrays",
     "psf_values",
+    "quadrature",
     "round_shape",
     "shape_fwhm",
     "table_grid",
+    "unit_flux",
 ]
 
 MARGIN_PX = 3
 """Stamps end this far inside the tables."""
 
-EXPONENTS = np.array(
-    [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (2, 0, 0), (1, 1, 0), (1, 0, 1), (0, 2, 0), (0, 1, 1), (0, 0, 2)]
-)
-"""Powers of (d ln s, d e1, d e2) of the Taylor terms, in the order of ``moffat_tables`` without beta's."""
+NEGLIGIBLE = 5e-5
+"""Components are dropped that change no pixel by more than this fraction of the peak anywhere in the field."""
 
-NEGLIGIBLE_TERM = 2e-5
-"""A Taylor term is dropped when it changes no pixel by more than this fraction of the peak anywhere in the field."""
+MOST_COMPONENTS = 27
+SMALL_CHANGE = 0.03
+"""Departures of width and shear up to which tables change linearly with them."""
+
+LARGE_CHANGE = 0.3
+"""Beyond it weights are polynomials of order 8, for smaller changes of order 6: both are within 2e-3 of the peak."""
 
 
 @dataclass(frozen=True)
@@ -88,39 +101,38 @@ def shape_fwhm(shape: tuple[float, float, float, float]) -> tuple[float, float]:
     return width / (1 - e * e) ** 0.25, width / sqrt(1 - e)
 
 
-def moffat_tables(
-    shape: tuple[float, float, float, float], grid: TableGrid, *, second_order: bool = False
-) -> FloatArray:
-    """Tabulate a pixel-integrated Moffat of unit flux and its derivatives.
+def quadrature(fwhm_minor_px: float) -> tuple[FloatArray, FloatArray]:
+    """Points and weights (2, m) of the integration over a pixel within 1.5 FWHM, and beyond.
+
+    Gauss-Legendre: 3 points along each axis, 5 below a FWHM of 2.5 px; beyond 1.5 FWHM 2, or 3.
+    """
+    wide = fwhm_minor_px >= 2.5
+    rules = [np.polynomial.legendre.leggauss(n) for n in ((3, 2) if wide else (5, 3))]
+    inner, outer = (np.ascontiguousarray(np.stack(rule) / 2) for rule in rules)
+    return inner, outer
+
+
+def moffat_values(shapes: FloatArray, grid: TableGrid) -> FloatArray:
+    """Tabulate pixel-integrated Moffats of unit flux.
 
     Parameters
     ----------
-    shape : ln s [ln px^-2], e1, e2, beta
+    shapes : (g, 4), ln s [ln px^-2], e1, e2, beta
         ``P = N (1 + s((1 + e1) u^2 + 2 e2 u v + (1 - e1) v^2))^-beta``, e1^2 + e2^2 < 1, beta > 1.
-    second_order
-        Also the second derivatives to ln s, e1 and e2.
 
     Returns
     -------
-    (5 or 11, n, n), pixel^-2
-        B-spline coefficients of P, dP/dln s, dP/de1, dP/de2, dP/dbeta; then the Taylor terms (half the second
-        derivative on the diagonal) of (ln s)^2, ln s e1, ln s e2, e1^2, e1 e2, e2^2.
-
-    Notes
-    -----
-    Gauss-Legendre quadrature over the pixel: 3 x 3 points, 5 x 5 below a FWHM of 2.5 px. N is that of the whole
-    plane: the flux outside the table is not in the table.
+    (g, n, n), pixel^-2
+        Values at the nodes. N is that of the whole plane: the flux outside the table is not in the table.
 
     References
     ----------
     Moffat (1969), A&A 3, 455.
     """
-    log_s, e1, e2, beta = shape
-    mean_fwhm, major_fwhm = shape_fwhm(shape)
-    points, weights = np.polynomial.legendre.leggauss(3 if mean_fwhm**2 / major_fwhm >= 2.5 else 5)
-    nodes = np.empty((11 if second_order else 5, grid.nodes, grid.nodes))
-    _psf.moffat_nodes(log_s, e1, e2, beta, grid.oversampling, points / 2, weights / 2, second_order, nodes)
-    return np.stack([spline_filter(table, 3, mode="mirror") for table in nodes])
+    narrowest = min(mean**2 / major for mean, major in (shape_fwhm(tuple(row)) for row in shapes))
+    out = np.empty((shapes.shape[0], grid.nodes, grid.nodes))
+    _psf.moffat_nodes(np.ascontiguousarray(shapes), grid.oversampling, *quadrature(narrowest), out)
+    return out
 
 
 def moffat_psf(
@@ -130,38 +142,44 @@ def moffat_psf(
     grid: TableGrid,
     *,
     kind: PsfKind = PsfKind.MOFFAT,
-    residual: FloatArray | None = None,
     quality: PsfQuality | None = None,
     star_x: FloatArray | None = None,
     star_y: FloatArray | None = None,
 ) -> PsfModel:
-    """Assemble a PSF: Taylor terms that matter in this field, an optional residual table, unit flux in the table.
+    """Tabulate a Moffat that changes over the field.
 
     Parameters
     ----------
     field : (3, m)
-        Polynomial coefficients of d ln s, d e1, d e2; the constants are zero.
-    residual : (n, n) or None
-        B-spline coefficients to add to the central PSF.
+        Polynomial coefficients of width and shear, see ``PsfModel``; the constants are zero.
+
+    Notes
+    -----
+    Exact Moffats at Chebyshev places of the field; their differences from that at the centre are reduced to principal
+    components, whose weights are polynomials of order 6 or 8 (of the order of the field for changes below 3 %).
     """
-    second_order = field.shape[1] > 1
-    tables = moffat_tables(shape, grid, second_order=second_order)
-    if second_order:
-        tables, exponents = np.delete(tables, 4, axis=0), EXPONENTS
-        reach = np.abs(field[:, 1:]).sum(axis=1)  # |X|, |Y| <= 1: an upper limit of each departure
-        largest = np.prod(reach[None] ** exponents, axis=1) * np.abs(tables).max(axis=(1, 2))
-        keep = largest > NEGLIGIBLE_TERM * tables[0].max()
-        keep[0] = True
-        tables, exponents = tables[keep], exponents[keep]
-    else:
-        tables, exponents = tables[:1], EXPONENTS[:1]
-    if residual is not None:
-        tables[0] += residual
-    tables /= tables[0].sum() / grid.oversampling**2
+    order = order_of(field.shape[1])
+    tables, mixing = spline_filter(moffat_values(np.array([shape]), grid)[0], 3, mode="mirror")[None], np.ones((1, 1))
+    if order > 0:
+        change = float(np.abs(field[:, 1:]).sum(axis=1).max())
+        mixing_order = order if change < SMALL_CHANGE else 6 if change < LARGE_CHANGE else 8
+        places = field_places(mixing_order + 1, frame_shape)
+        shapes = local_shapes(shape, field_terms(*places, frame_shape, order) @ field.T)
+        differences = moffat_values(shapes, grid) - moffat_values(np.array([shape]), grid)
+        parts, weights = _components(
+            differences.reshape(shapes.shape[0], -1), NEGLIGIBLE * float(np.abs(tables[0]).max())
+        )
+        terms = field_terms(*places, frame_shape, mixing_order)
+        fitted = np.linalg.lstsq(terms, weights, rcond=None)[0]
+        fitted[0] = 0.0  # at the centre the PSF is tables[0]
+        parts = np.stack([tables[0], *(spline_filter(p.reshape(tables[0].shape), 3, mode="mirror") for p in parts)])
+        mixing = np.zeros((parts.shape[0], terms.shape[1]))
+        mixing[0, 0], mixing[1:] = 1.0, fitted.T
+        tables = parts
     return PsfModel(
         kind=kind,
         tables=tables,
-        exponents=exponents.copy(),
+        mixing=mixing,
         field=field.copy(),
         shape=shape,
         oversampling=grid.oversampling,
@@ -170,6 +188,39 @@ def moffat_psf(
         star_x=np.empty(0) if star_x is None else star_x,
         star_y=np.empty(0) if star_y is None else star_y,
     )
+
+
+def field_places(count: int, frame_shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """x and y of ``count`` x ``count`` Chebyshev places of a frame, the corners included."""
+    along = 0.5 - 0.5 * np.cos(np.pi * np.arange(count) / max(count - 1, 1))
+    y, x = np.meshgrid(along * frame_shape[0], along * frame_shape[1], indexing="ij")
+    return x.ravel(), y.ravel()
+
+
+def _components(change: FloatArray, negligible: float) -> tuple[FloatArray, FloatArray]:
+    """Principal components (k, pixels) of changes (g, pixels), and their weights (g, k); as few as describe all."""
+    value, vector = np.linalg.eigh(change @ change.T)
+    order = np.argsort(-value)[:MOST_COMPONENTS]
+    vector = vector[:, order]
+    parts = vector.T @ change
+    left = change.copy()
+    for count in range(order.size):
+        if np.abs(left).max() <= negligible:
+            return parts[:count], vector[:, :count]
+        left -= vector[:, count, None] * parts[count]
+    return parts, vector
+
+
+def unit_flux(psf: PsfModel) -> PsfModel:
+    """The same PSF with the same flux everywhere in the field, one inside the tables."""
+    table_sums = psf.tables.sum(axis=(1, 2)) / psf.oversampling**2
+    central = psf.tables[0] / table_sums[0]
+    tables = (psf.tables - table_sums[:, None, None] * central) / table_sums[0]
+    tables[0] = central
+    mixing = psf.mixing.copy()
+    mixing[0] = 0.0
+    mixing[0, 0] = 1.0
+    return replace(psf, tables=tables, mixing=mixing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,7 +326,7 @@ def node_values(coefficients: FloatArray) -> FloatArray:
 def psf_to_arrays(psf: PsfModel) -> dict[str, NDArray[np.float64]]:
     """Everything needed to evaluate the PSF elsewhere, as named float64 arrays; ``psf_from_arrays`` undoes it.
 
-    ``tables`` (k, n, n), ``exponents`` (k, 3), ``field`` (3, m), ``shape`` (4,), ``stars`` (2, n_stars), and ``scalars``
+    ``tables`` (k, n, n), ``mixing`` (k, m), ``field`` (3, m), ``shape`` (4,), ``stars`` (2, n_stars), and ``scalars``
     (kind index, oversampling, ny, nx, n_candidates, n_stars, chi2_red, table_prior, cross_validation_gain, ripple).
     """
     q = psf.quality
@@ -285,7 +336,7 @@ def psf_to_arrays(psf: PsfModel) -> dict[str, NDArray[np.float64]]:
     )  # fmt: skip
     return {
         "tables": psf.tables.copy(),
-        "exponents": psf.exponents.astype(np.float64),
+        "mixing": psf.mixing.copy(),
         "field": psf.field.copy(),
         "shape": np.array(psf.shape),
         "stars": np.stack([psf.star_x, psf.star_y]),
@@ -306,7 +357,7 @@ def psf_from_arrays(arrays: dict[str, NDArray[np.float64]]) -> PsfModel:
     return PsfModel(
         kind=list(PsfKind)[int(s[0])],
         tables=np.ascontiguousarray(arrays["tables"], dtype=np.float64),
-        exponents=np.asarray(arrays["exponents"]).astype(np.int64),
+        mixing=np.ascontiguousarray(arrays["mixing"], dtype=np.float64),
         field=np.ascontiguousarray(arrays["field"], dtype=np.float64),
         shape=(log_s, e1, e2, beta),
         oversampling=int(s[1]),

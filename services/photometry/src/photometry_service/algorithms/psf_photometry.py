@@ -18,9 +18,10 @@ from photometry_service.algorithms.detection import (
     start_flux,
 )
 from photometry_service.algorithms.first_look import FirstLook, first_look
-from photometry_service.algorithms.fit_frame import FitFrame, fit_frame
+from photometry_service.algorithms.fit_frame import FitFrame, fit_frame, saturated_centre
 from photometry_service.algorithms.psf_build import build_psf
 from photometry_service.algorithms.psf_fit import PsfFit, fit_psf
+from photometry_service.algorithms.psf_model import MARGIN_PX, psf_stamp
 from photometry_service.algorithms.psf_photometry_options import MeasureOptions, ResidualBackground
 from photometry_service.algorithms.psf_results import (
     MeasuredSources,
@@ -29,19 +30,24 @@ from photometry_service.algorithms.psf_results import (
     near_any,
     not_point_like,
 )
-from photometry_service.algorithms.psf_stars import select_psf_stars
+from photometry_service.algorithms.psf_stars import in_halos, select_psf_stars, without_halo_maxima
+from photometry_service.algorithms.psf_wings import curve_of_growth, fit_wings, scaled_psf
 from photometry_service.algorithms.residual_detection import (
     find_companions,
     noise_factor,
     residual_snr,
 )
 from photometry_service.algorithms.surroundings import surroundings
-from photometry_service.domain.psf import PsfModel, PsfPhotometry, PsfSummary, Sources
+from photometry_service.domain.psf import PsfKind, PsfModel, PsfPhotometry, PsfSummary, Sources
 
 __all__ = ["MeasureOptions", "ResidualBackground", "find_psf_stars", "measure_psf"]
 
 FloatImage = NDArray[np.float32]
 PRUNING_ROUNDS = 3
+WING_ROUNDS = 1
+DEFERRED_ROUNDS = 2
+"""Rounds that left candidates for later do not count, up to this number."""
+SATURATED_FWHM = 3.0
 SMALLEST_RMS_E = 0.5
 EDGE_MISFIT = 0.1
 """Relative misfit per pixel that no profile of a star has; 0.02 is that of a poor one."""
@@ -98,34 +104,50 @@ def measure_psf(
     look = first_look(frame, options.fwhm_guess_px)
     if len(look.sources) == 0:
         return empty_photometry(np.array(data, dtype=np.float32), psf)
+    given = psf is not None
     psf = psf or _psf_from(frame, look, options)
     kernel = filter_of_psf(psf)
-    floor = options.imperfect_floor if psf.quality.table_prior >= 1 else options.fit.weight_floor
-    options = replace(options, fit=replace(options.fit, weight_floor=max(floor, options.fit.weight_floor)))
     buffer = np.empty_like(frame.data)
     found = _in_unit(sources, frame.unit) if sources is not None else _detect(frame, kernel, options, buffer)
-    start = np.fmax(found.flux, start_flux(frame.data, frame.state, kernel, found.x, found.y))
-    fit = fit_psf(frame, psf, found.x, found.y, start, options.fit)
+    start = np.fmax(found.flux, _start_flux(frame, psf, kernel, found))
+    found = replace(found, flux=start)
+    if not given and sources is None:
+        found = without_halo_maxima(found, psf.fwhm_px, frame.shape, always=psf.kind is PsfKind.MOFFAT_TABLE)
+    fit = fit_psf(frame, psf, found.x, found.y, found.flux, options.fit)
+    for _ in range(WING_ROUNDS if not given else 0):
+        wings = fit_wings(frame, psf, fit, options.wings)
+        psf = wings.psf
+        if not wings.changed:
+            fit = fit.scaled(1.0 + wings.outside)
+            break
+        fit = _refit(frame, psf, Sources(fit.x, fit.y, fit.flux, fit.snr), options, fit.residual, None)
+    kernel = filter_of_psf(psf)
     none = np.zeros(len(found), dtype=bool)
     first = MeasuredSources(fit, found, from_residual=none, extended=none)
     measured, snr_left = _with_noise_factor(frame, psf, kernel, first, options, buffer, prune=sources is None)
     crowded = len(found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
     remeasure = remeasure_background if crowded else None
-    rounds = 0
-    for _ in range(options.residual_rounds if len(measured.found) else 0):
+    rounds, left = 0, options.residual_rounds if len(measured.found) else 0
+    while left > 0 and rounds < options.residual_rounds + DEFERRED_ROUNDS:
         if remeasure is not None:
             frame, measured = _with_new_background(frame, measured, remeasure)
             snr_left = None
         if snr_left is None:
             snr_left = residual_snr(frame, measured.fit.residual, kernel, options=options.residual, buffer=buffer)
-        more = _residual_round(frame, psf, kernel, measured, options, snr_left, remeasure is not None)
+        more, deferred = _residual_round(frame, psf, kernel, measured, options, snr_left, remeasure is not None)
         if more is None:
             break
         measured, rounds, snr_left = more, rounds + 1, None
+        left -= not deferred
     del buffer, snr_left  # the memory of the map
     measured = _without_surroundings(frame, psf, kernel, measured, options)
     measured = _without_failures(frame, psf, measured, options)
-    keep = _holds(measured, options)
+    normalisation, normalisation_err = 1.0, 0.0
+    if not given:
+        normalisation, normalisation_err = curve_of_growth(frame, psf, measured.fit, options.wings)
+        psf = scaled_psf(psf, 1.0 / normalisation)
+        measured = replace(measured, fit=measured.fit.scaled(normalisation))
+    keep = _holds(psf, measured, options)
     summary = PsfSummary(
         first_fwhm_px=look.fwhm_px,
         n_detected=len(found),
@@ -135,9 +157,12 @@ def measure_psf(
         background_remeasured=remeasure is not None,
         weight_floor=options.fit.weight_floor,
         noise_factor=measured.noise_factor,
+        light_outside=1.0 - 1.0 / normalisation,
+        normalisation_err=normalisation_err,
         shot_noise=frame.shot_noise * frame.unit,
     )
-    return as_photometry(frame, psf, measured, keep, options.fit, summary, flat_error=options.flat_error)
+    relative = float(np.hypot(options.flat_error, normalisation_err))
+    return as_photometry(frame, psf, measured, keep, options.fit, summary, relative_error=relative)
 
 
 def find_psf_stars(
@@ -163,6 +188,17 @@ def _detect(frame: FitFrame, kernel: MatchedFilter, options: MeasureOptions, buf
     """Sources of the first pass."""
     snr = snr_map(frame.data, frame.rms, kernel, frame.bad, out=buffer)
     return detect_sources(frame.data, snr, kernel, frame.bad, options.threshold, frame.saturated)
+
+
+def _start_flux(frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, found: Sources) -> NDArray[np.float64]:
+    """(n,): filter fluxes; for a saturated centre that of the wings, because nothing else is left."""
+    flux = start_flux(frame.data, frame.state, kernel, found.x, found.y)
+    top = saturated_centre(frame, found.x, found.y)
+    if top.any():
+        half = int(np.clip(round(SATURATED_FWHM * psf.major_fwhm_px), 2, psf.half_px - MARGIN_PX))
+        wide = replace(kernel, kernel=psf_stamp(psf, half).astype(np.float32))
+        flux[top] = np.fmax(flux[top], start_flux(frame.data, frame.state, wide, found.x[top], found.y[top]))
+    return flux
 
 
 def _in_unit(sources: Sources, unit: float) -> Sources:
@@ -206,22 +242,27 @@ def _with_noise_factor(
 def _residual_round(
     frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: MeasuredSources, options: MeasureOptions,
     snr: FloatImage, all_anew: bool,
-) -> MeasuredSources | None:  # fmt: skip
-    """Add what the S/N map of the residual image shows and fit all again; None when it shows nothing."""
+) -> tuple[MeasuredSources | None, bool]:  # fmt: skip
+    """Add what the S/N map of the residual image shows and fit all again; None when it shows nothing.
+
+    Also whether candidates were left for later, because a brighter one may explain them.
+    """
     fit, old = measured.fit, measured.found
     new = find_companions(
         frame, fit.residual, psf, kernel, Sources(fit.x, fit.y, fit.flux, fit.snr),
         options.residual_threshold * measured.noise_factor, snr=snr, options=options.residual,
     )  # fmt: skip
     if len(new) == 0:
-        return None
+        return None, False
+    doubtful = in_halos(new, psf.fwhm_px)[0]
+    new = new.take(~doubtful)
     fitted = Sources(fit.x, fit.y, fit.flux, fit.snr)
     active = None if all_anew else _concerned(fit, fitted, new, psf, options)
     refit = _refit(frame, psf, _joined(fitted, new), options, fit.residual, active)
     added = np.concatenate([measured.from_residual, np.ones(len(new), dtype=bool)])
     return replace(
         measured, fit=refit, found=_joined(old, new), from_residual=added, extended=np.zeros(added.size, dtype=bool)
-    )
+    ), bool(doubtful.any())
 
 
 def _joined(one: Sources, other: Sources) -> Sources:
@@ -249,12 +290,14 @@ def _refit(
     return fit_psf(frame, psf, stars.x, stars.y, stars.flux, fewer, active=active, buffer=buffer)
 
 
-def _holds(measured: MeasuredSources, options: MeasureOptions) -> NDArray[np.bool_]:
-    """(n,): sources whose fit confirms them."""
+def _holds(psf: PsfModel, measured: MeasuredSources, options: MeasureOptions) -> NDArray[np.bool_]:
+    """(n,): sources whose fit confirms them; what was found in the halo of a star must look like a star itself."""
     fit = measured.fit
     keep = (fit.snr > (options.threshold - options.final_margin) * measured.noise_factor) & (fit.flux > 0)
     if not options.cosmic_rays_masked:
         keep &= ~not_point_like(fit)
+    stars = Sources(fit.x, fit.y, fit.flux, fit.snr)
+    keep &= ~(measured.from_residual & not_point_like(fit) & in_halos(stars, psf.fwhm_px)[0])
     return keep
 
 
@@ -285,7 +328,7 @@ def _without_failures(
 ) -> MeasuredSources:
     """Drop sources that their fit does not confirm, and fit the others without them, until all hold."""
     for _ in range(PRUNING_ROUNDS):
-        keep = _holds(measured, options)
+        keep = _holds(psf, measured, options)
         if keep.all():
             break
         measured = _kept(frame, psf, measured, keep, options)

@@ -12,6 +12,7 @@ from photometry_service.algorithms.first_look import FIRST_FWHM_PX
 from photometry_service.algorithms.psf_build import PsfBuildOptions
 from photometry_service.algorithms.psf_fit import FitOptions
 from photometry_service.algorithms.psf_stars import StarSelection
+from photometry_service.algorithms.psf_wings import WingOptions
 from photometry_service.algorithms.residual_detection import ResidualDetectionOptions
 
 __all__ = ["MeasureOptions", "ResidualBackground"]
@@ -34,7 +35,6 @@ class MeasureOptions:
     threshold, residual_threshold : S/N of a detection, in the first pass and on the residual image
     residual_rounds : rounds of detection on the residual image, each followed by a fit of all stars
     crowded_area_fwhm2 : area per star, in FWHM^2, below which the background is measured again on the residual
-    imperfect_floor : weight floor when the PSF needed a strong residual table (prior 1 or more)
     final_margin : sources whose fitted S/N is this much below the threshold are dropped
     flat_error : relative error of the flat field, added to the errors of fluxes (not to the weights)
     fwhm_guess_px : width of the first kernel, when there is no PSF yet
@@ -45,7 +45,6 @@ class MeasureOptions:
     residual_threshold: float = 4.8
     residual_rounds: int = 2
     crowded_area_fwhm2: float = 100.0
-    imperfect_floor: float = 0.01
     final_margin: float = 1.0
     flat_error: float = 0.0
     fwhm_guess_px: float = FIRST_FWHM_PX
@@ -53,4 +52,5 @@ class MeasureOptions:
     selection: StarSelection = field(default_factory=StarSelection)
     build: PsfBuildOptions = field(default_factory=PsfBuildOptions)
     fit: FitOptions = field(default_factory=FitOptions)
+    wings: WingOptions = field(default_factory=WingOptions)
     residual: ResidualDetectionOptions = field(default_factory=ResidualDetectionOptions)

@@ -58,11 +58,12 @@ def as_photometry(
     options: FitOptions,
     summary: PsfSummary,
     *,
-    flat_error: float = 0.0,
+    relative_error: float = 0.0,
 ) -> PsfPhotometry:
     """Sort and flag the sources that are kept, and convert them to the unit of the input.
 
-    Errors and S/N take the noise factor up; ties in flux are broken by y, then x.
+    Errors and S/N take up the noise factor and the ``relative_error`` of flat field and normalisation.
+    Ties in flux are broken by y, then x.
     """
     fit = measured.fit
     index = np.flatnonzero(keep)
@@ -70,7 +71,7 @@ def as_photometry(
     flags = _flags(frame, psf, measured, options)
     unit = frame.unit
     wider = measured.noise_factor
-    error = np.hypot(np.sqrt(fit.flux_var[index]) * wider, flat_error * fit.flux[index]) * unit
+    error = np.hypot(np.sqrt(fit.flux_var[index]) * wider, relative_error * fit.flux[index]) * unit
     x, y = fit.x[index], fit.y[index]
     shape = shape_statistics(frame.data, x, y, psf.fwhm_px, frame.state)
     return PsfPhotometry(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from photometry_service.algorithms import _psf_build
 from photometry_service.algorithms.fit_frame import FitFrame
-from photometry_service.algorithms.psf_model import EvaluationTables
+from photometry_service.algorithms.psf_model import EvaluationTables, quadrature, shape_fwhm
 from photometry_service.domain.psf import FloatArray
 
-__all__ = ["StarStep", "star_step"]
+__all__ = ["StarStep", "moffat_step", "star_step"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,25 +41,50 @@ def star_step(
     radius_px: float,
     clip_sigma: float,
     weight_floor: float,
-    derivatives: NDArray[np.float32] | None = None,
+    misfit: float = 0.0,
 ) -> StarStep:
-    """Improve flux, position and sky of each star once.
+    """Improve flux, position and sky of each star once, with a tabulated PSF.
 
     Parameters
     ----------
     star : (n, 4), flux, x, y, sky
     mix : (n, k), weights of the tables' terms at each star
     clip_sigma : pixels further from the model are ignored
-    derivatives : (4, m), flat planes of ``evaluation_tables`` of dP/d(ln s, e1, e2, beta), or None
+    misfit : error of the model in units of its peak, added to the noise in the weights
     """
     half = min(int(np.ceil(radius_px)), tables.largest_stamp_px)
-    n = star.shape[0]
-    out = StarStep(star.copy(), np.zeros((n, 4, 4)), np.zeros((n, 4)), np.full(n, np.nan))
-    none = np.zeros((4, 1), dtype=np.float32)
+    out, none = _nothing_yet(star), np.zeros((2, 1))
     _psf_build.star_equations(
         frame.data, frame.state, frame.rms, frame.shot_noise, tables.planes, tables.terms, tables.pad(mix),
-        none if derivatives is None else derivatives, tables.oversampling, tables.half_px, half,
-        min(radius_px, half + 0.5), weight_floor, clip_sigma, derivatives is not None,
-        out.star, out.matrix, out.vector, out.chi2_red,
+        tables.oversampling, tables.half_px, np.zeros((1, 4)), none, none, half,
+        min(radius_px, half + 0.5), weight_floor, clip_sigma, misfit, False, out.star, out.matrix, out.vector, out.chi2_red,
     )  # fmt: skip
     return out
+
+
+def moffat_step(
+    frame: FitFrame,
+    star: FloatArray,
+    shapes: FloatArray,
+    *,
+    radius_px: float,
+    clip_sigma: float,
+    weight_floor: float,
+    misfit: float = 0.0,
+) -> StarStep:
+    """The same with the Moffat of each star, (n, 4), and what the stars say about these shapes."""
+    half, out = int(np.ceil(radius_px)), _nothing_yet(star)
+    narrowest = min((mean**2 / major for mean, major in (shape_fwhm(tuple(row)) for row in shapes)), default=3.0)
+    none = np.zeros((star.shape[0], 1), dtype=np.float32)
+    _psf_build.star_equations(
+        frame.data, frame.state, frame.rms, frame.shot_noise, np.zeros(64, dtype=np.float32), 1, none, 1, half,
+        np.ascontiguousarray(shapes), *quadrature(narrowest), half,
+        radius_px, weight_floor, clip_sigma, misfit, True, out.star, out.matrix, out.vector, out.chi2_red,
+    )  # fmt: skip
+    return out
+
+
+def _nothing_yet(star: FloatArray) -> StarStep:
+    """Stars as they are, before a step."""
+    n = star.shape[0]
+    return StarStep(star.copy(), np.zeros((n, 4, 4)), np.zeros((n, 4)), np.full(n, np.nan))

@@ -12,7 +12,12 @@ from photometry_service.algorithms.first_look import FIRST_THRESHOLD, FirstLook
 from photometry_service.algorithms.fit_frame import FitFrame
 from photometry_service.domain.psf import Sources
 
-__all__ = ["StarSelection", "select_psf_stars"]
+__all__ = ["StarSelection", "in_halos", "select_psf_stars", "without_halo_maxima"]
+
+BRIGHTEST, HALO = 200, 3.0
+"""Sources whose halos are looked at, and how bright maxima in them may be: 3 F (FWHM / r)^3 at a distance r."""
+LARGEST_SHARE = 0.3
+"""No ring is brighter than this share of its star."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def select_psf_stars(frame: FitFrame, look: FirstLook, rules: StarSelection | No
     iy, ix = _pixels(sources, frame.shape)
     good = np.isfinite(sources.flux) & (sources.flux > 0) & _clean_core(frame, iy, ix)
     good &= _alone(sources, rules.isolation_fwhm * look.major_fwhm_px, rules.neighbour_ratio)
+    good &= ~in_halos(sources, look.fwhm_px)[0]
     expected = np.where(good, sources.flux, 1.0) * look.kernel.kernel[look.kernel.half_px, look.kernel.half_px]
     peak_ratio = frame.data[iy, ix] / expected
     if good.any():
@@ -82,6 +88,31 @@ def _clean_core(frame: FitFrame, iy: NDArray[np.intp], ix: NDArray[np.intp]) -> 
             y, x = np.clip(iy + j, 0, frame.shape[0] - 1), np.clip(ix + i, 0, frame.shape[1] - 1)
             clean &= frame.state[y, x] == 0
     return clean
+
+
+def without_halo_maxima(sources: Sources, fwhm_px: float, shape: tuple[int, int], *, always: bool = False) -> Sources:
+    """Leave out what may be rings and spikes of bright stars, if there is more of it than chance puts stars there
+    (or ``always``, where the PSF is known to be no Moffat).
+
+    What is left out and is a star stands out once the bright ones are subtracted.
+    """
+    suspect, area = in_halos(sources, fwhm_px)
+    expected = float(area[~suspect].sum()) / (shape[0] * shape[1])
+    if not always and suspect.sum() <= 1.5 * expected + 5 * np.sqrt(expected) + 5:
+        return sources
+    return sources.take(~suspect)
+
+
+def in_halos(sources: Sources, fwhm_px: float) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Sources below 3 F (FWHM / r)^3 of one of the brightest, and the area in pixels where each would be so."""
+    flux = np.maximum(np.nan_to_num(sources.flux, nan=0.0), 1e-30)
+    inside, area = np.zeros(len(sources), dtype=bool), np.zeros(len(sources))
+    for k in np.argsort(-flux, kind="stable")[:BRIGHTEST]:
+        distance = np.hypot(sources.x - sources.x[k], sources.y - sources.y[k])
+        reach = fwhm_px * np.cbrt(HALO * flux[k] / flux) * (flux < flux[k])
+        inside |= (distance < reach) & (distance > 0) & (flux < LARGEST_SHARE * flux[k])
+        area += np.pi * reach**2
+    return inside, area
 
 
 def _alone(sources: Sources, radius: float, ratio: float) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from photutils.psf import EPSFBuilder, ImagePSF, IterativePSFPhotometry, SourceG
 from photutils.utils.exceptions import NoDetectionsWarning
 from scipy.ndimage import spline_filter
 
-from photometry_service.algorithms.psf_model import TableGrid, moffat_tables, node_values, round_shape
+from photometry_service.algorithms.psf_model import TableGrid, moffat_values, node_values, round_shape
 from photometry_service.algorithms.psf_results import empty_photometry
 from photometry_service.algorithms.shape_statistics import ShapeStatistics, shape_statistics
 from photometry_service.domain.flags import SourceFlag
@@ -184,7 +184,7 @@ def build_epsf(
     return PsfModel(
         kind=PsfKind.TABLE,
         tables=spline_filter(nodes, 3, mode="mirror")[None],
-        exponents=np.zeros((1, 3), dtype=np.int64),
+        mixing=np.ones((1, 1)),
         field=np.zeros((3, 1)),
         shape=round_shape(_width_before_pixels(values, oversampling)),
         oversampling=oversampling,
@@ -303,7 +303,8 @@ def _width_before_pixels(values: FloatArray, oversampling: int) -> float:
     target = _half_maximum_diameter(values, oversampling)
     width = target
     for _ in range(4):
-        table = moffat_tables(round_shape(width), TableGrid(oversampling, values.shape[0] // 2 // oversampling))[0]
+        grid = TableGrid(oversampling, values.shape[0] // 2 // oversampling)
+        table = moffat_values(np.array([round_shape(width)]), grid)[0]
         width = max(0.5, width * target / _half_maximum_diameter(table, oversampling))
     return width
 

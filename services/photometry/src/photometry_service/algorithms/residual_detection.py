@@ -7,25 +7,35 @@ on the frame itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from photometry_service.algorithms.detection import MatchedFilter, detect_sources, filter_flux, snr_map
+from photometry_service.algorithms.detection import MatchedFilter, detect_sources, snr_map
 from photometry_service.algorithms.fit_frame import FitFrame
-from photometry_service.algorithms.surroundings import circle_levels
-from photometry_service.domain.psf import FloatArray, PsfModel, Sources
+from photometry_service.algorithms.residual_pattern import (
+    PatternOptions,
+    noisy_levels,
+    residual_pattern,
+    share_explained,
+)
+from photometry_service.domain.psf import PsfModel, Sources
 
-__all__ = ["ResidualDetectionOptions", "find_companions", "noise_factor", "residual_contrast", "residual_snr"]
+__all__ = ["ResidualDetectionOptions", "find_companions", "noise_factor", "residual_snr"]
 
 SMALLEST_EXCESS = 0.05
+LARGEST_PATTERN_PX = 40
 
 RING_ANGLES = np.radians(np.arange(60.0, 301.0, 20.0))
 """Directions from a source, relative to that of a candidate, in which its surroundings are sampled."""
 
+RING_STEPS_PX = np.array([-1.0, 0.0, 1.0])
 RING_QUANTILE = 0.7
+HALO = 3.0
+"""Beyond ``ring_fwhm`` only sources below 3 F (FWHM / r)^3 of a star of flux F can be part of its halo."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +46,19 @@ class ResidualDetectionOptions:
     ----------
     model_error : fraction of the subtracted model that counts as noise
     closest_fwhm : no candidate nearer than this to a known source
-    contrast_factor : a candidate near a bright star needs this many times the residual level of such stars
-    contrast_stars : stars from which that level is taken, the brightest that are not saturated
-    contrast_fwhm : how far from a star the rule reaches
-    bright_peak_rms : model peak above which a star is bright, in units of the noise
-    fewest_stars : with fewer bright stars than this there is no rule
-    ring_factor
-        A candidate needs this many times the residual at the same distance all around any brighter source; 0 = no rule.
+    pattern : a candidate must stand out of what bright stars leave around them
+    pattern_fwhm : how far from a star that rule reaches, in widths of the major axis; at least as far as the PSF's tables
+    ring_factor, ring_fwhm
+        A candidate needs this many times the residual at the same distance, up to this, all around any brighter source;
+        0 = no rule.
     """
 
     model_error: float = 0.03
     closest_fwhm: float = 0.6
-    contrast_factor: float = 4.0
-    contrast_stars: int = 60
-    contrast_fwhm: float = 4.4
-    bright_peak_rms: float = 150.0
-    fewest_stars: int = 8
+    pattern: PatternOptions = field(default_factory=PatternOptions)
+    pattern_fwhm: float = 4.4
     ring_factor: float = 2.0
+    ring_fwhm: float = 4.4
 
 
 def residual_snr(
@@ -127,62 +133,33 @@ def find_companions(
         return found
     distance = cKDTree(np.stack([known.x, known.y], axis=1)).query(np.stack([found.x, found.y], axis=1))[0]
     found = found.take(distance > options.closest_fwhm * psf.fwhm_px)
-    found = _above_contrast(frame, residual, psf, kernel, known, found, options)
+    found = _above_pattern(frame, residual, psf, kernel, known, found, options)
     return _no_part_of_a_ring(frame, residual, psf, kernel, known, found, options)
 
 
-def residual_contrast(
-    residual: NDArray[np.float32], frame: FitFrame, kernel: MatchedFilter, stars: Sources, reach_px: int
-) -> FloatArray:
-    """Residual level around stars at each distance, in units of their flux.
-
-    Parameters
-    ----------
-    stars : bright, unsaturated
-    reach_px : largest distance
-
-    Returns
-    -------
-    (reach_px + 1,)
-        1.4826 times the median of ``|filter flux| / F`` on the pixels at each rounded distance; what a perfect PSF
-        leaves by noise alone is part of it.
-    """
-    offset = np.arange(-reach_px, reach_px + 1)
-    ring = np.rint(np.hypot(offset[None], offset[:, None])).astype(np.intp).ravel()
-    iy, ix = np.rint(stars.y).astype(np.intp), np.rint(stars.x).astype(np.intp)
-    shape = (len(stars), offset.size, offset.size)
-    rows = np.broadcast_to(iy[:, None, None] + offset[:, None], shape)
-    columns = np.broadcast_to(ix[:, None, None] + offset, shape)
-    level = filter_flux(residual, frame.state, kernel, rows.ravel(), columns.ravel()).reshape(len(stars), -1)
-    relative = np.abs(level / stars.flux[:, None])
-    return np.array([1.4826 * np.nanmedian(relative[:, ring == r]) for r in range(reach_px + 1)])
-
-
-def _above_contrast(
+def _above_pattern(
     frame: FitFrame, residual: NDArray[np.float32], psf: PsfModel, kernel: MatchedFilter, known: Sources,
     found: Sources, options: ResidualDetectionOptions,
 ) -> Sources:  # fmt: skip
-    """Candidates that no bright star's residuals explain."""
-    centre = kernel.half_px
-    peak = known.flux * float(kernel.kernel[centre, centre])
-    bright = known.take(peak > options.bright_peak_rms * frame.typical_rms)
-    reach = int(np.ceil(options.contrast_fwhm * psf.fwhm_px))
-    margin = reach + centre
-    ny, nx = frame.shape
-    inside = (bright.x > margin) & (bright.y > margin) & (bright.x < nx - 1 - margin) & (bright.y < ny - 1 - margin)
-    iy = np.clip(np.rint(bright.y), 0, ny - 1).astype(np.intp)
-    ix = np.clip(np.rint(bright.x), 0, nx - 1).astype(np.intp)
-    clean = np.flatnonzero(inside & (frame.state[iy, ix] == 0))
-    if clean.size < options.fewest_stars or len(found) == 0:
+    """Candidates that the residuals of no brighter star explain."""
+    if len(found) == 0 or options.pattern.spread_factor <= 0:
         return found
-    brightest = clean[np.argsort(-bright.flux[clean], kind="stable")[: options.contrast_stars]]
-    level = residual_contrast(residual, frame, kernel, bright.take(brightest), reach)
+    reach = int(np.clip(ceil(options.pattern_fwhm * psf.major_fwhm_px), psf.half_px, LARGEST_PATTERN_PX))
+    pattern = residual_pattern(frame, residual, kernel, known, reach, options.pattern)
+    if pattern is None:
+        return found
+    bright = known.take(known.flux > 0)
     candidates = cKDTree(np.stack([found.x, found.y], axis=1))
     stars = cKDTree(np.stack([bright.x, bright.y], axis=1))
     pairs = candidates.sparse_distance_matrix(stars, float(reach), output_type="ndarray")
-    needed = options.contrast_factor * level[np.rint(pairs["v"]).astype(np.intp)] * bright.flux[pairs["j"]]
+    c, h = pairs["i"], pairs["j"]
+    largest = np.nanmax(np.abs(pattern.level), axis=(0, 2))[np.rint(pairs["v"]).astype(np.intp)]
+    doubtful = found.flux[c] < (options.pattern.mean_factor + options.pattern.spread_factor) * largest * bright.flux[h]
+    c, h, distance = c[doubtful], h[doubtful], pairs["v"][doubtful]
+    direction = np.arctan2(found.y[c] - bright.y[h], found.x[c] - bright.x[h])
+    share = pattern.explained(bright.x[h], bright.y[h], distance, direction, options.pattern)
     spurious = np.zeros(len(found), dtype=bool)
-    spurious[pairs["i"][found.flux[pairs["i"]] < needed]] = True
+    spurious[c[found.flux[c] < share * bright.flux[h]]] = True
     return found.take(~spurious)
 
 
@@ -192,21 +169,27 @@ def _no_part_of_a_ring(
 ) -> Sources:  # fmt: skip
     """Candidates that stand out of what is left all around a brighter source at the same distance.
 
-    An extended object (a galaxy) leaves a ring where a star leaves noise.
+    An extended object (a galaxy) leaves a ring where a star leaves noise, and a star brighter than all that show the
+    pattern leaves more than these.
     """
     if len(found) == 0 or options.ring_factor <= 0:
         return found
-    reach = options.contrast_fwhm * psf.fwhm_px
+    near, far = options.ring_fwhm * psf.fwhm_px, float(LARGEST_PATTERN_PX)
     candidates = cKDTree(np.stack([found.x, found.y], axis=1))
     hosts = cKDTree(np.stack([known.x, known.y], axis=1))
-    pairs = candidates.sparse_distance_matrix(hosts, reach, output_type="ndarray")
-    pairs = pairs[known.flux[pairs["j"]] > found.flux[pairs["i"]]]
+    pairs = candidates.sparse_distance_matrix(hosts, max(near, far), output_type="ndarray")
+    ratio = found.flux[pairs["i"]] / known.flux[pairs["j"]]
+    limit = np.where(pairs["v"] <= near, 1.0, np.minimum(1.0, HALO * (psf.fwhm_px / pairs["v"]) ** 3))
+    pairs = pairs[(ratio > 0) & (ratio < limit)]
     c, h = pairs["i"], pairs["j"]
     towards = np.arctan2(found.y[c] - known.y[h], found.x[c] - known.x[h])
-    level = circle_levels(
-        frame, residual, kernel, known.x[h], known.y[h], pairs["v"][:, None], towards[:, None] + RING_ANGLES
+    angle, step = (v.ravel() for v in np.meshgrid(RING_ANGLES, RING_STEPS_PX))
+    level, noise = noisy_levels(
+        frame, residual, kernel, known.x[h], known.y[h], pairs["v"][:, None] + step, towards[:, None] + angle
     )
-    around = np.quantile(np.nan_to_num(level), RING_QUANTILE, axis=1)
+    same = level[:, step == 0]
+    around = np.quantile(np.nan_to_num(same), RING_QUANTILE, axis=1)
+    needed = np.maximum(options.ring_factor * around, share_explained(level, noise, options.pattern))
     part = np.zeros(len(found), dtype=bool)
-    part[c[found.flux[c] < options.ring_factor * around]] = True
+    part[c[found.flux[c] < needed]] = True
     return found.take(~part)

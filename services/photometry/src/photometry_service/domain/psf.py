@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
-from math import atan2, degrees, exp, sqrt
+from math import atan2, degrees, exp, isqrt, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,15 @@ __all__ = [
     "PsfSummary",
     "Sources",
     "field_terms",
-    "taylor_weights",
+    "local_shapes",
+    "order_of",
+    "shear_of",
 ]
 
 FloatArray = NDArray[np.float64]
+
+LARGEST_SHEAR, SMALLEST_WIDTH = 0.75, 0.2
+"""Limits of the shape anywhere in the field: an axis ratio of 7, a fifth of the width at the centre."""
 
 
 class PsfKind(StrEnum):
@@ -61,33 +66,49 @@ def field_terms(x: FloatArray, y: FloatArray, frame_shape: tuple[int, int], orde
     return np.stack([X ** (d - k) * Y**k for d in range(order + 1) for k in range(d + 1)], axis=-1)
 
 
-def taylor_weights(departures: FloatArray, exponents: NDArray[np.int64]) -> FloatArray:
-    """(n, k): products of powers of the departures (n, 3), one column per row of ``exponents`` (k, 3)."""
-    powers = [np.ones_like(departures)]
-    for _ in range(int(exponents.max(initial=0))):
-        powers.append(powers[-1] * departures)
-    table = np.stack(powers)  # (power, n, 3)
-    return np.asarray(table[exponents[:, 0], :, 0] * table[exponents[:, 1], :, 1] * table[exponents[:, 2], :, 2]).T
+def order_of(terms: int) -> int:
+    """Order of the polynomials that have so many terms."""
+    return (isqrt(8 * terms + 1) - 3) // 2
+
+
+def local_shapes(shape: tuple[float, float, float, float], departures: FloatArray) -> FloatArray:
+    """(n, 4): ln s, e1, e2, beta where the width is ``1 + d0`` times and the shear ``d1, d2`` more than that of ``shape``.
+
+    The shear g of an ellipse with axis ratio q has the size (1 - q) / (1 + q); e = 2 g / (1 + |g|^2). It stays below 0.9.
+    """
+    log_s, e1, e2, beta = shape
+    g1, g2 = (e + d for e, d in zip(shear_of(e1, e2), departures[:, 1:].T, strict=True))
+    limit = np.minimum(1.0, LARGEST_SHEAR / np.maximum(np.hypot(g1, g2), 1e-12))
+    square = (g1 * limit) ** 2 + (g2 * limit) ** 2
+    log_area = log_s + 0.5 * log(1 - e1 * e1 - e2 * e2) - 2 * np.log(np.maximum(1 + departures[:, 0], SMALLEST_WIDTH))
+    stretch = 2 * limit / (1 + square)
+    log_s = log_area - np.log((1 - square) / (1 + square))
+    return np.stack([log_s, stretch * g1, stretch * g2, np.full(g1.size, beta)], axis=1)
+
+
+def shear_of(e1: float, e2: float) -> tuple[float, float]:
+    """Shear of the ellipse (1 + e1) u^2 + 2 e2 u v + (1 - e1) v^2."""
+    scale = 1 / (1 + sqrt(1 - e1 * e1 - e2 * e2))
+    return e1 * scale, e2 * scale
 
 
 @dataclass(frozen=True, eq=False)
 class PsfModel:
     """A pixel-integrated PSF, tabulated, with its change over the field.
 
-    At a place of the field the PSF is ``sum_k d1^i_k d2^j_k d3^l_k tables[k]``: a Taylor series in the departures
-    ``d = (d ln s, d e1, d e2)`` of the Moffat's shape from that at the centre of the frame, which are polynomials in
-    X, Y (``field``). ``tables[0]`` is the PSF of the central shape, residual table included.
+    At a place of the field the PSF is ``sum_k c_k(X, Y) tables[k]``: principal components of its change over the field,
+    with polynomials c_k. ``tables[0]`` is the PSF at the centre of the frame.
 
     Attributes
     ----------
     tables : (k, n, n)
         Cubic B-spline coefficients at nodes 1 / ``oversampling`` pixel apart, star at the middle node; unit flux.
-    exponents : (k, 3), int
-        (i, j, l) of each table.
-    field : (3, m)
-        Coefficients of d ln s, d e1, d e2 on ``field_terms``.
+    mixing : (k, m)
+        Coefficients of c_k on ``field_terms``.
+    field : (3, m')
+        Coefficients of the Moffat's width over that at the centre, minus 1, and of its shear minus that at the centre.
     shape
-        ln s [ln px^-2], e1, e2, beta of the Moffat ``(1 + s((1+e1) u^2 + 2 e2 u v + (1-e1) v^2))^-beta``.
+        ln s [ln px^-2], e1, e2, beta of the Moffat ``(1 + s((1+e1) u^2 + 2 e2 u v + (1-e1) v^2))^-beta`` at the centre.
     frame_shape : (ny, nx)
     star_x, star_y : (n_stars,), pixels, 0-based
         The stars it was built from.
@@ -95,7 +116,7 @@ class PsfModel:
 
     kind: PsfKind
     tables: FloatArray
-    exponents: NDArray[np.int64]
+    mixing: FloatArray
     field: FloatArray
     shape: tuple[float, float, float, float]
     oversampling: int
@@ -106,8 +127,8 @@ class PsfModel:
 
     @property
     def order(self) -> int:
-        """Order of the field polynomials."""
-        return {1: 0, 3: 1, 6: 2}[self.field.shape[1]]
+        """Order of the polynomials of the Moffat's shape."""
+        return order_of(self.field.shape[1])
 
     @property
     def half_px(self) -> int:
@@ -141,20 +162,25 @@ class PsfModel:
         """Full width at half maximum along the major axis."""
         return self.fwhm_px / sqrt(self.axis_ratio)
 
-    def departures(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """(n, 3): d ln s, d e1, d e2 at positions."""
-        return field_terms(x, y, self.frame_shape, self.order) @ self.field.T
+    def shapes(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """(n, 4): ln s, e1, e2, beta of the Moffat at positions."""
+        return local_shapes(self.shape, field_terms(x, y, self.frame_shape, self.order) @ self.field.T)
 
     def mix(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """(n, k): weight of each table at positions."""
-        return taylor_weights(self.departures(x, y), self.exponents)
+        """(n, k): weight of each table at positions; those beyond the frame get the weights of its edge."""
+        x, y = (np.clip(v, 0.0, size) for v, size in zip((x, y), self.frame_shape[::-1], strict=True))
+        return np.asarray(field_terms(x, y, self.frame_shape, order_of(self.mixing.shape[1])) @ self.mixing.T)
 
     def fwhm_at(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """(n,): geometric-mean FWHM at positions, pixels."""
-        log_s, e1, e2, beta = self.shape
-        d = self.departures(x, y)
-        round_part = np.clip(1 - (e1 + d[:, 1]) ** 2 - (e2 + d[:, 2]) ** 2, 1e-3, 1)
-        return 2 * sqrt(2 ** (1 / beta) - 1) * np.exp(-(log_s + d[:, 0]) / 2) / round_part**0.25
+        log_s, e1, e2, beta = self.shapes(x, y).T
+        return np.asarray(2 * np.sqrt(2 ** (1 / beta) - 1) * np.exp(-log_s / 2) / (1 - e1**2 - e2**2) ** 0.25)
+
+    def major_fwhm_at(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """(n,): FWHM along the major axis at positions, pixels."""
+        _, e1, e2, _ = self.shapes(x, y).T
+        e = np.hypot(e1, e2)
+        return np.asarray(self.fwhm_at(x, y) * ((1 + e) / (1 - e)) ** 0.25)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +221,8 @@ class PsfSummary:
     rounds : residual rounds done
     background_remeasured : whether the background was taken again on the star-subtracted frame
     weight_floor : the fraction of the model that was added to the noise in the weights
+    light_outside : share of a star's light beyond the tables of the PSF
+    normalisation_err : relative error of that all fluxes have in common, one sigma
     noise_factor : by which errors and thresholds were raised, because the filtered residual is that much noisier
     shot_noise : variance per unit of signal that was used
     """
@@ -207,6 +235,8 @@ class PsfSummary:
     rounds: int = 0
     background_remeasured: bool = False
     weight_floor: float = 0.0
+    light_outside: float = 0.0
+    normalisation_err: float = 0.0
     noise_factor: float = 1.0
     shot_noise: float = 1.0
 

@@ -20,11 +20,14 @@ def psf_options(request: MeasureRequest, cosmic_rays_masked: bool) -> MeasureOpt
         residual_rounds=detection.residual_rounds,
         residual_threshold=max(detection.residual_snr, detection.detect_snr),
         fwhm_guess_px=detection.fwhm_guess_px or chosen.fwhm_guess_px,
-        imperfect_floor=chosen.imperfect_floor if photometry.model_error is None else floor,
         cosmic_rays_masked=cosmic_rays_masked,
         flat_error=photometry.flat_error,
         selection=replace(chosen.selection, largest_number=psf.max_stars, smallest_snr=psf.min_snr),
-        build=replace(chosen.build, order=psf.order, use_table=psf.kind == "moffat_table"),
+        build=replace(
+            chosen.build,
+            shape=replace(chosen.build.shape, order=psf.order),
+            use_table=psf.kind == "moffat_table",
+        ),
         fit=replace(
             chosen.fit,
             radius_fwhm=photometry.fit_radius_fwhm,
