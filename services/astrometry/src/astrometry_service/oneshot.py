@@ -56,7 +56,10 @@ def astrometer(task: AstrometerTask, data: DataFolder) -> Outcome:
     given = data.file(task.sources) if task.sources is not None else None
     data.answers[QUESTION] = ReferenceFile(_reference(reference, task.indexes), data.workspace).answer
     hdu = task.input.hdu
-    raw = read_frame(frame, None if isinstance(hdu, str) else hdu, scratch=data.workspace)
+    raw = read_frame(
+        frame, None if isinstance(hdu, str) else hdu, mask_hdu=task.input.mask_hdu, mask_bits=task.input.mask_bits,
+        scratch=data.workspace,
+    )  # fmt: skip
     summary = summarise_frame(raw, task.input, frame.name)
     header = data.workspace / "cards.txt"
     header.write_text(header_text(raw.header), encoding="utf-8")

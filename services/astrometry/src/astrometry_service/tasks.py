@@ -59,8 +59,9 @@ def solution(request: SolutionRequest, context: TaskContext) -> TaskOutput:
         hdu = request.input.hdu
         with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
             raw = read_frame(
-                context.input(request.frame), None if isinstance(hdu, str) else hdu, scratch=context.workspace
-            )
+                context.input(request.frame), None if isinstance(hdu, str) else hdu, mask_hdu=request.input.mask_hdu,
+                mask_bits=request.input.mask_bits, scratch=context.workspace,
+            )  # fmt: skip
         summary, header, detector = summarise_frame(raw, request.input, request.name), raw.header, "sep"
     else:
         size = request.width_px or 0, request.height_px or 0

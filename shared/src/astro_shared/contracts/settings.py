@@ -28,7 +28,9 @@ class InputSettings(_Section):
         "first", description="Image HDU: its index, the first, or all amplifiers."
     )
     mask_hdu: Annotated[int, Field(ge=0, le=999)] | Annotated[str, Field(max_length=68)] | None = Field(
-        None, description="Data-quality plane of the same file: its index or name; pixels not zero are masked."
+        "auto",
+        description="Data-quality plane of the same file: its index or name; pixels not zero are masked. auto: planes of "
+        "quality, errors and weights are found by their names; null: none is used.",
     )
     mask_bits: int = Field(-1, description="Which bits of the data-quality plane mask a pixel; -1 is all.")
     overscan: bool = Field(

@@ -11,14 +11,17 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from astro_shared.fits.companion_planes import find_companions, is_companion, judge_flags, judge_values
 from astro_shared.fits.errors import HduNotFoundError
 from astro_shared.fits.headers import inherit, original_text, read_cards
 from astro_shared.fits.images import check_image, mask_and_fill
 from astro_shared.fits.limits import DEFAULT_LIMITS, FitsLimits
 from astro_shared.fits.media import PlainFile, open_plain
-from astro_shared.fits.pixels import read_plane
+from astro_shared.fits.pixels import read_plane, read_values
 from astro_shared.fits.prescan import FitsReport, HduSummary, scan_file
 from astro_shared.fits.sky_cards import tidy_sky_cards
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class FitsFile:
     _limits: FitsLimits
 
     def find(self, hdu: int | str | None = None) -> HduSummary:
-        """The image HDU asked for by number or name; the first one with pixels of two axes by default.
+        """The image HDU asked for by number or name; by default the first one with pixels of two axes whose name does not
+        make it a plane beside an image.
 
         Raises
         ------
@@ -72,7 +76,7 @@ class FitsFile:
         if hdu is None:
             if not images:
                 raise HduNotFoundError("The file has no image of two axes.", hdus=len(self.report.hdus))
-            return images[0]
+            return next((image for image in images if not is_companion(image)), images[0])
         for image in images:
             if image.index == hdu or (isinstance(hdu, str) and image.name.upper() == hdu.upper()):
                 return image
@@ -97,6 +101,7 @@ class FitsFile:
             Number or name; the first image by default.
         mask_hdu
             Number or name of a data-quality plane of the same shape; pixels with any of ``mask_bits`` are masked.
+            ``auto``: planes of quality, errors and weights are found by their names (`companion_planes`).
         check
             Whether to insist that something can be measured on it (`check_image`); off for masters and masks.
 
@@ -112,7 +117,9 @@ class FitsFile:
         if planes > 1:
             notes.append(f"the image has {planes} planes, the first is used")
         mask = mask_and_fill(data, limits=self._limits)
-        if mask_hdu is not None:
+        if mask_hdu == AUTO:
+            notes += self._companions(summary, data, mask, header)
+        elif mask_hdu is not None:
             mask |= self._quality(mask_hdu, data.shape, mask_bits)
         if check:
             check_image(data, mask, limits=self._limits)
@@ -133,6 +140,37 @@ class FitsFile:
         safe.extend(header.cards, end=True)
         return safe, notes + more
 
+    def _companions(
+        self, summary: HduSummary, data: NDArray[np.float32], mask: NDArray[np.bool_], header: fits.Header
+    ) -> list[str]:
+        """Mark what the planes beside an image rule out, in place, and say so.
+
+        Saturated pixels are not masked but put to one level, which the header then names.
+        """
+        found = find_companions(self.report.images, summary)
+        notes = list(found.notes)
+        if found.quality is not None:
+            own, _ = read_cards(found.quality.header)
+            told = inherit(own, header)
+            bad, saturated, note = judge_flags(found.quality, self._values(found.quality), told)
+            notes.append(note)
+            if bad is not None:
+                mask |= bad
+            if saturated is not None and saturated.any():
+                level = float(data[saturated].max())
+                data[saturated] = level
+                header["SATURATE"] = level
+        for hdu, kind in ((found.errors, "errors"), (found.weights, "weights")):
+            if hdu is not None:
+                without, note = judge_values(hdu, self._values(hdu), kind)
+                notes.append(note)
+                if without is not None:
+                    mask |= without
+        return notes
+
+    def _values(self, summary: HduSummary) -> NDArray[np.float64]:
+        return np.asarray(read_values(self._plain.file, summary, self._limits), np.float64)
+
     def _quality(self, hdu: int | str, shape: tuple[int, ...], bits: int) -> NDArray[np.bool_]:
         """A data-quality plane as a mask."""
         summary = self.find(hdu)
@@ -141,7 +179,7 @@ class FitsFile:
                 f"The mask in HDU {summary.index} has the shape {summary.shape[-2:]}, the image {shape}.",
                 asked=str(hdu),
             )
-        flags = read_plane(self._plain.file, summary, self._limits)
+        flags = self._values(summary)
         return np.asarray((np.nan_to_num(flags).astype(np.int64) & bits) != 0)
 
 

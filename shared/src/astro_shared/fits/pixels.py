@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -32,6 +32,19 @@ def read_plane(file: BinaryIO, hdu: HduSummary, limits: FitsLimits) -> NDArray[n
 
     Raises
     ------
+    ImageUnusableError, FitsCorruptError
+        As of `read_values`.
+    """
+    return np.asarray(read_values(file, hdu, limits, np.float32))
+
+
+def read_values(
+    file: BinaryIO, hdu: HduSummary, limits: FitsLimits, dtype: type[np.floating[Any]] = np.float64
+) -> NDArray[Any]:
+    """The same in a precision of choice: flags of 32 bits need float64.
+
+    Raises
+    ------
     ImageUnusableError
         More pixels than allowed.
     FitsCorruptError
@@ -44,7 +57,7 @@ def read_plane(file: BinaryIO, hdu: HduSummary, limits: FitsLimits) -> NDArray[n
             reason="too_large",
         )
     bands = _compressed_bands(file, hdu) if hdu.kind == "compressed_image" else _plain_bands(file, hdu)
-    plane = np.empty((ny, nx), dtype=np.float32)
+    plane = np.empty((ny, nx), dtype=dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         for start, band in bands:
             plane[start : start + band.shape[0]] = band

@@ -62,7 +62,7 @@ def read_sources(request: SolveRequest, context: TaskContext) -> SourceInput:
     if request.frame is None:
         raise NothingToSolveError("astrometry.detector = sep needs the frame itself, not only a source table.")
     with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
-        raw = read_frame(context.input(request.frame), request.summary.hdu, scratch=context.workspace)
+        raw = read_frame(context.input(request.frame), request.summary.hdu, mask_hdu="auto", scratch=context.workspace)
     image_e = np.multiply(raw.data, np.float32(request.summary.gain_e_per_adu), out=raw.data)
     saturation_e = inf if request.summary.saturation_e is None else request.summary.saturation_e
     found = extract_sources(image_e, saturation_e=saturation_e, mask=raw.mask, overwrite_image=True)
