@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from astrometry_service.algorithms.fits_transform import FitsTransform
 from astrometry_service.algorithms.frame_place import frame_place, plane_steps
 from astrometry_service.algorithms.tpv import TpvTransform
+from astrometry_service.algorithms.wcs_header import tpv_cards
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.sources import FrameGeometry
 
@@ -41,6 +43,19 @@ def test_scale_size_and_rotation_are_right_everywhere(ra, dec, mirrored, scale):
 def test_north_within_a_pixel_of_the_pole_is_that_of_the_reference_point(offset):
     place = frame_place(turned(30.0, 90.0, 40.0, 12.0, offset=offset), GEOMETRY)
     assert place.rotation_deg == pytest.approx(40.0, abs=1e-3) and place.scale_arcsec == pytest.approx(12.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("lonpole", [None, 0.0, 180.0, 77.0])
+@pytest.mark.parametrize(("dec", "rotation"), [(90.0, 0.0), (90.0, 40.0), (-90.0, 40.0)])
+def test_a_header_at_the_pole_has_the_rotation_of_its_matrix(dec, rotation, lonpole):
+    """LONPOLE, whose default at the north pole is another, turns the meridians there, not the frame."""
+    plane = turned(30.0, 0.0, rotation, 12.0)
+    cards = {**tpv_cards(plane), "CRVAL2": dec, "LATPOLE": dec}
+    cards.pop("LONPOLE")
+    if lonpole is not None and dec > 0:
+        cards["LONPOLE"] = lonpole
+    place = frame_place(FitsTransform(cards), GEOMETRY)
+    assert place.rotation_deg == pytest.approx(rotation, abs=1e-3)
 
 
 def test_rotation_away_from_the_pole_is_that_at_the_centre_of_the_frame():

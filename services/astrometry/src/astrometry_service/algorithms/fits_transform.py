@@ -96,6 +96,16 @@ class FitsTransform:
         return (float(ra[0]), float(dec[0])) if np.isfinite(ra[0] + dec[0]) else None
 
     @property
+    def north_meridian_deg(self) -> float | None:
+        """Right ascension of the meridian along which the map's own north lies at its reference point, ICRS; at the north
+        pole, where every direction is south, the one that makes the linear part that of any other place: LONPOLE turns
+        the meridians there as CRVAL1 does (Calabretta & Greisen 2002, section 2.4)."""
+        if not self._is_icrs or self.reference_deg is None:
+            return None
+        ra, dec = self.reference_deg
+        return (ra + 180.0 - float(self._wcs.wcs.lonpole)) % 360.0 if dec > 90.0 - _AT_POLE_DEG else ra
+
+    @property
     def cd_deg(self) -> Floats:
         """Linear part (2, 2), deg / pixel, longitude first."""
         matrix = np.asarray(self._wcs.pixel_scale_matrix, float)
@@ -151,6 +161,7 @@ class FitsTransform:
         return _carry(ra, dec, ICRS(), self._frame)
 
 
+_AT_POLE_DEG = 1e-9
 _AXIS_NUMBERS = re.compile(r"^(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|PV|PS|WAT|CD|PC)(\d+)(_\d+)?$")
 _ORDER = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "CROTA", "CD", "PC", "LONPOLE", "LATPOLE", "PV")
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from astro_shared.science.sky_time import separation_deg
 from astro_shared.science.tangent_plane import project
+from astrometry_service.algorithms.fits_transform import FitsTransform
 from astrometry_service.algorithms.tpv import TpvTransform
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.solution import SkyTransform
@@ -111,4 +112,6 @@ def _length(transform: SkyTransform, x: Floats, y: Floats) -> float:
 def _reference_ra(transform: SkyTransform) -> float | None:
     if isinstance(transform, TpvTransform):
         return transform.crval_deg[0]
+    if isinstance(transform, FitsTransform):
+        return transform.north_meridian_deg
     return transform.ra0_deg if isinstance(transform, PlaneAffine) else None

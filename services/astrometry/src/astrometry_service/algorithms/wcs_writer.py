@@ -88,7 +88,10 @@ def _tangent_points(transform: SkyTransform, nx: int, ny: int) -> Iterator[tuple
 def _reference_point(transform: SkyTransform) -> tuple[float, float] | None:
     if isinstance(transform, TpvTransform):
         return transform.crval_deg
-    return transform.reference_deg if isinstance(transform, FitsTransform) else None
+    if not isinstance(transform, FitsTransform) or transform.reference_deg is None:
+        return None
+    meridian, (ra, dec) = transform.north_meridian_deg, transform.reference_deg
+    return (ra if meridian is None else meridian), dec
 
 
 def _followed(transform: SkyTransform, nx: int, ny: int, ra0: float, dec0: float) -> TpvTransform | None:
