@@ -30,6 +30,7 @@ from photometry_service.algorithms.psf_results import (
     near_any,
     not_point_like,
 )
+from photometry_service.algorithms.psf_split import split_pairs
 from photometry_service.algorithms.psf_stars import in_halos, select_psf_stars, without_halo_maxima
 from photometry_service.algorithms.psf_wings import curve_of_growth, fit_wings, scaled_psf
 from photometry_service.algorithms.residual_detection import (
@@ -125,6 +126,9 @@ def measure_psf(
     none = np.zeros(len(found), dtype=bool)
     first = MeasuredSources(fit, found, from_residual=none, extended=none)
     measured, snr_left = _with_noise_factor(frame, psf, kernel, first, options, buffer, prune=sources is None)
+    before = len(measured.found)
+    measured = _with_pairs(frame, psf, measured, options) if sources is None else measured
+    snr_left = snr_left if len(measured.found) == before else None
     crowded = len(found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
     remeasure = remeasure_background if crowded else None
     rounds, left = 0, options.residual_rounds if len(measured.found) else 0
@@ -140,6 +144,7 @@ def measure_psf(
         measured, rounds, snr_left = more, rounds + 1, None
         left -= not deferred
     del buffer, snr_left  # the memory of the map
+    measured = _with_pairs(frame, psf, measured, options) if sources is None else measured
     measured = _without_surroundings(frame, psf, kernel, measured, options)
     measured = _without_failures(frame, psf, measured, options)
     normalisation, normalisation_err = 1.0, 0.0
@@ -263,6 +268,30 @@ def _residual_round(
     return replace(
         measured, fit=refit, found=_joined(old, new), from_residual=added, extended=np.zeros(added.size, dtype=bool)
     ), bool(doubtful.any())
+
+
+def _with_pairs(frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: MeasureOptions) -> MeasuredSources:
+    """Sources that are two stars replaced by both, and all concerned fitted again."""
+    fit = measured.fit
+    pairs = split_pairs(frame, psf, fit, options.fit, options.threshold * measured.noise_factor, options.split)
+    if pairs.row.size == 0:
+        return measured
+    flux, x, y = fit.flux.copy(), fit.x.copy(), fit.y.copy()
+    flux[pairs.row], x[pairs.row], y[pairs.row] = pairs.one.T
+    detected = measured.found.snr[pairs.row]
+    new = Sources(pairs.other[:, 1], pairs.other[:, 2], pairs.other[:, 0], detected)
+    moved = Sources(x, y, flux, fit.snr)
+    found = measured.found
+    at_x, at_y = found.x.copy(), found.y.copy()
+    at_x[pairs.row], at_y[pairs.row] = pairs.one[:, 1], pairs.one[:, 2]
+    added = np.concatenate([measured.from_residual, np.ones(pairs.row.size, dtype=bool)])
+    return replace(
+        measured,
+        fit=_refit(frame, psf, _joined(moved, new), options, fit.residual, _concerned(fit, moved, new, psf, options)),
+        found=_joined(replace(found, x=at_x, y=at_y), new),
+        from_residual=added,
+        extended=np.zeros(added.size, dtype=bool),
+    )
 
 
 def _joined(one: Sources, other: Sources) -> Sources:

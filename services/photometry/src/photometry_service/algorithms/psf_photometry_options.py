@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from photometry_service.algorithms.first_look import FIRST_FWHM_PX
 from photometry_service.algorithms.psf_build import PsfBuildOptions
 from photometry_service.algorithms.psf_fit import FitOptions
+from photometry_service.algorithms.psf_split import SplitOptions
 from photometry_service.algorithms.psf_stars import StarSelection
 from photometry_service.algorithms.psf_wings import WingOptions
 from photometry_service.algorithms.residual_detection import ResidualDetectionOptions
@@ -53,4 +54,5 @@ class MeasureOptions:
     build: PsfBuildOptions = field(default_factory=PsfBuildOptions)
     fit: FitOptions = field(default_factory=FitOptions)
     wings: WingOptions = field(default_factory=WingOptions)
+    split: SplitOptions = field(default_factory=SplitOptions)
     residual: ResidualDetectionOptions = field(default_factory=ResidualDetectionOptions)
