@@ -107,11 +107,17 @@ def in_halos(sources: Sources, fwhm_px: float) -> tuple[NDArray[np.bool_], NDArr
     """Sources below 3 F (FWHM / r)^3 of one of the brightest, and the area in pixels where each would be so."""
     flux = np.maximum(np.nan_to_num(sources.flux, nan=0.0), 1e-30)
     inside, area = np.zeros(len(sources), dtype=bool), np.zeros(len(sources))
-    for k in np.argsort(-flux, kind="stable")[:BRIGHTEST]:
-        distance = np.hypot(sources.x - sources.x[k], sources.y - sources.y[k])
-        reach = fwhm_px * np.cbrt(HALO * flux[k] / flux) * (flux < flux[k])
-        inside |= (distance < reach) & (distance > 0) & (flux < LARGEST_SHARE * flux[k])
-        area += np.pi * reach**2
+    order = np.argsort(-flux, kind="stable")
+    x, y, flux = sources.x[order], sources.y[order], flux[order]
+    reach2_of_one = fwhm_px**2 * np.cbrt(HALO / flux) ** 2
+    for k in range(min(BRIGHTEST, len(sources))):
+        fainter = slice(int(np.searchsorted(-flux, -flux[k], side="right")), None)
+        distance2 = (x[fainter] - x[k]) ** 2 + (y[fainter] - y[k]) ** 2
+        reach2 = reach2_of_one[fainter] * np.cbrt(flux[k]) ** 2
+        inside[order[fainter]] |= (
+            (distance2 < reach2) & (distance2 > 0) & (flux[fainter] < LARGEST_SHARE * flux[k])
+        )
+        area[order[fainter]] += np.pi * reach2
     return inside, area
 
 

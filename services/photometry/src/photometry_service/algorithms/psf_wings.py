@@ -13,7 +13,8 @@ Howell (1989), PASP 101, 616 and Stetson (1990), PASP 102, 932 (curves of growth
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil, pi
+from functools import cached_property
+from math import ceil, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ from scipy.ndimage import spline_filter
 
 from photometry_service.algorithms.fit_frame import FitFrame
 from photometry_service.algorithms.psf_fit import PsfFit
-from photometry_service.algorithms.psf_model import MARGIN_PX, psf_values, unit_flux
-from photometry_service.domain.psf import FloatArray, PsfModel
+from photometry_service.algorithms.psf_model import MARGIN_PX, TableGrid, moffat_values, psf_values, unit_flux
+from photometry_service.domain.psf import FloatArray, PsfKind, PsfModel
 
 __all__ = ["WingOptions", "Wings", "curve_of_growth", "fit_wings", "scaled_psf"]
 
@@ -37,6 +38,14 @@ SATURATED_FWHM = 3.0
 
 TAIL_ERROR = 0.2
 """Largest relative error of the light beyond the last ring: a power law is right to that much."""
+
+SIGNIFICANT, SIGNIFICANT_ON_MOFFATS = 5.0, 50.0
+"""Errors by which the chi2 of the rings must exceed chance for wings. Faint neighbours that nothing subtracts yet reach
+20 to 30 on stars whose cores cross-validation found to be Moffats."""
+
+NORMALISATION_GARROTE = 3.0
+"""Light that a Moffat does not explain counts from this many of its errors on: what faint neighbours and the choice of
+a power law add is always positive."""
 
 FEWEST_FOR_MEDIAN = 12
 MEDIAN_VARIANCE = 1.57
@@ -101,7 +110,7 @@ class _Stamps:
     u: FloatArray
     v: FloatArray
 
-    @property
+    @cached_property
     def radius(self) -> FloatArray:
         """(n, side, side): distance from the star."""
         return np.hypot(self.u, self.v)
@@ -143,10 +152,16 @@ def fit_wings(frame: FitFrame, psf: PsfModel, fit: PsfFit, options: WingOptions 
     area = 2 * pi * rings.radius * np.gradient(rings.radius)
     share = float(np.abs(rings.left[beyond] * area[beyond]).sum())
     excess = float(((rings.left[beyond] / rings.error[beyond]) ** 2).sum() - beyond.sum())
-    changed = share > options.smallest_share and excess > 5 * np.sqrt(2 * max(int(beyond.sum()), 1))
+    needed = SIGNIFICANT_ON_MOFFATS if psf.kind is PsfKind.MOFFAT else SIGNIFICANT
+    changed = share > options.smallest_share and excess > needed * sqrt(2 * max(int(beyond.sum()), 1))
     if changed:
         psf, outer = _with_wings(psf, stamps, rings, inner, (outer, float(reach)), options)
     outside, error = _tail(rings, outer if changed else min(outer, float(psf.half_px)))
+    if psf.kind is PsfKind.MOFFAT:
+        wider = _wider_moffat(psf, ceil(outer) + MARGIN_PX + 1)
+        changed, psf = wider is not psf, wider
+        beyond_table = _beyond_table(psf)
+        outside = beyond_table / (1 - beyond_table)
     return Wings(scaled_psf(psf, 1.0 / (1.0 + outside)), changed, outside, error)
 
 
@@ -169,7 +184,34 @@ def curve_of_growth(
     outside, error = _tail(rings, outer)
     drawn = float(psf.tables[0].sum()) / psf.oversampling**2
     left = float((rings.left[inside] * area[inside]).sum()) - float(((rings.light - rings.left) * area)[~inside].sum())
-    return drawn + left + outside, error
+    measured = drawn + left + outside
+    if psf.kind is not PsfKind.MOFFAT:
+        return measured, error
+    expected = drawn / (1 - _beyond_table(psf))
+    return expected + float(_shrunk(np.array(measured - expected), np.array(error), NORMALISATION_GARROTE)), error
+
+
+def _wider_moffat(psf: PsfModel, half_px: int) -> PsfModel:
+    """A Moffat on a table that reaches the last light of bright stars; the same when it does already."""
+    if half_px <= psf.half_px:
+        return psf
+    more = (half_px - psf.half_px) * psf.oversampling
+    tables = np.pad(psf.tables, ((0, 0), (more, more), (more, more)))
+    values = moffat_values(np.array([psf.shape]), TableGrid(psf.oversampling, half_px))[0]
+    tables[0] = spline_filter(values, 3, mode="mirror")
+    return unit_flux(replace(psf, tables=tables))
+
+
+def _beyond_table(psf: PsfModel) -> float:
+    """Share of a Moffat's light that lies outside its table, taken as the circle of that area."""
+    beta = psf.shape[3]
+    scale = psf.fwhm_px / (2 * sqrt(2 ** (1 / beta) - 1))
+    return float((1 + ((2 * psf.half_px + 1) / scale) ** 2 / pi) ** (1 - beta))
+
+
+def _shrunk(value: FloatArray, error: FloatArray, garrote: float) -> FloatArray:
+    """Values without those below ``garrote`` errors, and less of those little above."""
+    return value * np.clip(1 - (garrote * error / np.maximum(np.abs(value), 1e-300)) ** 2, 0, 1)
 
 
 def _reach(frame: FitFrame, psf: PsfModel, brightest: float, options: WingOptions) -> int:
@@ -237,7 +279,8 @@ def _rings(stamps: _Stamps, reach: int, width: float) -> _Rings:
     at_least_one = np.maximum(pixels, 1)
     middle = np.cumsum(pixels) - pixels + pixels // 2
     left = np.append(stamps.left[good], 0.0)
-    order = np.append(np.lexsort((left[:-1], bins)), left.size - 1)
+    lowest, span = left.min(), max(float(np.ptp(left)), 1e-300)
+    order = np.append(np.argsort(bins + 0.5 * (left[:-1] - lowest) / span), left.size - 1)
     inner = pixels < FEWEST_FOR_MEDIAN
     means = np.bincount(bins, left[:-1], some) / at_least_one
     medians = np.where(pixels > 0, left[order[np.minimum(middle, left.size - 1)]], 0.0)
@@ -265,10 +308,18 @@ def _clipped_mean(
         mean = (w * value).sum(axis=0) / total
         from_mean = value - mean if clip_by is None else clip_by
         chi2 = weight * from_mean**2
-        middle = np.nanmedian(np.where(keep, chi2, np.nan), axis=0)
-        scatter2 = np.nan_to_num(np.maximum(middle / 0.455, 1.0), nan=1.0)
+        scatter2 = np.maximum(_median_of(chi2, keep) / 0.455, 1.0)
         keep = (weight > 0) & (chi2 < 9 * scatter2)
     return mean, np.sqrt(scatter2 / np.maximum((weight * keep).sum(axis=0), 1e-300))
+
+
+def _median_of(values: FloatArray, keep: NDArray[np.bool_]) -> FloatArray:
+    """Median over the first axis of the values that are kept; 0 of none."""
+    ordered = np.sort(np.where(keep, values, np.inf), axis=0)
+    count = keep.sum(axis=0)
+    low, high = np.maximum((count - 1) // 2, 0), np.minimum(count // 2, values.shape[0] - 1)
+    middle = [np.take_along_axis(ordered, rows[None], axis=0)[0] for rows in (low, high)]
+    return np.where(count > 0, 0.5 * (middle[0] + middle[1]), 0.0)
 
 
 def _power_laws(rings: _Rings, use: NDArray[np.bool_], unit_px: float) -> tuple[FloatArray, FloatArray]:
@@ -309,7 +360,7 @@ def _with_wings(
     profile = np.interp(radius, rings.radius, rings.left, right=0.0) * (radius <= between[0])
     uneven = _bilinear(grid, values, places)
     tables[0] += spline_filter(taper * (profile + uneven), 3, mode="mirror")
-    return unit_flux(replace(psf, tables=tables)), outer
+    return unit_flux(replace(psf, tables=tables, kind=PsfKind.MOFFAT_TABLE)), outer
 
 
 def _last_spike(grid: FloatArray, values: FloatArray) -> float:
@@ -334,8 +385,7 @@ def _not_round(stamps: _Stamps, rings: _Rings, reach: int, garrote: float) -> tu
     value[star, cell] = left[inside]
     weight[star, cell] = 1 / stamps.variance[inside]
     mean, error = _clipped_mean(value, weight)
-    shrunk = mean * np.clip(1 - (garrote * error / np.maximum(np.abs(mean), 1e-300)) ** 2, 0, 1)
-    return np.arange(-reach, reach + 1.0), shrunk.reshape(side, side)
+    return np.arange(-reach, reach + 1.0), _shrunk(mean, error, garrote).reshape(side, side)
 
 
 def _bilinear(grid: FloatArray, values: FloatArray, places: FloatArray) -> FloatArray:
