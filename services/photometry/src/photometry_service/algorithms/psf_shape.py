@@ -30,6 +30,7 @@ ROUNDS = 14
 NARROW_ROUNDS = 2
 CLIP_ROUND = 3
 DROP_ROUND = 4
+BEGIN_STARS, BEGIN_ROUNDS = 30, 3
 CONVERGED = 1e-3
 LARGEST_STEP = np.array([0.15, 0.15, 0.15, 0.7])
 PRIOR_SIGMA = np.array([0.35, 0.2, 0.2, 1.0])
@@ -129,7 +130,8 @@ def _fit(
     terms = (highest + 1) * (highest + 2) // 2
     fit = ShapeFit(start, np.zeros((3, terms)), star, np.full(star.shape[0], np.nan), misfit)
     begin, settled = star, order is not None or highest == 0
-    for number in range(ROUNDS):
+    fit, first = _begun(frame, fit, start, options)
+    for number in range(first, ROUNDS):
         if fit.star.shape[0] == 0:
             break
         step = _equations(frame, fit, number, options)
@@ -148,6 +150,20 @@ def _fit(
         if not limited and number > DROP_ROUND and np.abs(change).max() < CONVERGED:
             break
     return fit
+
+
+def _begun(frame: FitFrame, fit: ShapeFit, start: Shape, options: ShapeOptions) -> tuple[ShapeFit, int]:
+    """The mean shape from the first few stars, the brightest, and the round of all that follows: far from the solution
+    all say no more than few."""
+    if fit.star.shape[0] < 2 * BEGIN_STARS or fit.misfit > 0:
+        return fit, 0
+    few = replace(fit, field=np.zeros((3, 1)), star=fit.star[:BEGIN_STARS], chi2=fit.chi2[:BEGIN_STARS])
+    for number in range(BEGIN_ROUNDS):
+        step = _equations(frame, few, number, options)
+        few = replace(few, star=step.star)
+        equations = _in_shear(few, step, frame.shape, np.ones(BEGIN_STARS, dtype=bool))
+        few = _moved(few, _shape_step(few, start, equations)[0])
+    return replace(fit, shape=few.shape), BEGIN_ROUNDS - 1
 
 
 def supported_order(star: FloatArray, frame_shape: tuple[int, int], options: ShapeOptions) -> int:

@@ -114,9 +114,7 @@ def in_halos(sources: Sources, fwhm_px: float) -> tuple[NDArray[np.bool_], NDArr
         fainter = slice(int(np.searchsorted(-flux, -flux[k], side="right")), None)
         distance2 = (x[fainter] - x[k]) ** 2 + (y[fainter] - y[k]) ** 2
         reach2 = reach2_of_one[fainter] * np.cbrt(flux[k]) ** 2
-        inside[order[fainter]] |= (
-            (distance2 < reach2) & (distance2 > 0) & (flux[fainter] < LARGEST_SHARE * flux[k])
-        )
+        inside[order[fainter]] |= (distance2 < reach2) & (distance2 > 0) & (flux[fainter] < LARGEST_SHARE * flux[k])
         area[order[fainter]] += np.pi * reach2
     return inside, area
 
