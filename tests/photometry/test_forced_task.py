@@ -71,8 +71,9 @@ def test_magnitudes_are_those_of_the_catalogue_where_the_zero_point_varies(uneve
     rows = folder.forced(places, zero_point=report.terms).fluxes
     mag, total = (np.array([getattr(row, name) for row in rows], float) for name in ("mag", "mag_err_total"))
     pulls = (mag - calibrated["mag_cal_psf"][bright]) / calibrated["mag_cal_psf_err_stat"][bright]
-    # the same pixels and profile: only what was doubtful, blended or found in the residual is weighted otherwise
-    assert np.median(np.abs(pulls)) < 0.05 and np.quantile(np.abs(pulls), 0.9) < 0.5
+    # the same pixels and profile: only what was doubtful, blended or found in the residual is weighted otherwise, and
+    # fits end where a step is below a tenth of the error
+    assert np.median(np.abs(pulls)) < 0.06 and np.quantile(np.abs(pulls), 0.9) < 0.5
     assert np.quantile(np.abs(total / calibrated["mag_cal_psf_err_total"][bright] - 1), 0.95) < 0.05
     # with the value alone a tenth of a magnitude is missed at the edges
     flat = folder.forced(places, zero_point=ZeroPointTerms(coefficients=(report.value,), covariance=((0.0,),))).fluxes
