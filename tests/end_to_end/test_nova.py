@@ -77,7 +77,7 @@ def test_the_stored_key_opens_nova_and_only_the_list_goes_there(
     assert "nova_api_key" in listed and KEY[-4:] in listed and KEY not in listed
 
     ended = run_alidade(platform.folder, *solve)
-    assert ended.returncode == 0 and "by nova" in ended.stdout, ended.stdout + ended.stderr
+    assert ended.returncode == 0 and "by nova" in " ".join(ended.stdout.split()), ended.stdout + ended.stderr
     [sent] = site.submissions  # type: ignore[attr-defined]
     assert sent["publicly_visible"] == "n" and len(sent["x"]) > 100
     assert KEY not in (platform.folder / "up.log").read_text()
