@@ -165,7 +165,8 @@ async def test_a_volley_with_one_refresh_token_has_one_winner(
         )
         names = [type(answer).__name__ for answer in answers]
         assert names.count("IssuedSession") == 1
-        assert set(names) == {"IssuedSession", "RefreshReplayedError", "SessionEndedError"}
+        # whether a loser sees the replay or the session that another loser has ended is a matter of moments
+        assert set(names) - {"IssuedSession"} <= {"RefreshReplayedError", "SessionEndedError"}
 
 
 async def test_what_ends_at_one_replica_has_ended_at_the_other(
