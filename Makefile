@@ -8,8 +8,9 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install init demo test test-slow test-integration check lint types imports kernels bench random-frames validate-frames coverage up down update-deps clean \
-	images base-images image-locks $(SERVICES:%=test-%) $(SERVICES:%=run-%) $(SERVICES:%=migrate-%) $(SERVICES:%=image-%) image-catalogs-surveys
+.PHONY: help install init demo test test-slow test-integration check lint types imports kernels bench random-frames validate-frames coverage docs docs-tables charts \
+	up update-deps clean images base-images image-locks \
+	$(SERVICES:%=test-%) $(SERVICES:%=run-%) $(SERVICES:%=work-%) $(SERVICES:%=migrate-%) $(SERVICES:%=image-%) image-catalogs-surveys
 
 help: ## This list
 	@grep -hE '^[a-zA-Z_%-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -32,6 +33,9 @@ demo: install ## Simulated sky through the whole platform, checked against its t
 
 test: install ## Fast tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+coverage: install ## The fast tests, with the share of lines that they run in build/coverage
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report term:skip-covered --cov-report html:build/coverage
 
 test-slow: install ## Accuracy and property tests that take minutes
 	$(BIN)/python -m pytest -m slow -n 2 --timeout 1200
@@ -80,6 +84,26 @@ random-frames: install ## 300 random independent skies and every real frame thro
 
 validate-frames: install ## Real frames through the platform; writes the table of docs/validation.md (needs astrometry-data-tycho2)
 	CATALOGS_UPSTREAM__MODE=offline $(BIN)/python tests/end_to_end/real_frames.py --write docs/validation.md
+
+docs: install ## The pages as a site in build/docs; every warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+
+docs-tables: install ## The tables of docs/ that come from code: columns, flags, settings
+	$(BIN)/python docs/make_tables.py
+	$(BIN)/python docs/operations/make_settings.py
+
+charts: install ## Lint the Helm chart, render it and check what comes out
+	deploy/testing/tools.sh
+	$(BIN)/python -m pytest -m integration tests/deploy/test_chart.py
+
+$(SERVICES:%=run-%): run-%: install ## The API of one service; its settings are <SERVICE>_... variables (docs/operations/settings.md)
+	ALIDADE_SERVICE=$* $(BIN)/python -m astro_shared.service_command api
+
+$(SERVICES:%=work-%): work-%: install ## The worker of one service
+	ALIDADE_SERVICE=$* $(BIN)/python -m astro_shared.service_command worker
+
+$(SERVICES:%=migrate-%): migrate-%: install ## Make or migrate the database of one service
+	ALIDADE_SERVICE=$* $(BIN)/python -m astro_shared.service_command migrate
 
 up: install ## The embedded platform; Ctrl-C stops it
 	$(BIN)/alidade up

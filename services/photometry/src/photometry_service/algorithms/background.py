@@ -57,7 +57,7 @@ def estimate_background(
 
     Notes
     -----
-    Level = 2.5 median - 1.5 mean, or the median where |mean - median| > 0.3 sigma or where the digitisation is
+    Level = 2.5 median - 1.5 mean, or the median where ``|mean - median|`` > 0.3 sigma or where the digitisation is
     coarser than sigma / 1.5. Digitised values are counted
     in bins of whole steps and the median is interpolated inside its bin: the median of integers itself may be
     off by half a step, which the mode would multiply by 2.5. A level that changes from mesh to mesh by more than half of

@@ -25,7 +25,7 @@ from photometry_service.algorithms.mesh_filters import fill_meshes, filter_meshe
 __all__ = ["BackgroundOptions", "FilterKind", "NoGoodPixelsError", "Pass", "mark_sources", "measure_pass"]
 
 MAX_MODE_SKEW = 0.3
-"""Largest |mean - median| in sigma for which the mode is trusted (SExtractor)."""
+"""Largest ``|mean - median|`` in sigma for which the mode is trusted (SExtractor)."""
 
 COARSE_STEPS = 1.5
 """Sigma in steps of the digitisation below which the median alone is used: the mode magnifies its rounding."""
