@@ -15,7 +15,7 @@ from astro_shared.testing.real_data import MISSING, find_real_data
 from catalogs_service.adapters.catalogues.objects import document_of
 from catalogs_service.adapters.gaia.places import archive_table, vizier_table
 from catalogs_service.adapters.gaia.tap import GaiaTap
-from catalogs_service.adapters.upstream.gate_memory import LocalMemory
+from catalogs_service.adapters.upstream.breaker_store import LocalBreakerStore
 from catalogs_service.config import CatalogsSettings
 from catalogs_service.domain.gaia import GaiaTile
 from catalogs_service.domain.questions import Reply, SkyField
@@ -43,7 +43,7 @@ def settings(tmp_path):
 @pytest.fixture
 async def askers(settings):
     async with make_outside_http(settings.upstream) as http:
-        yield make_upstreams(settings.upstream, http, LocalMemory())
+        yield make_upstreams(settings.upstream, http, LocalBreakerStore())
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import asyncio
 import sys
 
 from astro_shared.database.engine import make_engine
+from catalogs_service.adapters.upstream.breaker_store import DatabaseBreakerStore
 from catalogs_service.adapters.upstream.gate import UpstreamGate
-from catalogs_service.adapters.upstream.gate_memory import DatabaseMemory
 from catalogs_service.domain.upstream_state import Limits
 
 
 async def main(database, lease_s):
-    memory = DatabaseMemory(make_engine(database))
+    memory = DatabaseBreakerStore(make_engine(database))
     gate = UpstreamGate(memory, "simbad", Limits(requests_per_s=1000.0, concurrency=1), lease_s=lease_s)
     async with gate.admitted() as probing:
         sys.stdout.write(f"{'probe' if probing else 'place'}\n")

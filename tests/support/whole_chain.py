@@ -20,8 +20,8 @@ from astro_shared.errors import AlidadeError
 from astro_shared.fits.tables import read_columns
 from astro_shared.jobs.task import LocalLink, TaskContext, TaskOutput
 from astrometry_service import tasks as astrometry
-from astrometry_service.adapters.asked_catalogue import QUESTION
 from astrometry_service.adapters.reference_file import ReferenceFile, read_reference_file
+from astrometry_service.adapters.remote_catalogue import QUESTION
 from photometry_service import tasks as photometry
 
 QUICK = SolveSettings(blind=False, limit_s=10.0)

@@ -7,7 +7,7 @@ import pytest
 
 from astro_shared.jobs.task import LocalLink, TaskContext
 from astrometry_service.adapters.sky_index_store import SkyIndexStore
-from astrometry_service.adapters.sky_maker import SKY_PATTERNS, AskedSky, SkyMaker
+from astrometry_service.adapters.sky_maker import SKY_PATTERNS, RemoteSky, SkyMaker
 from astrometry_service.algorithms.sky_index import IndexOptions
 from astrometry_service.domain.star_lists import SkyMap
 
@@ -44,7 +44,7 @@ def child(maker, folder):
     def answer(payload):
         return asyncio.run(maker.answer(payload, Run()))
 
-    return AskedSky(TaskContext(folder, {}, LocalLink({SKY_PATTERNS: answer})))
+    return RemoteSky(TaskContext(folder, {}, LocalLink({SKY_PATTERNS: answer})))
 
 
 def test_patterns_are_made_once_for_all_children(tmp_path, sky):
@@ -73,7 +73,7 @@ def test_what_cannot_be_made_is_tried_once(tmp_path):
 
 
 def test_without_a_platform_there_are_no_patterns(tmp_path):
-    assert AskedSky(TaskContext(tmp_path, {}, LocalLink())).patterns() is None
+    assert RemoteSky(TaskContext(tmp_path, {}, LocalLink())).patterns() is None
 
 
 def test_the_job_says_what_it_waits_for(tmp_path, sky):

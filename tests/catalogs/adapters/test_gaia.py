@@ -13,16 +13,16 @@ import pytest
 from astropy.table import Table
 
 from astro_shared.testing.real_data import MISSING, find_real_data
-from catalogs_service.adapters.gaia.flights import FolderFlights
 from catalogs_service.adapters.gaia.gaia_tiles import GaiaPlace, GaiaTiles
 from catalogs_service.adapters.gaia.places import archive_table, vizier_table
+from catalogs_service.adapters.gaia.single_flight import FolderSingleFlight
 from catalogs_service.adapters.gaia.tap import GaiaTap
 from catalogs_service.adapters.gaia.tile_cache import TileCache
 from catalogs_service.adapters.partition_cache import PartitionCache
 from catalogs_service.adapters.reference_store import ReferenceStore
+from catalogs_service.adapters.upstream.breaker_store import LocalBreakerStore
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
 from catalogs_service.adapters.upstream.gate import UpstreamGate
-from catalogs_service.adapters.upstream.gate_memory import LocalMemory
 from catalogs_service.algorithms.sphere import separation_deg
 from catalogs_service.domain.columns import BY_NAME, GAIA_COLUMNS
 from catalogs_service.domain.gaia import GaiaTile, checked_release, depth_for
@@ -46,7 +46,7 @@ def archive(remote, load_support):
 
 @pytest.fixture
 async def make(tmp_path, remote):
-    memory = LocalMemory()
+    memory = LocalBreakerStore()
     async with httpx.AsyncClient(trust_env=False) as http:
 
         def build(*, rows_per_query=10_000, first="archive", second=True, wait_s=10.0, process=0):
@@ -66,7 +66,7 @@ async def make(tmp_path, remote):
             cache = TileCache(
                 tmp_path / "tiles", longest_age_s=3600, limit_bytes=1 << 30, memory=PartitionCache(64 << 20)
             )
-            return GaiaTiles(cache, places, flights=FolderFlights(tmp_path / "locks"), wait_s=wait_s)
+            return GaiaTiles(cache, places, single_flight=FolderSingleFlight(tmp_path / "locks"), wait_s=wait_s)
 
         yield build
 

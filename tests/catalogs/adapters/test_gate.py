@@ -14,9 +14,9 @@ from sqlalchemy import text
 from astro_shared.database.engine import make_engine
 from astro_shared.database.migrations import upgrade
 from astro_shared.testing.postgres import start_postgres
-from catalogs_service.adapters.upstream import gate_memory
+from catalogs_service.adapters.upstream import breaker_store
+from catalogs_service.adapters.upstream.breaker_store import DatabaseBreakerStore
 from catalogs_service.adapters.upstream.gate import UpstreamGate
-from catalogs_service.adapters.upstream.gate_memory import DatabaseMemory
 from catalogs_service.domain.upstream_state import Limits, UpstreamState
 from catalogs_service.errors import QueryError
 
@@ -34,7 +34,7 @@ def migrated(database):
 async def memories(migrated):
     """What two replicas know."""
     engines = make_engine(migrated), make_engine(migrated)
-    yield tuple(map(DatabaseMemory, engines))
+    yield tuple(map(DatabaseBreakerStore, engines))
     for engine in engines:
         await engine.dispose()
 
@@ -200,12 +200,12 @@ async def test_the_clock_is_the_one_of_the_database(memories):
 
 
 async def test_without_the_database_each_holds_the_limits_alone_and_says_so_once(monkeypatch):
-    monkeypatch.setattr(gate_memory, "_AWAY_S", 0.2)
+    monkeypatch.setattr(breaker_store, "_AWAY_S", 0.2)
     limits = Limits(requests_per_s=20.0, concurrency=1)
     with start_postgres() as server, structlog.testing.capture_logs() as logs:
         upgrade(server.address, "catalogs_service.migrations")
         engine = make_engine(server.address)
-        gate = gates([DatabaseMemory(engine)], limits)[0]
+        gate = gates([DatabaseBreakerStore(engine)], limits)[0]
         for _ in range(5):
             await gate.failed("timeout")
         server.stop()
@@ -230,7 +230,7 @@ async def test_without_the_database_each_holds_the_limits_alone_and_says_so_once
 
 
 async def test_a_database_that_hangs_is_as_good_as_away(migrated, memories, monkeypatch):
-    monkeypatch.setattr(gate_memory, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(breaker_store, "_PATIENCE_S", 0.3)
     gate = gates(memories)[0]
     await gate.succeeded()
     engine = make_engine(migrated)

@@ -15,7 +15,7 @@ from astro_shared.database.engine import make_engine
 from astro_shared.database.migrations import upgrade
 from astro_shared.storage.errors import StorageUnavailableError
 from astro_shared.storage.folder import FolderStore
-from catalogs_service.adapters.gaia.flights import DatabaseFlights, FolderFlights
+from catalogs_service.adapters.gaia.single_flight import DatabaseSingleFlight, FolderSingleFlight
 from catalogs_service.adapters.gaia.tile_objects import PREFIX, TileObjects
 from catalogs_service.domain.gaia import GaiaTile
 
@@ -107,10 +107,10 @@ async def test_storage_that_is_away_is_no_tile_and_no_error(tile_file, tmp_path)
 async def two_flights(request, tmp_path, database):
     """Locks as two processes would have them."""
     if request.param == "folder":
-        yield FolderFlights(tmp_path), FolderFlights(tmp_path)
+        yield FolderSingleFlight(tmp_path), FolderSingleFlight(tmp_path)
         return
     engines = make_engine(database), make_engine(database)
-    yield tuple(map(DatabaseFlights, engines))
+    yield tuple(map(DatabaseSingleFlight, engines))
     for engine in engines:
         await engine.dispose()
 
@@ -118,9 +118,9 @@ async def two_flights(request, tmp_path, database):
 async def test_of_two_only_one_flies_and_neither_waits_for_ever(two_flights):
     flying, most = 0, 0
 
-    async def fly(flights, names):
+    async def fly(single_flight, names):
         nonlocal flying, most
-        async with flights.only(names):
+        async with single_flight.only(names):
             flying += 1
             most = max(most, flying)
             await asyncio.sleep(0.05)
@@ -152,11 +152,11 @@ async def test_a_connection_that_dies_ends_no_flight_and_leaves_no_lock(database
     one, other = make_engine(database, application="dying"), make_engine(database)
     kill = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dying'")
     async with asyncio.timeout(20):
-        async with DatabaseFlights(one).only(["a"]), other.connect() as connection:
+        async with DatabaseSingleFlight(one).only(["a"]), other.connect() as connection:
             await connection.execute(kill)
-        async with DatabaseFlights(other).only(["a"]):
+        async with DatabaseSingleFlight(other).only(["a"]):
             pass
-        async with DatabaseFlights(one).only(["a"]):
+        async with DatabaseSingleFlight(one).only(["a"]):
             pass
     await one.dispose()
     await other.dispose()
@@ -164,7 +164,7 @@ async def test_a_connection_that_dies_ends_no_flight_and_leaves_no_lock(database
 
 async def test_without_the_database_everybody_flies():
     engine = make_engine("postgresql://nobody@127.0.0.1:1/none")
-    async with asyncio.timeout(20), DatabaseFlights(engine).only(["a"]), DatabaseFlights(engine).only(["a"]):
+    async with asyncio.timeout(20), DatabaseSingleFlight(engine).only(["a"]), DatabaseSingleFlight(engine).only(["a"]):
         pass
     await engine.dispose()
 

@@ -9,9 +9,9 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
+from catalogs_service.adapters.upstream.breaker_store import LocalBreakerStore
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient, retry_after_s
 from catalogs_service.adapters.upstream.gate import UpstreamGate
-from catalogs_service.adapters.upstream.gate_memory import LocalMemory
 from catalogs_service.domain.questions import Question
 from catalogs_service.domain.upstream_state import Limits
 from catalogs_service.errors import QueryError
@@ -21,7 +21,7 @@ FAST = Limits(requests_per_s=1000.0, concurrency=4)
 
 @pytest.fixture
 def memory():
-    return LocalMemory()
+    return LocalBreakerStore()
 
 
 @pytest.fixture

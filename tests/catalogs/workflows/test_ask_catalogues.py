@@ -13,9 +13,9 @@ import pytest
 from catalogs_service.adapters.catalogues.registry import CatalogueRegistry
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.upstream.answer_cache import AnswerCache
+from catalogs_service.adapters.upstream.breaker_store import LocalBreakerStore
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
 from catalogs_service.adapters.upstream.gate import UpstreamGate
-from catalogs_service.adapters.upstream.gate_memory import LocalMemory
 from catalogs_service.algorithms.sky_match import MatchRadius
 from catalogs_service.domain.positions import Positions
 from catalogs_service.domain.questions import SkyField
@@ -61,7 +61,7 @@ async def ask(tmp_path, remote):
                 simbad=f"{address}/simbad", vizier=f"{address}/vizier", vizier_tables=f"{address}/tables",
                 skybot=f"{address}/skybot", astro_colibri=f"{address}/colibri", most_rows=most_rows,
             )  # fmt: skip
-            memory = LocalMemory()
+            memory = LocalBreakerStore()
             askers = {
                 name: UpstreamClient(
                     http, UpstreamGate(memory, name, Limits(1000.0, 4)),

@@ -8,7 +8,7 @@ import pytest
 from astro_shared.contracts.catalogs import MirrorGaiaRequest
 from astro_shared.errors import ForbiddenError
 from astro_shared.jobs.task import LocalLink, TaskContext
-from catalogs_service.adapters.gaia.asked_tiles import answer_tiles
+from catalogs_service.adapters.gaia.remote_tiles import answer_tiles
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.algorithms.healpix import cells
 from catalogs_service.domain.gaia import GaiaStars

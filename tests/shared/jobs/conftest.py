@@ -14,7 +14,7 @@ from astro_shared.contracts.jobs import JobView
 from astro_shared.database.engine import make_engine
 from astro_shared.database.migrations import upgrade
 from astro_shared.jobs.attempts import Timing
-from astro_shared.jobs.kinds import JobKind, JobRun
+from astro_shared.jobs.job_types import JobRun, JobType
 from astro_shared.jobs.ledger import JobLedger
 from astro_shared.jobs.worker import ServiceWorker, WorkerOptions, run_workers
 from astro_shared.storage.folder import FolderStore
@@ -28,11 +28,11 @@ async def echo(payload: dict[str, Any], run: JobRun) -> dict[str, Any]:
     return {"text": payload["text"] * 2, "owner": run.job.owner}
 
 
-def task(name: str, **limits: Any) -> JobKind:
-    return JobKind(name, ExampleRequest, task=f"{TASKS}:{name}", answers={"echo": echo}, **limits)
+def task(name: str, **limits: Any) -> JobType:
+    return JobType(name, ExampleRequest, task=f"{TASKS}:{name}", answers={"echo": echo}, **limits)
 
 
-KINDS = [
+JOB_TYPES = [
     *(
         task(name)
         for name in (
@@ -72,14 +72,16 @@ async def start_worker(
     stoppers = []
 
     async def start(
-        kinds: list[JobKind] | None = None,
+        job_types: list[JobType] | None = None,
         concurrency: int = 2,
         grace_s: float = 0.1,
         timing: Timing = FAST,
         **options: Any,
     ) -> Callable[[], Awaitable[None]]:
         stop, ready = asyncio.Event(), asyncio.Event()
-        worker = ServiceWorker("example", kinds or KINDS, make_engine(jobs_database), store, concurrency, **options)
+        worker = ServiceWorker(
+            "example", job_types or JOB_TYPES, make_engine(jobs_database), store, concurrency, **options
+        )
         running = asyncio.create_task(
             run_workers(
                 [worker],

@@ -11,11 +11,11 @@ from astro_shared.contracts.jobs import JobPhase
 from astro_shared.database.engine import make_engine
 from astro_shared.database.migrations import upgrade
 from astro_shared.jobs import host
-from astro_shared.jobs.forkserver import ForkServer
+from astro_shared.jobs.fork_client import ForkClient
 from astro_shared.jobs.ledger import JobLedger
 from astro_shared.jobs.worker import ServiceWorker, WorkerOptions, run_workers
 
-from .conftest import FAST, KINDS, TASKS
+from .conftest import FAST, JOB_TYPES, TASKS
 
 
 async def test_services_share_an_event_loop_and_a_fork_server(make_database, store, tmp_path):
@@ -24,8 +24,8 @@ async def test_services_share_an_event_loop_and_a_fork_server(make_database, sto
         address = make_database()
         upgrade(address, "astro_shared.testing.example_migrations")
         ledgers.append(JobLedger(make_engine(address), service))
-        workers.append(ServiceWorker(service, KINDS, make_engine(address), store))
-    server, stop, ready = ForkServer([TASKS]), asyncio.Event(), asyncio.Event()
+        workers.append(ServiceWorker(service, JOB_TYPES, make_engine(address), store))
+    server, stop, ready = ForkClient([TASKS]), asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(
         run_workers(
             workers,
@@ -101,15 +101,15 @@ def module(tmp_path, monkeypatch):
 BUILD = """
 from pathlib import Path
 from astro_shared.database.engine import make_engine
-from astro_shared.jobs.kinds import JobKind
+from astro_shared.jobs.job_types import JobType
 from astro_shared.jobs.worker import ServiceWorker
 from astro_shared.storage.folder import FolderStore
 from astro_shared.testing.example_tasks import ExampleRequest
 
 def build():
     store = FolderStore(Path("{folder}"), url_secret="s" * 32, public_url="http://x")
-    kinds = [JobKind("k", ExampleRequest, task="{task}")]
-    return ServiceWorker("example", kinds, make_engine("{database}"), store)
+    job_types = [JobType("k", ExampleRequest, task="{task}")]
+    return ServiceWorker("example", job_types, make_engine("{database}"), store)
 """
 
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from astro_shared.contracts.jobs import JobPhase
-from astro_shared.jobs.kinds import JobKind
+from astro_shared.jobs.job_types import JobType
 from astro_shared.jobs.task import OutputFile, TaskOutput
 from astro_shared.storage.errors import StorageUnavailableError
 from astro_shared.testing.example_tasks import ExampleRequest, TooFewStarsError
@@ -62,7 +62,7 @@ async def test_a_handler_runs_in_the_worker(start_worker, submit, wait_for, stor
         path.write_text(request.text)
         return TaskOutput({"pid": os.getpid()}, {"answer": OutputFile(path, "text/plain")})
 
-    await start_worker([JobKind("wait", ExampleRequest, handler=handler)])
+    await start_worker([JobType("wait", ExampleRequest, handler=handler)])
     done = await wait_for(await submit("wait", text="hello"))
     assert done.result == {"pid": os.getpid()}
     assert await text_of(store, done.files["answer"]) == "hello"
@@ -96,7 +96,7 @@ async def test_odd_text_and_numbers_do_not_stop_a_job(start_worker, submit, wait
             raise TooFewStarsError("NUL \0", path=Path("x"), number=float("nan"))
         return TaskOutput({"nan": float("nan"), "text": "\0"})
 
-    await start_worker([JobKind("odd", ExampleRequest, handler=odd)])
+    await start_worker([JobType("odd", ExampleRequest, handler=odd)])
     done, failed = await wait_for(await submit("odd")), await wait_for(await submit("odd", text="\0"))
     assert done.result == {"nan": None, "text": "\ufffd"}
     assert failed.error is not None

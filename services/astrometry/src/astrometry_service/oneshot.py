@@ -24,7 +24,6 @@ from astro_shared.contracts.settings import (
 )
 from astro_shared.fits import header_text, read_frame
 from astro_shared.jobs.oneshot import DataFolder, OneShotTask, Outcome, run_oneshot
-from astrometry_service.adapters.asked_catalogue import QUESTION
 from astrometry_service.adapters.frame_summary import summarise_frame
 from astrometry_service.adapters.reference_file import (
     Columns,
@@ -32,6 +31,7 @@ from astrometry_service.adapters.reference_file import (
     read_index_reference,
     read_reference_file,
 )
+from astrometry_service.adapters.remote_catalogue import QUESTION
 from astrometry_service.errors import ReferenceListError
 from astrometry_service.tasks import solve
 

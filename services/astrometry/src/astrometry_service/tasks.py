@@ -22,15 +22,15 @@ from astro_shared.fits import header_of_text, read_frame
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
-from astrometry_service.adapters.asked_catalogue import MAX_RADIUS_DEG, AskedCatalogue
-from astrometry_service.adapters.asked_distortions import AskedDistortions
 from astrometry_service.adapters.debug_files import write_debug_files
 from astrometry_service.adapters.engine_settings import ask_engine_facts
 from astrometry_service.adapters.engines import local_engines
 from astrometry_service.adapters.footprint_store import KEEP_FOOTPRINT
 from astrometry_service.adapters.frame_summary import list_summary, summarise_frame
 from astrometry_service.adapters.relayed_engine import RelayedEngine
-from astrometry_service.adapters.sky_maker import AskedSky
+from astrometry_service.adapters.remote_catalogue import MAX_RADIUS_DEG, RemoteCatalogue
+from astrometry_service.adapters.remote_distortions import RemoteDistortions
+from astrometry_service.adapters.sky_maker import RemoteSky
 from astrometry_service.adapters.source_input import SourceInput, read_sources
 from astrometry_service.algorithms.field_search import frame_cells, unique_cells
 from astrometry_service.domain.solution import AstrometricSolution
@@ -77,12 +77,12 @@ def solution(request: SolutionRequest, context: TaskContext) -> TaskOutput:
 
 def _solve(request: SolveRequest, given: SourceInput, header: fits.Header | None, context: TaskContext) -> TaskOutput:
     context.progress(0.1, "solving")
-    catalogue = AskedCatalogue(context, request.reference)
+    catalogue = RemoteCatalogue(context, request.reference)
     options = SolveOptions(
         limit_s=request.solve.limit_s, remote_limit_s=request.solve.remote_limit_s, blind=request.solve.blind,
         widest_question_deg=SolveOptions.widest_question_deg if request.reference.name == "gaia" else MAX_RADIUS_DEG,
     )  # fmt: skip
-    find = SolveFrame(catalogue, _engines(request, context), all_sky=AskedSky(context), options=options)
+    find = SolveFrame(catalogue, _engines(request, context), all_sky=RemoteSky(context), options=options)
     earlier, why_none = _earlier_distortions(request, header, context)
     done = SolveRequestWorkflow(find, earlier, why_none)(
         request, given.columns, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px
@@ -120,7 +120,7 @@ def _engines(request: SolveRequest, context: TaskContext) -> list[SolveEngine]:
 
 def _earlier_distortions(
     request: SolveRequest, header: fits.Header | None, context: TaskContext
-) -> tuple[AskedDistortions | None, str]:
+) -> tuple[RemoteDistortions | None, str]:
     """Distortions of this user's earlier frames of the same camera and filter, or why they are left alone."""
     if not request.astrometry.use_prior:
         return None, "switched off by astrometry.use_prior"
@@ -128,7 +128,7 @@ def _earlier_distortions(
     if camera is None:
         return None, "the header names no camera"
     instrument = f"{camera} / {request.summary.filter or 'no filter'}"[:200]
-    return AskedDistortions(context, instrument, request.astrometry.prior_version), ""
+    return RemoteDistortions(context, instrument, request.astrometry.prior_version), ""
 
 
 def _header(path: Path) -> fits.Header:
@@ -136,7 +136,7 @@ def _header(path: Path) -> fits.Header:
 
 
 def _files(
-    done: Solved, request: SolveRequest, given: SourceInput, catalogue: AskedCatalogue, folder: Path
+    done: Solved, request: SolveRequest, given: SourceInput, catalogue: RemoteCatalogue, folder: Path
 ) -> dict[str, OutputFile]:
     report = folder / products.ASTROMETRY_REPORT
     report.write_text(json.dumps(done.report.model_dump(mode="json"), indent=2, allow_nan=False), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from astro_shared.clients.user_keys import key_opener
 from astro_shared.contracts.auth import Scope
-from astro_shared.jobs.kinds import Answer
+from astro_shared.jobs.job_types import Answer
 from astro_shared.jobs.service import JobServiceParts
 from astro_shared.jobs.worker import ServiceWorker
 from astro_shared.settings import settings_or_exit
@@ -16,7 +16,7 @@ from astrometry_service.adapters.nova_relay import NovaRelay
 from astrometry_service.adapters.relayed_engine import SOLVE_REMOTE
 from astrometry_service.adapters.sky_maker import SKY_PATTERNS, SkyMaker
 from astrometry_service.config import AstrometrySettings
-from astrometry_service.kinds import kinds
+from astrometry_service.job_types import job_types
 
 
 def build() -> ServiceWorker:
@@ -25,7 +25,7 @@ def build() -> ServiceWorker:
     parts = JobServiceParts("astrometry", settings, scopes=(Scope.JOBS_CALLBACK, Scope.CATALOGS_READ))
     return ServiceWorker(
         service="astrometry",
-        kinds=kinds(_answers(settings, parts)),
+        job_types=job_types(_answers(settings, parts)),
         engine=parts.engine,
         store=parts.store,
         concurrency=settings.worker_concurrency,

@@ -19,7 +19,7 @@ from astro_shared.database.engine import make_engine
 from astro_shared.errors import AlidadeError
 from astro_shared.jobs.service import migrate_database
 from astro_shared.settings import settings_or_exit
-from catalogs_service.adapters.upstream.gate_memory import DatabaseMemory
+from catalogs_service.adapters.upstream.breaker_store import DatabaseBreakerStore
 from catalogs_service.config import CatalogsSettings
 from catalogs_service.domain.gaia import DEPTHS
 from catalogs_service.domain.regions import Cone
@@ -80,7 +80,7 @@ async def _mirror_gaia(given: argparse.Namespace, settings: CatalogsSettings) ->
     # the limits of the archive count for this command and the service together
     engine = make_engine(settings.database_url, settings.database, application="catalogs")
     async with make_outside_http(settings.upstream) as http:
-        upstreams = make_upstreams(settings.upstream, http, DatabaseMemory(engine))
+        upstreams = make_upstreams(settings.upstream, http, DatabaseBreakerStore(engine))
         gaia = make_gaia(settings, upstreams, wait_s=settings.upstream.gaia_total_s)
         made = await MirrorGaia(make_lists(settings.data_folder), gaia).run(
             Cone(given.ra, given.dec, given.radius), release=given.release, depth_mag=given.depth, report=report

@@ -11,9 +11,9 @@ from astro_shared.clients.user_keys import OpenKey, key_opener
 from astro_shared.contracts.auth import Scope
 from astro_shared.jobs.service import JobServiceParts
 from catalogs_service.adapters.catalogues.registry import CatalogueRegistry
-from catalogs_service.adapters.gaia.flights import DatabaseFlights, Flights, FolderFlights
 from catalogs_service.adapters.gaia.gaia_tiles import GaiaPlace, GaiaTiles
 from catalogs_service.adapters.gaia.places import archive_table, vizier_table
+from catalogs_service.adapters.gaia.single_flight import DatabaseSingleFlight, FolderSingleFlight, SingleFlight
 from catalogs_service.adapters.gaia.tap import GaiaTap
 from catalogs_service.adapters.gaia.tile_cache import TileCache
 from catalogs_service.adapters.gaia.tile_objects import TileObjects
@@ -23,9 +23,9 @@ from catalogs_service.adapters.partition_cache import PartitionCache
 from catalogs_service.adapters.reference_store import ReferenceStore
 from catalogs_service.adapters.tables.catalogue_file import open_catalogue
 from catalogs_service.adapters.upstream.answer_cache import AnswerCache
+from catalogs_service.adapters.upstream.breaker_store import BreakerStore, DatabaseBreakerStore
 from catalogs_service.adapters.upstream.client import Deadlines, UpstreamClient
 from catalogs_service.adapters.upstream.gate import UpstreamGate
-from catalogs_service.adapters.upstream.gate_memory import DatabaseMemory, GateMemory
 from catalogs_service.config import VERSION, CatalogsSettings, UpstreamSettings
 from catalogs_service.domain.upstream_state import Limits
 from catalogs_service.workflows.ask_catalogues import AskCatalogues
@@ -55,7 +55,7 @@ class CatalogsParts(JobServiceParts):
         self.catalogs_settings = settings
         self.lists = make_lists(settings.data_folder, settings.memory_cache_mb)
         self.outside = make_outside_http(settings.upstream)
-        self.upstreams = make_upstreams(settings.upstream, self.outside, DatabaseMemory(self.engine))
+        self.upstreams = make_upstreams(settings.upstream, self.outside, DatabaseBreakerStore(self.engine))
         online = settings.upstream.mode == "online"
         tiles = self._gaia()
         self.gaia = tiles if online else None
@@ -89,7 +89,7 @@ class CatalogsParts(JobServiceParts):
         return make_gaia(
             settings,
             self.upstreams,
-            flights=DatabaseFlights(self.engine),
+            single_flight=DatabaseSingleFlight(self.engine),
             objects=objects if settings.object_cache_mb else None,
         )
 
@@ -142,11 +142,11 @@ def make_gaia(
     settings: CatalogsSettings,
     askers: Mapping[str, UpstreamClient],
     *,
-    flights: Flights | None = None,
+    single_flight: SingleFlight | None = None,
     objects: TileObjects | None = None,
     wait_s: float = GAIA_WAIT_S,
 ) -> GaiaTiles:
-    """Gaia from the tile cache, object storage, the ESA archive and VizieR; without ``flights`` files are locked."""
+    """Gaia from the tile cache, object storage, the ESA archive and VizieR; without ``single_flight`` files are locked."""
     folder = settings.data_folder / "tiles"
     cache = TileCache(
         folder,
@@ -164,8 +164,8 @@ def make_gaia(
     )
     vizier = GaiaTap("VizieR", askers["vizier"], sync_url=given.vizier_url)
     places = (GaiaPlace("archive", archive, archive_table), GaiaPlace("vizier", vizier, vizier_table))
-    flights = flights or FolderFlights(folder / "locks")
-    return GaiaTiles(cache, places, flights=flights, objects=objects, wait_s=wait_s)
+    single_flight = single_flight or FolderSingleFlight(folder / "locks")
+    return GaiaTiles(cache, places, single_flight=single_flight, objects=objects, wait_s=wait_s)
 
 
 def make_outside_http(settings: UpstreamSettings) -> httpx.AsyncClient:
@@ -174,7 +174,7 @@ def make_outside_http(settings: UpstreamSettings) -> httpx.AsyncClient:
     return httpx.AsyncClient(trust_env=False, proxy=settings.proxy, verify=verify, follow_redirects=False)
 
 
-def make_upstreams(given: UpstreamSettings, http: httpx.AsyncClient, memory: GateMemory) -> dict[str, UpstreamClient]:
+def make_upstreams(given: UpstreamSettings, http: httpx.AsyncClient, memory: BreakerStore) -> dict[str, UpstreamClient]:
     """One guarded client per upstream."""
     contact = f"; {given.contact}" if given.contact else ""
     made = {}

@@ -12,7 +12,7 @@ from catalogs_service.api import cone_search, reference, upstreams
 from catalogs_service.api.metrics import UpstreamMetrics
 from catalogs_service.config import VERSION, CatalogsSettings
 from catalogs_service.factory import CatalogsParts
-from catalogs_service.kinds import kinds
+from catalogs_service.job_types import job_types
 
 
 def create_app(settings: CatalogsSettings | None = None) -> FastAPI:
@@ -20,7 +20,7 @@ def create_app(settings: CatalogsSettings | None = None) -> FastAPI:
     parts = CatalogsParts(settings or settings_or_exit(CatalogsSettings))
     app = job_service_app(
         parts,
-        kinds(),
+        job_types(),
         title="Alidade catalogs",
         version=VERSION,
         routers=(reference.router, cone_search.router, upstreams.router),

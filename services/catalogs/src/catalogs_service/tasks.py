@@ -28,7 +28,7 @@ from astro_shared.errors import ForbiddenError
 from astro_shared.fits.tables import read_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from catalogs_service.adapters.crossmatch_file import CrossmatchFile
-from catalogs_service.adapters.gaia.asked_tiles import AskedTiles
+from catalogs_service.adapters.gaia.remote_tiles import RemoteTiles
 from catalogs_service.adapters.hats_product import count_pairs, packed
 from catalogs_service.adapters.identification_files import (
     answer_from_json,
@@ -83,7 +83,7 @@ def mirror_gaia(request: MirrorGaiaRequest, context: TaskContext) -> TaskOutput:
     target = context.ask("import_target", {})
     if target["owner"] is not None:
         raise ForbiddenError("A mirror is for everyone: it is made by an administrator, not by a user.")
-    workflow = MirrorGaia(make_lists(Path(target["data_folder"])), AskedTiles(context))
+    workflow = MirrorGaia(make_lists(Path(target["data_folder"])), RemoteTiles(context))
     made = asyncio.run(
         workflow.run(
             Cone(request.ra_deg, request.dec_deg, request.radius_deg),

@@ -6,17 +6,17 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from astro_shared.jobs.kinds import JobRun
+from astro_shared.jobs.job_types import JobRun
 from astro_shared.jobs.worker import ServiceWorker
 from astro_shared.settings import settings_or_exit
-from catalogs_service.adapters.gaia.asked_tiles import QUESTION, answer_tiles
+from catalogs_service.adapters.gaia.remote_tiles import QUESTION, answer_tiles
 from catalogs_service.adapters.identification_files import answer_to_json
 from catalogs_service.config import CatalogsSettings
 from catalogs_service.domain.questions import SkyField
 from catalogs_service.domain.regions import Cone
 from catalogs_service.errors import QueryError
 from catalogs_service.factory import CatalogsParts
-from catalogs_service.kinds import kinds
+from catalogs_service.job_types import job_types
 
 
 def build() -> ServiceWorker:
@@ -29,7 +29,7 @@ def worker_of(parts: CatalogsParts) -> ServiceWorker:
     answers, surveys = WorkerAnswers(parts), parts.catalogs_settings.surveys
     return ServiceWorker(
         service="catalogs",
-        kinds=kinds(
+        job_types=job_types(
             {
                 "import_target": answers.import_target,
                 "survey_target": answers.survey_target,

@@ -40,7 +40,7 @@ from gateway_service.api import (
 )
 from gateway_service.config import MAX_JSON_BYTES, VERSION, GatewaySettings
 from gateway_service.factory import GatewayFactory
-from gateway_service.kinds import KINDS
+from gateway_service.job_types import JOB_TYPES
 
 DESCRIPTION = """Send a FITS frame, receive a calibrated catalogue.
 
@@ -83,7 +83,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         app.include_router(routes.router)
     for routes in (identifications, crossmatches, cone_search, upstreams, mirrors, solutions, frames):
         app.include_router(routes.router)
-    internal = jobs_router(factory.ledger, KINDS, require_service(Scope.JOBS_WRITE))
+    internal = jobs_router(factory.ledger, JOB_TYPES, require_service(Scope.JOBS_WRITE))
     app.include_router(internal, include_in_schema=False)
     _add_documents(app, factory)
     return app

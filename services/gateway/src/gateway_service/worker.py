@@ -13,7 +13,7 @@ from astro_shared.settings import settings_or_exit
 from gateway_service.adapters.wake_ups import wake_ups
 from gateway_service.config import GatewaySettings
 from gateway_service.factory import GatewayFactory
-from gateway_service.kinds import KINDS
+from gateway_service.job_types import JOB_TYPES
 
 log = structlog.get_logger()
 CLAIMED_AT_ONCE = 20
@@ -29,7 +29,7 @@ def build() -> ServiceWorker:
 
     return ServiceWorker(
         service="gateway",
-        kinds=KINDS,
+        job_types=JOB_TYPES,
         engine=factory.engine,
         store=factory.store,
         concurrency=settings.worker_concurrency,

@@ -6,7 +6,7 @@ from astro_shared.jobs.service import JobServiceParts
 from astro_shared.jobs.worker import ServiceWorker
 from astro_shared.settings import settings_or_exit
 from photometry_service.config import PhotometrySettings
-from photometry_service.kinds import KINDS
+from photometry_service.job_types import JOB_TYPES
 
 
 def build() -> ServiceWorker:
@@ -15,7 +15,7 @@ def build() -> ServiceWorker:
     parts = JobServiceParts("photometry", settings)
     return ServiceWorker(
         service="photometry",
-        kinds=KINDS,
+        job_types=JOB_TYPES,
         engine=parts.engine,
         store=parts.store,
         concurrency=settings.worker_concurrency,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from astro_shared.contracts.jobs import JobCreate, JobView
-from astro_shared.jobs.kinds import JobKind, kind_named
+from astro_shared.jobs.job_types import JobType, job_type_named
 from astro_shared.jobs.ledger import JobLedger
 
 _POLL_S = 0.25
@@ -35,7 +35,7 @@ class JobPrincipal(Protocol):
 
 
 def jobs_router(
-    ledger: JobLedger, kinds: Sequence[JobKind], principal: Callable[..., Any], *, poll_s: float = _POLL_S
+    ledger: JobLedger, job_types: Sequence[JobType], principal: Callable[..., Any], *, poll_s: float = _POLL_S
 ) -> APIRouter:
     """Make the routes ``/v1/jobs`` of a service.
 
@@ -43,7 +43,7 @@ def jobs_router(
     ----------
     ledger
         Jobs of the service.
-    kinds
+    job_types
         What it offers.
     principal
         FastAPI dependency that returns a `JobPrincipal` and refuses everyone who may not use internal routes. A
@@ -61,7 +61,7 @@ def jobs_router(
         responses={200: {"model": JobView, "description": "The job that this key made before"}},
     )
     async def create(body: JobCreate, response: Response, caller: Any = caller_of) -> JobView:
-        kind_named(kinds, body.kind).parse(body.request)
+        job_type_named(job_types, body.kind).parse(body.request)
         job, new = await ledger.create(
             kind=body.kind,
             owner=caller.user or caller.subject,

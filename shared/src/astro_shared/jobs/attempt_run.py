@@ -21,8 +21,8 @@ from astro_shared.errors import AlidadeError, InternalError
 from astro_shared.jobs.attempts import Attempts, Claim
 from astro_shared.jobs.errors import TaskOutputError, TimeLimitError
 from astro_shared.jobs.execution import Outcome, TaskCall, run_task
-from astro_shared.jobs.forkserver import ForkServer
-from astro_shared.jobs.kinds import Handler, JobKind, object_refs
+from astro_shared.jobs.fork_client import ForkClient
+from astro_shared.jobs.job_types import Handler, JobType, object_refs
 from astro_shared.jobs.task import TaskOutput
 from astro_shared.storage.errors import ObjectMissingError, StorageUnavailableError
 from astro_shared.storage.port import ObjectStore
@@ -110,7 +110,7 @@ class AttemptRun:
 
 
 class AttemptRunner:
-    """Runs attempts of the kinds of one service.
+    """Runs attempts of the job types of one service.
 
     Parameters
     ----------
@@ -120,13 +120,13 @@ class AttemptRunner:
         Folder for workspaces, removed after each attempt.
     """
 
-    def __init__(self, attempts: Attempts, store: ObjectStore, server: ForkServer, scratch: Path) -> None:
+    def __init__(self, attempts: Attempts, store: ObjectStore, server: ForkClient, scratch: Path) -> None:
         self._attempts = attempts
         self._store = store
         self._server = server
         self._scratch = scratch
 
-    async def run(self, kind: JobKind, claim: Claim) -> tuple[dict[str, Any], Mapping[str, ObjectRef], JobUsage]:
+    async def run(self, kind: JobType, claim: Claim) -> tuple[dict[str, Any], Mapping[str, ObjectRef], JobUsage]:
         """Run an attempt up to its stored outputs.
 
         Raises
@@ -170,7 +170,7 @@ class AttemptRunner:
         async for stat in self._store.list(self.prefix(claim)):
             await self._store.delete(stat.key)
 
-    async def _in_child(self, kind: JobKind, claim: Claim, run: AttemptRun) -> Outcome:
+    async def _in_child(self, kind: JobType, claim: Claim, run: AttemptRun) -> Outcome:
         model = kind.request_model
         call = TaskCall(
             entry=str(kind.task),
@@ -189,7 +189,7 @@ class AttemptRunner:
 
         return await run_task(self._server, call, on_progress=run.progress, on_ask=answer)
 
-    async def _handled(self, kind: JobKind, handler: Handler, request: BaseModel, run: AttemptRun) -> Outcome:
+    async def _handled(self, kind: JobType, handler: Handler, request: BaseModel, run: AttemptRun) -> Outcome:
         began = time.monotonic()
         output: TaskOutput | None = None
         error: AlidadeError | None = None

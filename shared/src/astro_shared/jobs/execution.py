@@ -21,7 +21,7 @@ from astro_shared.jobs.errors import (
     TimeLimitError,
     WorkerCrashedError,
 )
-from astro_shared.jobs.forkserver import Child, Ending, ForkServer
+from astro_shared.jobs.fork_client import Child, Ending, ForkClient
 from astro_shared.jobs.limits import Limits
 from astro_shared.jobs.memory import watch_memory
 from astro_shared.jobs.task import OutputFile, TaskOutput
@@ -57,7 +57,7 @@ class Outcome:
     error: AlidadeError | None = None
 
 
-async def run_task(server: ForkServer, call: TaskCall, *, on_progress: OnProgress, on_ask: OnAsk) -> Outcome:
+async def run_task(server: ForkClient, call: TaskCall, *, on_progress: OnProgress, on_ask: OnAsk) -> Outcome:
     """Run a task in a child of ``server`` within its limits.
 
     Cancelling the caller kills the child. Errors of the task are in the outcome; what is raised is the worker's own.

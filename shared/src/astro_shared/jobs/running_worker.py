@@ -25,8 +25,8 @@ from astro_shared.jobs.attempts import Attempts, Claim
 from astro_shared.jobs.callbacks import Callbacks
 from astro_shared.jobs.deliveries import delivery_app
 from astro_shared.jobs.errors import AttemptLostError
-from astro_shared.jobs.forkserver import ForkServer
-from astro_shared.jobs.kinds import kind_named
+from astro_shared.jobs.fork_client import ForkClient
+from astro_shared.jobs.job_types import job_type_named
 from astro_shared.jobs.ledger import JobLedger
 from astro_shared.jobs.scratch import Scratch
 from astro_shared.jobs.worker_spec import ServiceWorker, WorkerOptions
@@ -40,7 +40,7 @@ T = TypeVar("T")
 class RunningWorker:
     """The worker of one service."""
 
-    def __init__(self, worker: ServiceWorker, server: ForkServer, scratch: Path, options: WorkerOptions) -> None:
+    def __init__(self, worker: ServiceWorker, server: ForkClient, scratch: Path, options: WorkerOptions) -> None:
         self.service = worker.service
         self._worker = worker
         self._options = options
@@ -112,7 +112,7 @@ class RunningWorker:
     async def _perform(self, claim: Claim) -> None:
         """Run an attempt and record how it ended."""
         try:
-            kind = kind_named(self._worker.kinds, claim.job.kind)
+            kind = job_type_named(self._worker.job_types, claim.job.kind)
             result, files, usage = await self._runner.run(kind, claim)
             ended = await self._until_written(lambda: self._attempts.complete(claim, result, files, usage))
             _log.info("job_completed", seconds=usage.seconds, cpu_seconds=usage.cpu_seconds, peak_mb=usage.peak_mb)

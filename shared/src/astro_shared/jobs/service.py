@@ -15,7 +15,7 @@ from astro_shared.contracts.auth import Scope
 from astro_shared.database.engine import check_connection, create_database_if_missing, make_engine
 from astro_shared.database.migrations import upgrade
 from astro_shared.jobs.api import jobs_router
-from astro_shared.jobs.kinds import JobKind
+from astro_shared.jobs.job_types import JobType
 from astro_shared.jobs.ledger import JobLedger
 from astro_shared.logs import configure_logging
 from astro_shared.settings import ServiceSettings, StorageSettings
@@ -64,7 +64,7 @@ class JobServiceParts:
 
 
 def job_service_app(
-    parts: JobServiceParts, kinds: Sequence[JobKind], *, title: str, version: str, routers: Sequence[APIRouter] = ()
+    parts: JobServiceParts, job_types: Sequence[JobType], *, title: str, version: str, routers: Sequence[APIRouter] = ()
 ) -> FastAPI:
     """The web process of a service: its jobs, health, metrics, and ``routers`` of its own."""
     settings = parts.settings
@@ -84,7 +84,7 @@ def job_service_app(
         limits=BodyLimits(path_bytes={"/v1/jobs": REQUEST_BYTES}),
     )
     app.state.parts = parts
-    app.include_router(jobs_router(parts.ledger, kinds, require_service(Scope.JOBS_WRITE)))
+    app.include_router(jobs_router(parts.ledger, job_types, require_service(Scope.JOBS_WRITE)))
     for router in routers:
         app.include_router(router)
     return app

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from astro_shared.jobs.forkserver import ForkServer
+from astro_shared.jobs.fork_client import ForkClient
 from astro_shared.jobs.running_worker import RunningWorker
 from astro_shared.jobs.worker_spec import ServiceWorker, WorkerOptions
 
@@ -23,7 +23,7 @@ async def run_workers(
     scratch: Path,
     stop: asyncio.Event,
     options: WorkerOptions | None = None,
-    server: ForkServer | None = None,
+    server: ForkClient | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> None:
     """Run workers until ``stop`` is set, then stop taking jobs and finish or hand back what runs.
@@ -41,7 +41,7 @@ async def run_workers(
     """
     options = options or WorkerOptions()
     modules = [module for worker in workers for module in worker.modules]
-    forks = server or ForkServer(modules, log_format=options.log_format, service=workers[0].service)
+    forks = server or ForkClient(modules, log_format=options.log_format, service=workers[0].service)
     running = [RunningWorker(worker, forks, scratch, options) for worker in workers]
     tasks = [asyncio.create_task(worker.run(), name=f"{worker.service} worker") for worker in running]
     stopping = asyncio.create_task(stop.wait())

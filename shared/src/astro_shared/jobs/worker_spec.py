@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from astro_shared.jobs.attempts import Timing
 from astro_shared.jobs.callbacks import TokenSource
-from astro_shared.jobs.kinds import JobKind
+from astro_shared.jobs.job_types import JobType
 from astro_shared.logs import LogFormat
 from astro_shared.settings import DatabaseSettings
 from astro_shared.storage.port import ObjectStore
@@ -23,7 +23,7 @@ class ServiceWorker:
     ----------
     service
         Name, also of the queue.
-    kinds
+    job_types
         What it can do.
     engine
         Of the service's database.
@@ -42,7 +42,7 @@ class ServiceWorker:
     """
 
     service: str
-    kinds: Sequence[JobKind]
+    job_types: Sequence[JobType]
     engine: AsyncEngine
     store: ObjectStore
     concurrency: int = 1
@@ -54,8 +54,8 @@ class ServiceWorker:
     @property
     def modules(self) -> list[str]:
         """What the fork server loads for this worker."""
-        tasks = [kind.task.partition(":")[0] for kind in self.kinds if kind.task is not None]
-        models = [kind.request_model.__module__ for kind in self.kinds if kind.task is not None]
+        tasks = [kind.task.partition(":")[0] for kind in self.job_types if kind.task is not None]
+        models = [kind.request_model.__module__ for kind in self.job_types if kind.task is not None]
         return list(dict.fromkeys([*self.preload, *models, *tasks]))
 
 

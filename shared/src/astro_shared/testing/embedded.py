@@ -166,7 +166,7 @@ class EmbeddedPlatform:
         return self.process is not None and self.process.poll() is not None
 
 
-_PARTS = ("astro_shared.jobs.host", "astro_shared.jobs.zygote", "alidade.local.apis", "postgres")
+_PARTS = ("astro_shared.jobs.host", "astro_shared.jobs.fork_server", "alidade.local.apis", "postgres")
 
 
 def up_command(port: int) -> Sequence[str]:

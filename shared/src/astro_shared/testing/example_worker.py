@@ -11,7 +11,7 @@ from pathlib import Path
 from astro_shared.database.engine import make_engine
 from astro_shared.jobs.attempts import Timing
 from astro_shared.jobs.host import run_worker_process
-from astro_shared.jobs.kinds import JobKind
+from astro_shared.jobs.job_types import JobType
 from astro_shared.jobs.worker import ServiceWorker, WorkerOptions
 from astro_shared.logs import configure_logging
 from astro_shared.settings import DatabaseSettings
@@ -27,11 +27,11 @@ def main() -> None:
     """Run until told to stop."""
     address, folder = sys.argv[1], Path(sys.argv[2])
     configure_logging(service="example", log_format="json")
-    kinds = [JobKind(name, ExampleRequest, task=f"{TASKS}:{name}") for name in ("shout", "sleep", "spin")]
+    job_types = [JobType(name, ExampleRequest, task=f"{TASKS}:{name}") for name in ("shout", "sleep", "spin")]
     store = FolderStore(folder / "objects", url_secret="s" * 32, public_url="http://localhost/storage")
 
     def build() -> ServiceWorker:
-        return ServiceWorker("example", kinds, make_engine(address, QUICK_LOSS), store, concurrency=2)
+        return ServiceWorker("example", job_types, make_engine(address, QUICK_LOSS), store, concurrency=2)
 
     run_worker_process(
         [build],

@@ -8,7 +8,7 @@ from typing import Any
 
 from astro_shared.clients.base import ServiceClient
 from astro_shared.contracts.catalogs import REFERENCE_LAYER_HEADER, ReferenceConeRequest
-from astro_shared.jobs.kinds import JobRun
+from astro_shared.jobs.job_types import JobRun
 
 
 class CatalogsClient(ServiceClient):

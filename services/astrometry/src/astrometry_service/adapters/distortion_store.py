@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from astro_shared.database.engine import transaction
-from astro_shared.jobs.kinds import JobRun
+from astro_shared.jobs.job_types import JobRun
 
 __all__ = ["ASK_DISTORTIONS", "KEEP_DISTORTION", "LATEST_FRAMES", "DistortionStore"]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from astro_shared.errors import AlidadeError
-from astro_shared.jobs.kinds import Answer, JobRun
+from astro_shared.jobs.job_types import Answer, JobRun
 from astro_shared.jobs.task import TaskContext
 from astrometry_service.adapters.nova_relay import NovaRelay
 from astrometry_service.domain.solving import EngineStatus

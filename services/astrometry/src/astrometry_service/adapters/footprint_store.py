@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from astro_shared.contracts.frames import FrameFootprint
 from astro_shared.database.engine import transaction
-from astro_shared.jobs.kinds import JobRun
+from astro_shared.jobs.job_types import JobRun
 
 __all__ = ["KEEP_FOOTPRINT", "FootprintStore"]
 

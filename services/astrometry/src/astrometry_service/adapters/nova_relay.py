@@ -10,7 +10,7 @@ import httpx
 
 from astro_shared.clients.user_keys import OpenKey
 from astro_shared.errors import AlidadeError, NotFoundError
-from astro_shared.jobs.kinds import JobRun
+from astro_shared.jobs.job_types import JobRun
 from astrometry_service.adapters.nova import NovaEngine
 from astrometry_service.adapters.relayed_engine import answer_relayed
 from astrometry_service.domain.solving import EngineStatus

@@ -13,14 +13,14 @@ from typing import Any
 import structlog
 
 from astro_shared.errors import AlidadeError
-from astro_shared.jobs.kinds import JobRun
+from astro_shared.jobs.job_types import JobRun
 from astro_shared.jobs.task import TaskContext
 from astrometry_service.adapters.programs import run_program
 from astrometry_service.adapters.sky_index_store import SkyIndexStore
 from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.star_lists import SkyMap
 
-__all__ = ["SKY_PATTERNS", "AskedSky", "SkyMaker"]
+__all__ = ["SKY_PATTERNS", "RemoteSky", "SkyMaker"]
 
 SKY_PATTERNS = "sky_patterns"
 BUILD_LIMIT_S = 900.0
@@ -63,7 +63,7 @@ class SkyMaker:
         return self._there()
 
 
-class AskedSky:
+class RemoteSky:
     """An `AllSkyStars` whose folder the parent knows."""
 
     def __init__(self, context: TaskContext) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from catalogs_service.adapters.gaia.flights import Flights
+from catalogs_service.adapters.gaia.single_flight import SingleFlight
 from catalogs_service.adapters.gaia.tap import GaiaTable, GaiaTap
 from catalogs_service.adapters.gaia.tile_cache import TileCache
 from catalogs_service.adapters.gaia.tile_objects import TileObjects
@@ -39,7 +39,7 @@ class GaiaTiles:
     ----------
     cache : tiles on disk
     objects : tiles in object storage, behind the disk; None: there are none
-    flights : keeps others from fetching the same tiles at the same time
+    single_flight : keeps others from fetching the same tiles at the same time
     places : asked in this order for what is missing
     wait_s : longest wait of one caller, None for ever; a fetch goes on behind its back, for whoever asks next
     """
@@ -49,12 +49,12 @@ class GaiaTiles:
         cache: TileCache,
         places: Sequence[GaiaPlace],
         *,
-        flights: Flights,
+        single_flight: SingleFlight,
         objects: TileObjects | None = None,
         wait_s: float | None = 20.0,
     ) -> None:
         self._cache = cache
-        self._flights = flights
+        self._single_flight = single_flight
         self._objects = objects
         self._places = tuple(places)
         self._wait_s = wait_s
@@ -62,13 +62,15 @@ class GaiaTiles:
 
     def patient(self) -> GaiaTiles:
         """The same for a caller who waits until a fetch has ended; it sends no second one for what is under way."""
-        made = GaiaTiles(self._cache, self._places, flights=self._flights, objects=self._objects, wait_s=None)
+        made = GaiaTiles(
+            self._cache, self._places, single_flight=self._single_flight, objects=self._objects, wait_s=None
+        )
         made._fetching = self._fetching
         return made
 
     def at_hand(self) -> GaiaTiles:
         """The same for callers for whom nothing outside is asked: tiles on disk and in object storage."""
-        return GaiaTiles(self._cache, (), flights=self._flights, objects=self._objects)
+        return GaiaTiles(self._cache, (), single_flight=self._single_flight, objects=self._objects)
 
     async def stars(self, region: Region, *, release: str, mag_limit: float | None, radius_deg: float) -> GaiaStars:
         """Stars of the tiles that a region touches, brighter than the layer that the limit needs.
@@ -141,7 +143,7 @@ class GaiaTiles:
             task.exception()  # nobody may be waiting any more; the next one asks again
 
     async def _fetch(self, release: str, tiles: Sequence[GaiaTile], depth: float) -> GaiaLayer:
-        async with self._flights.only(_flight_names(release, tiles, depth)):
+        async with self._single_flight.only(_flight_names(release, tiles, depth)):
             _, missing = await asyncio.to_thread(self._known, release, tiles, depth)
             missing = await self._still_missing(release, missing, depth)
             if not missing:

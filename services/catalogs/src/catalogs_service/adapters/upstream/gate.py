@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from catalogs_service.adapters.upstream.gate_memory import GateMemory
+from catalogs_service.adapters.upstream.breaker_store import BreakerStore
 from catalogs_service.domain.upstream_state import Limits, Turn, UpstreamState
 from catalogs_service.errors import QueryError
 
@@ -30,7 +30,7 @@ class UpstreamGate:
     lease_s : after which a place is free again that nobody renewed
     """
 
-    def __init__(self, memory: GateMemory, name: str, limits: Limits, *, lease_s: float = LEASE_S) -> None:
+    def __init__(self, memory: BreakerStore, name: str, limits: Limits, *, lease_s: float = LEASE_S) -> None:
         self._memory = memory
         self._lease_s = lease_s
         # only so many of this process look for a place at a time, the others wait in line for that

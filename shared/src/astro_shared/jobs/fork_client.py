@@ -60,7 +60,7 @@ class Child:
     """One running task."""
 
     task: int
-    server: ForkServer
+    server: ForkClient
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     started: asyncio.Future[int]
@@ -97,7 +97,7 @@ class Child:
             self.writer.close()
 
 
-class ForkServer:
+class ForkClient:
     """Forks tasks for the workers of one process.
 
     Parameters
@@ -203,7 +203,7 @@ class ForkServer:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [
-            sys.executable, "-m", "astro_shared.jobs.zygote",
+            sys.executable, "-m", "astro_shared.jobs.fork_server",
             "--control", str(theirs.fileno()), "--parent", str(os.getpid()),
             "--log-format", self._log_format, "--service", self._service,
             "--preload", *self._preload,

@@ -9,19 +9,19 @@ from astro_shared.contracts.photometry import (
     MasterRequest,
     MeasureRequest,
 )
-from astro_shared.jobs.kinds import JobKind
+from astro_shared.jobs.job_types import JobType
 
-KINDS = (
-    JobKind(name="measure", request_model=MeasureRequest, task="photometry_service.tasks:measure"),
-    JobKind(
+JOB_TYPES = (
+    JobType(name="measure", request_model=MeasureRequest, task="photometry_service.tasks:measure"),
+    JobType(
         name="calibrate", request_model=CalibrateRequest, task="photometry_service.tasks:calibrate", wall_limit_s=600.0
     ),
-    JobKind(name="forced", request_model=ForcedRequest, task="photometry_service.tasks:forced", wall_limit_s=600.0),
-    JobKind(
+    JobType(name="forced", request_model=ForcedRequest, task="photometry_service.tasks:forced", wall_limit_s=600.0),
+    JobType(
         name="extinction",
         request_model=ExtinctionRequest,
         task="photometry_service.tasks:extinction",
         wall_limit_s=600.0,
     ),
-    JobKind(name="master", request_model=MasterRequest, task="photometry_service.tasks:master"),
+    JobType(name="master", request_model=MasterRequest, task="photometry_service.tasks:master"),
 )

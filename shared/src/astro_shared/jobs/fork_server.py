@@ -1,6 +1,6 @@
 """The fork server: a process with the science libraries loaded that forks a child per task.
 
-``python -m astro_shared.jobs.zygote --control FD --preload photometry_service.tasks ...`` is started by a worker with
+``python -m astro_shared.jobs.fork_server --control FD --preload photometry_service.tasks ...`` is started by a worker with
 a clean environment. It has one thread, opens nothing, and does three things: fork on request, kill on request, and
 report how children ended. It dies with the worker and its children die with it.
 """
@@ -38,7 +38,7 @@ def die_with_parent(parent: int) -> None:
 
 def main() -> None:
     """Load what is to be shared, then serve until the worker goes away."""
-    parser = argparse.ArgumentParser(prog="astro_shared.jobs.zygote")
+    parser = argparse.ArgumentParser(prog="astro_shared.jobs.fork_server")
     parser.add_argument("--control", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--preload", nargs="*", default=[])
@@ -110,7 +110,7 @@ class ForkLoop:
         return True
 
     def _fork(self, order: dict[str, Any], descriptor: int) -> None:
-        zygote = os.getpid()
+        fork_server = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
@@ -120,18 +120,18 @@ class ForkLoop:
             )
             return
         if pid == 0:
-            self._become_child(zygote, order, descriptor)
+            self._become_child(fork_server, order, descriptor)
         os.close(descriptor)
         self._children[pid] = order["task"]
         _report(self._control, {"event": "started", "task": order["task"], "pid": pid})
 
-    def _become_child(self, zygote: int, order: dict[str, Any], descriptor: int) -> None:
+    def _become_child(self, fork_server: int, order: dict[str, Any], descriptor: int) -> None:
         """Never returns."""
         status = 70
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            die_with_parent(zygote)
+            die_with_parent(fork_server)
             self._control.close()
             from astro_shared.jobs.child import run
 

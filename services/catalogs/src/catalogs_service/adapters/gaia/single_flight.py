@@ -23,7 +23,7 @@ _POLL_S = 0.1
 _FLIGHTS_AT_ONCE = 2
 
 
-class Flights(Protocol):
+class SingleFlight(Protocol):
     """Locks by name that are given back when their holder dies."""
 
     def only(self, names: Sequence[str]) -> AbstractAsyncContextManager[None]:
@@ -31,7 +31,7 @@ class Flights(Protocol):
         ...
 
 
-class FolderFlights:
+class FolderSingleFlight:
     """Locks of files in a folder, for processes of one machine."""
 
     def __init__(self, folder: Path) -> None:
@@ -52,7 +52,7 @@ class FolderFlights:
                 os.close(handle)
 
 
-class DatabaseFlights:
+class DatabaseSingleFlight:
     """Advisory locks of PostgreSQL, for all replicas of the service.
 
     Who waits holds no connection. Without the database everybody flies: fetching twice is better than not at all.

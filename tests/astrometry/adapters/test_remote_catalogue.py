@@ -13,7 +13,7 @@ from astro_shared.contracts.settings import ReferenceSettings
 from astro_shared.contracts.tables import TableSchema
 from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import LocalLink, TaskContext
-from astrometry_service.adapters.asked_catalogue import AskedCatalogue
+from astrometry_service.adapters.remote_catalogue import RemoteCatalogue
 from astrometry_service.domain.reference import ReferenceStars
 
 LIST = {
@@ -23,7 +23,7 @@ LIST = {
 }
 
 
-def catalogue(folder: Path, answers: Sequence[dict[str, Any]]) -> AskedCatalogue:
+def catalogue(folder: Path, answers: Sequence[dict[str, Any]]) -> RemoteCatalogue:
     left = list(enumerate(answers))
 
     def answer(_: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def catalogue(folder: Path, answers: Sequence[dict[str, Any]]) -> AskedCatalogue
         return {"path": str(path), "layer": "list"}
 
     context = TaskContext(folder, {}, LocalLink({"reference_stars": answer}))
-    return AskedCatalogue(context, ReferenceSettings(name="mine"))
+    return RemoteCatalogue(context, ReferenceSettings(name="mine"))
 
 
 @pytest.mark.parametrize(

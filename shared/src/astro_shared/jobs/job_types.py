@@ -1,4 +1,4 @@
-"""The kinds of jobs that a service offers."""
+"""The types of jobs that a service offers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Handler = Callable[[Any, JobRun], Awaitable[TaskOutput]]
 
 
 @dataclass(frozen=True)
-class JobKind:
+class JobType:
     """One kind of job.
 
     Attributes
@@ -117,12 +117,12 @@ class JobKind:
             ) from None
 
 
-def kind_named(kinds: Sequence[JobKind], name: str) -> JobKind:
+def job_type_named(job_types: Sequence[JobType], name: str) -> JobType:
     """Find a kind; UnknownKindError lists what there is."""
-    for kind in kinds:
+    for kind in job_types:
         if kind.name == name:
             return kind
-    raise UnknownKindError(f"no job kind {name!r} here; there is {', '.join(sorted(k.name for k in kinds))}")
+    raise UnknownKindError(f"no job kind {name!r} here; there is {', '.join(sorted(k.name for k in job_types))}")
 
 
 def object_refs(value: Any) -> Iterator[ObjectRef]:

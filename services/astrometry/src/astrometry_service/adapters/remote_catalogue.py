@@ -22,7 +22,7 @@ MAX_RADIUS_DEG = 90.0
 Columns = dict[str, NDArray[Any]]
 
 
-class AskedCatalogue:
+class RemoteCatalogue:
     """A `ReferenceCatalogue` that asks the catalogs service through the task's parent.
 
     Every row that was seen is kept with all its columns, since later stages want magnitudes too.

@@ -18,7 +18,7 @@ from catalogs_service.ports import GaiaTileSource
 QUESTION = "gaia_tiles"
 
 
-class AskedTiles:
+class RemoteTiles:
     """A `GaiaTileSource` in the child: asks its worker, and reads the file that comes back."""
 
     def __init__(self, context: TaskContext) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from astro_shared.jobs.errors import TaskOutputError, WorkerCrashedError
 from astro_shared.jobs.execution import Outcome, TaskCall, run_task
-from astro_shared.jobs.forkserver import ForkServer, PreloadError
+from astro_shared.jobs.fork_client import ForkClient, PreloadError
 from astro_shared.jobs.limits import Limits
 from astro_shared.jobs.memory import resident_mb
 
@@ -19,8 +19,8 @@ TASKS = "astro_shared.testing.example_tasks"
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[ForkServer]:
-    server = ForkServer([TASKS], log_format="console")
+async def server() -> AsyncIterator[ForkClient]:
+    server = ForkClient([TASKS], log_format="console")
     yield server
     await server.close()
 
@@ -59,7 +59,7 @@ async def test_what_is_loaded_once_is_shared_by_all_children(run, server):
 
 
 async def test_a_module_that_can_not_be_loaded_is_named():
-    server = ForkServer(["astro_shared.testing.no_such_module"])
+    server = ForkClient(["astro_shared.testing.no_such_module"])
     with pytest.raises(PreloadError, match="no_such_module"):
         await server.start()
     await server.close()

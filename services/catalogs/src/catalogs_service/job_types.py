@@ -11,13 +11,13 @@ from astro_shared.contracts.catalogs import (
     MatchSurveysRequest,
     MirrorGaiaRequest,
 )
-from astro_shared.jobs.kinds import Answer, JobKind
+from astro_shared.jobs.job_types import Answer, JobType
 
 
-def kinds(answers: Mapping[str, Answer] | None = None, *, surveys_memory_mb: int = 0) -> tuple[JobKind, ...]:
+def job_types(answers: Mapping[str, Answer] | None = None, *, surveys_memory_mb: int = 0) -> tuple[JobType, ...]:
     """What the service offers; ``answers`` are the worker's replies to its children, the rest limits that are settings."""
     return (
-        JobKind(
+        JobType(
             name="import_reference",
             request_model=ImportReferenceRequest,
             task="catalogs_service.tasks:import_reference",
@@ -25,21 +25,21 @@ def kinds(answers: Mapping[str, Answer] | None = None, *, surveys_memory_mb: int
             # 480 bytes a row for Gaia's usual seventeen columns, ten million rows
             memory_limit_mb=6144,
         ),
-        JobKind(
+        JobType(
             name="identify",
             request_model=IdentifyRequest,
             task="catalogs_service.tasks:identify",
             answers=answers or {},
             wall_limit_s=900.0,
         ),
-        JobKind(
+        JobType(
             name="crossmatch",
             request_model=CrossmatchRequest,
             task="catalogs_service.tasks:crossmatch",
             answers=answers or {},
             memory_limit_mb=8192,
         ),
-        JobKind(
+        JobType(
             name="match_surveys",
             request_model=MatchSurveysRequest,
             task="catalogs_service.tasks:match_surveys",
@@ -49,7 +49,7 @@ def kinds(answers: Mapping[str, Answer] | None = None, *, surveys_memory_mb: int
             memory_limit_mb=surveys_memory_mb + 4096,
             file_limit_mb=1 << 20,
         ),
-        JobKind(
+        JobType(
             name="mirror_gaia",
             request_model=MirrorGaiaRequest,
             task="catalogs_service.tasks:mirror_gaia",

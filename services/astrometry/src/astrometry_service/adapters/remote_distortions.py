@@ -9,10 +9,10 @@ from astro_shared.jobs.task import TaskContext
 from astrometry_service.adapters.distortion_store import ASK_DISTORTIONS, KEEP_DISTORTION
 from astrometry_service.domain.distortion import DistortionSample
 
-__all__ = ["AskedDistortions"]
+__all__ = ["RemoteDistortions"]
 
 
-class AskedDistortions:
+class RemoteDistortions:
     """An `EarlierDistortions` of one camera and filter.
 
     Parameters

@@ -47,7 +47,7 @@ upstreams = Table(
 _NOW = cast(func.extract("epoch", func.clock_timestamp()), Float).label("now")
 
 
-class GateMemory(Protocol):
+class BreakerStore(Protocol):
     """States by upstream, each changed by one at a time."""
 
     async def change(self, name: str, step: Step[Answer]) -> Answer:
@@ -55,7 +55,7 @@ class GateMemory(Protocol):
         ...
 
 
-class LocalMemory:
+class LocalBreakerStore:
     """The memory of one process."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class LocalMemory:
         self._states[name] = state
 
 
-class DatabaseMemory:
+class DatabaseBreakerStore:
     """The memory of all replicas: a row per upstream, changed in one short transaction by the clock of the database.
 
     A database that is away stops nobody: this process goes on from what it saw last and holds the limits alone, until
@@ -80,7 +80,7 @@ class DatabaseMemory:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._local = LocalMemory()
+        self._local = LocalBreakerStore()
         self._away = False
         self._again_at = 0.0
 

@@ -8,14 +8,14 @@ from pydantic import BaseModel
 
 from astro_shared.contracts.astrometry import SolveRequest
 from astro_shared.contracts.solutions import SolutionRequest
-from astro_shared.jobs.kinds import Answer, JobKind
+from astro_shared.jobs.job_types import Answer, JobType
 
 
-def kinds(answers: Mapping[str, Answer] | None = None) -> tuple[JobKind, ...]:
+def job_types(answers: Mapping[str, Answer] | None = None) -> tuple[JobType, ...]:
     """What the service does; ``answers`` are the worker's, for questions of the child."""
     requests: dict[str, type[BaseModel]] = {"solve": SolveRequest, "solution": SolutionRequest}
     return tuple(
-        JobKind(
+        JobType(
             name=name,
             request_model=model,
             task=f"astrometry_service.tasks:{name}",
