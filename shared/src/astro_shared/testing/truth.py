@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from astro_shared.science.robust_statistics import mad_std
 from astro_shared.testing.optics import Camera
 
 FloatArray = NDArray[np.float64]
@@ -25,7 +26,7 @@ SNR_BINS: tuple[tuple[float, float], ...] = ((5, 10), (10, 30), (30, 100), (100,
 def robust_sigma(values: ArrayLike) -> float:
     """1.4826 times the median absolute deviation; NaN for nothing."""
     v = np.asarray(values, dtype=np.float64).ravel()
-    return float(1.4826 * np.median(np.abs(v - np.median(v)))) if v.size else float("nan")
+    return float(mad_std(v)) if v.size else float("nan")
 
 
 @dataclass(frozen=True)

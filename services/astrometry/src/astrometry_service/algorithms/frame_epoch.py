@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.science.robust_statistics import mad_std
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import Pairs, SkyPositions
 
@@ -67,7 +68,7 @@ def epoch_of_motions(pairs: Pairs, reference: ReferenceStars, epoch_jyear: float
             return None
         years = -float(np.sum(own[known] * residual[known])) / spread
         left = residual + own * years
-        sigma = 1.4826 * float(np.median(np.abs(left[known]))) + 1e-9
+        sigma = float(mad_std(left[known], 0.0)) + 1e-9
         err = sigma / math.sqrt(spread)
         known &= np.all(np.abs(left) < _CLIP_SIGMA * 1.5 * sigma, axis=1)
     found = epoch_jyear + years

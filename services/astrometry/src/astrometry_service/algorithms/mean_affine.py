@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.science.robust_statistics import mad_std
 from astrometry_service.algorithms.regions import Region
 
 __all__ = ["mean_affine"]
@@ -37,7 +38,7 @@ def mean_affine(regions: tuple[Region, ...]) -> Floats:
     if not accepted:
         raise ValueError("no accepted region")
     affines = np.array([region.affine for region in accepted])
-    between = 1.4826 * np.median(np.abs(affines - np.median(affines, axis=0)), axis=0)
+    between = mad_std(affines, axis=0)
     spread = np.diag(np.mean(between**2, axis=0))
     weights = np.array([np.linalg.inv(region.covariance + spread) for region in accepted])
     total = np.linalg.inv(weights.sum(axis=0))

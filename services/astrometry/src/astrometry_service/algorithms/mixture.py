@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.science.robust_statistics import mad_std
 from astrometry_service.algorithms.error_model import (
     ErrorModel,
     ErrorModelOptions,
@@ -61,7 +62,7 @@ def fit_mixture(
 
 def _first_guess(residuals: Residuals) -> ErrorModel:
     """A model as wide as the residuals: errors that are stated far too large would make every pair a chance pair."""
-    sigma = 1.4826 * float(np.median(np.abs(np.concatenate([residuals.rx, residuals.ry]))))
+    sigma = float(mad_std(np.concatenate([residuals.rx, residuals.ry]), 0.0))
 
     def factor(variance: Floats) -> float:
         typical = float(np.sqrt(np.median(variance)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import ExtinctionResult, ZeroPointReport
+from astro_shared.science.robust_statistics import mad_std
 from photometry_service.adapters.image_panel import ImagePanel, Picture
 from photometry_service.adapters.plot_folder import BLUE, GREY, ORANGE, PlotFolder, new_figure
 
@@ -122,5 +123,5 @@ def binned(value: Array, residual: Array, bins: int = 8) -> tuple[Array, Array, 
     if not parts:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     x, y = value[good], residual[good]
-    spread = [1.2533 * 1.4826 * np.median(np.abs(y[p] - np.median(y[p]))) / math.sqrt(len(p)) for p in parts]
+    spread = [1.2533 * mad_std(y[p]) / math.sqrt(len(p)) for p in parts]
     return np.array([np.median(x[p]) for p in parts]), np.array([np.median(y[p]) for p in parts]), np.array(spread)

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.collections import EllipseCollection
 from numpy.typing import NDArray
 
+from astro_shared.science.robust_statistics import mad_std
 from photometry_service.adapters.image_panel import ImagePanel, Picture, reduced
 from photometry_service.adapters.plot_folder import BLUE, GREY, ORANGE, RED, SKY, PlotFolder, new_figure
 from photometry_service.algorithms.background_map import Background
@@ -35,7 +36,7 @@ def zscale(image: Array, contrast: float = 0.25, samples: int = 10_000) -> tuple
         return 0.0, 1.0
     middle = len(values) // 2
     rank = np.arange(len(values)) - middle
-    good = np.abs(values - values[middle]) < 3 * 1.4826 * np.median(np.abs(values - values[middle])) + 1e-30
+    good = np.abs(values - values[middle]) < 3 * mad_std(values, values[middle]) + 1e-30
     slope = np.polyfit(rank[good], values[good], 1)[0] / contrast if good.sum() > 2 else 0.0
     low, high = values[middle] - middle * slope, values[middle] + (len(values) - middle) * slope
     low, high = max(low, values[0]), min(high, values[-1])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.errors import InvalidRequestError
+from astro_shared.science.robust_statistics import mad_std
 
 __all__ = [
     "Amplifier",
@@ -150,7 +151,7 @@ def subtract_overscan(
     for _ in range(10):
         coefficients = np.polynomial.legendre.legfit(own[good], levels[good], order)
         residual = levels - np.polynomial.legendre.legval(own, coefficients)
-        sigma = 1.4826 * np.median(np.abs(residual[good]))
+        sigma = mad_std(residual[good], 0.0)
         kept = np.isfinite(levels) & (np.abs(residual) <= max(CLIP_SIGMA * sigma, 1e-9))
         if np.array_equal(kept, good) or kept.sum() < 3 * (order + 1):
             break

@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 from scipy.stats import theilslopes
 
 from astro_shared.errors import InvalidRequestError
+from astro_shared.science.robust_statistics import mad_std
 
 __all__ = ["ExtinctionFit", "ExtinctionOptions", "Series", "SeriesTooShortError", "fit_extinction"]
 
@@ -201,7 +202,7 @@ def _kept(
     # a line through medians of slopes: one cloudy frame at the end of the range turns a least-squares line to itself
     slope, start, *_ = theilslopes(level, airmass)
     distance = np.abs(level - start - slope * airmass)
-    robust = 1.4826 * float(np.median(distance))
+    robust = float(mad_std(distance, 0.0))
     worst = int(np.argmax(distance))
     if len(held) > options.min_frames and distance[worst] > options.clip_frame_sigma * robust > 0:
         left[held[worst]] = False

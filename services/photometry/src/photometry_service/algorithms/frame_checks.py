@@ -12,6 +12,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from astro_shared.science.robust_statistics import mad_std
 from photometry_service.algorithms.background import BackgroundOptions, NoGoodPixelsError, estimate_background
 from photometry_service.errors import ImageUnusableError, ShapeMismatchError
 
@@ -138,7 +139,7 @@ def dead_pixels(pixels: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[
     if sample.size < 100:
         return np.empty(0, np.intp)
     level = np.median(sample)
-    sigma = 1.4826 * np.median(np.abs(sample - level))
+    sigma = mad_std(sample, level)
     ny, nx = pixels.shape
     low = np.flatnonzero((pixels < level - DEAD_SIGMA * sigma) & ~bad)
     if low.size == 0 or low.size > MOST_DEAD * pixels.size:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.science.robust_statistics import mad_std
 from photometry_service.algorithms import _fwhm
 
 __all__ = [
@@ -140,7 +141,7 @@ def marginal_fwhm(
     used = np.isfinite(star)
     while used.any():
         median = np.median(star[used])
-        spread = 1.4826 * np.median(np.abs(star[used] - median))
+        spread = mad_std(star[used], median)
         kept = used & (np.abs(star - median) <= CLIP_SIGMA * max(spread, 1e-6 * median))
         if kept.sum() == used.sum():
             break
@@ -148,7 +149,7 @@ def marginal_fwhm(
     if not used.any():
         return MarginalFwhm(np.nan, np.nan, np.nan, np.nan, star, used)
     chosen = fits[used[: len(fits)]]
-    spread = 1.4826 * np.median(np.abs(star[used] - np.median(star[used])))
+    spread = mad_std(star[used])
     return MarginalFwhm(
         fwhm_px=float(np.median(star[used])),
         fwhm_err_px=float(1.2533 * spread / np.sqrt(used.sum())),
@@ -181,7 +182,7 @@ def bright_peaks(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[ND
     _fwhm.tile_peaks(np.ascontiguousarray(data), np.ascontiguousarray(mask).view(np.uint8), GUESS_TILE_PX, tiles, 2)
     peaks = tiles[tiles >= 0].astype(np.intp)
     level = np.median(data)
-    sigma = 1.4826 * np.median(np.abs(data - level))
+    sigma = mad_std(data, level)
     rows, columns = np.divmod(peaks[data.ravel()[peaks] > level + GUESS_MIN_SNR * sigma], data.shape[1])
     return rows, columns
 
@@ -220,7 +221,7 @@ def guess_fwhm(
     rim = np.ones((side, side), np.bool_)
     rim[2:-2, 2:-2] = False
     level = np.median(stamps[:, rim], axis=1)
-    sigma = 1.4826 * np.median(np.abs(stamps[:, rim] - level[:, None]), axis=1)
+    sigma = mad_std(stamps[:, rim], level[:, None], axis=1)
     height = data.ravel()[peaks] - level
     core = stamps[:, GUESS_HALF_PX - 1 : GUESS_HALF_PX + 2, GUESS_HALF_PX - 1 : GUESS_HALF_PX + 2]
     is_peak = data.ravel()[peaks] >= core.max(axis=(1, 2))

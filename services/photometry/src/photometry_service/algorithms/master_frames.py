@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.errors import InvalidRequestError
+from astro_shared.science.robust_statistics import MAD_TO_SIGMA, mad_std
 
 __all__ = [
     "MIN_FLAT",
@@ -267,7 +268,7 @@ def _combine_rows(
     filled = np.where(empty, 0.0, stack)
     kept = present | empty
     median = np.nanmedian(filled, axis=0)
-    spread = 1.4826 * np.nanmedian(np.abs(filled - median), axis=0)
+    spread = MAD_TO_SIGMA * np.nanmedian(np.abs(filled - median), axis=0)
     if stack.shape[0] > 2:
         typical = float(np.median(spread)) or 1.2533 * float(np.nanmean(np.abs(filled - median)))
         limit = clip_sigma * np.maximum(spread, typical)
@@ -286,7 +287,7 @@ def _typical(plane: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> floa
     if values.size == 0:
         return float("nan")
     median = np.median(values)
-    sigma = 1.4826 * np.median(np.abs(values - median))
+    sigma = mad_std(values, median)
     return float(np.median(values[np.abs(values - median) <= max(CLIP_SIGMA * sigma, 1e-12)]))
 
 

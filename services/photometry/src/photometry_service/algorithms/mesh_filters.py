@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 from scipy.signal import savgol_filter
 
+from astro_shared.science.robust_statistics import mad_std
+
 __all__ = ["fill_meshes", "filter_meshes", "smooth_surface", "without_outliers"]
 
 MODE_ERROR, OUTLIER_SIGMA = 2.1, 5.0
@@ -68,7 +70,7 @@ def without_outliers(
     A filter bends the level of a steep sky at every pass, which then moves away from the truth instead of nearer.
     """
     off = np.abs(level - filtered)
-    usual = np.maximum(1.4826 * np.median(off), MODE_ERROR * error)
+    usual = np.maximum(mad_std(off, 0.0), MODE_ERROR * error)
     return np.where(off > OUTLIER_SIGMA * usual, filtered, level)
 
 

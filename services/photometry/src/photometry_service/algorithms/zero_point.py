@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from astro_shared.science.robust_statistics import mad_std
 from photometry_service.errors import TooFewCalibratorsError
 
 Array = NDArray[np.float64]
@@ -177,7 +178,7 @@ def _color_model(
     if len(known) == 0:
         return False, 0.0, 0.0, ("no calibrator has a colour",) if options.color_term else ()
     zero = float(np.median(known))
-    scatter = float(1.4826 * np.median(np.abs(known - zero)))
+    scatter = float(mad_std(known, zero))
     if not options.color_term:
         return False, zero, scatter, ()
     low, high = np.percentile(known, [5, 95])
@@ -209,7 +210,7 @@ def _robust(
     theta[0] = np.median(target[usable])
     for _ in range(MAX_ROUNDS):
         residual = target - design @ theta
-        scale = np.hypot(np.sqrt(variance), 1.4826 * np.median(np.abs(residual[usable])))
+        scale = np.hypot(np.sqrt(variance), mad_std(residual[usable], 0.0))
         u = residual / (TUKEY_C * scale)
         weight = np.where(usable & (np.abs(u) < 1), (1 - u**2) ** 2 / scale**2, 0.0)
         step = _weighted(design, target, weight) - theta
@@ -242,7 +243,7 @@ def _robust(
         color_scatter=color_scatter,
         sigma_int=sigma_int,
         rms=float(np.std(good)),
-        mad=float(1.4826 * np.median(np.abs(good - np.median(good)))),
+        mad=float(mad_std(good)),
         chi2_red=float(np.sum(weight[used] * good**2) / dof),
         used=used,
         residual=np.where(np.isfinite(target), residual, np.nan),
@@ -298,7 +299,7 @@ def _classic(difference: Array, variance: Array, color: Array, usable: NDArray[n
         color_scatter=0.0,
         sigma_int=_intrinsic(good - value, variance[used], 1, clip),
         rms=spread,
-        mad=float(1.4826 * np.median(np.abs(good - value))),
+        mad=float(mad_std(good, value)),
         chi2_red=float("nan"),
         used=used,
         residual=difference - value,

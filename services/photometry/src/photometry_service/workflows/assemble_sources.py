@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.science.robust_statistics import mad_std
 from photometry_service.algorithms.apertures import AperturePhotometry
 from photometry_service.algorithms.magnitudes import to_magnitude
 from photometry_service.domain.flags import SourceFlag
@@ -90,7 +91,7 @@ def tie_aperture(
         if len(difference) < MIN_STARS_FOR_CORRECTION:
             return ApertureTie(float("nan"), float("nan"), len(difference))
         centre = np.median(difference)
-        sigma = 1.4826 * np.median(np.abs(difference - centre))
+        sigma = mad_std(difference, centre)
         keep = np.abs(difference - centre) <= clip_sigma * max(float(sigma), 1e-6)
         if keep.all():
             break

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import CalibrateRequest
+from astro_shared.science.robust_statistics import mad_std
 from photometry_service.algorithms.calibrators import SkyMatches
 from photometry_service.algorithms.reference_magnitudes import ReferenceMagnitudes
 from photometry_service.algorithms.zero_point import ZeroPointFit
@@ -40,7 +41,7 @@ def figures_of(
         "terms": as_terms(fit),
         "n_used": int(fit.used.sum()),
         "rms": fit.rms,
-        "mad": 1.4826 * float(np.median(np.abs(fit.residual[fit.used] - np.median(fit.residual[fit.used])))),
+        "mad": float(mad_std(fit.residual[fit.used])),
         "sigma_int": fit.sigma_int,
         "chi2_red": None if math.isnan(fit.chi2_red) else fit.chi2_red,
         "limiting_mag_5sigma": magnitude(5 * noise if noise else None),
