@@ -339,6 +339,38 @@ def test_an_engine_elsewhere_has_a_time_limit_of_its_own(catalogue):
     assert not here.asked
 
 
+def test_every_engine_of_this_machine_gets_its_share_of_the_time(catalogue):
+    """The last one was never reached: the first took all that was left, and the steps before it what they liked."""
+
+    class Clock:
+        now = 0.0
+
+        def __call__(self):
+            self.now += 0.02
+            return self.now
+
+    clock = Clock()
+
+    class Greedy(Engine):
+        def solve(self, stars, shape, hints, *, limit_s):
+            clock.now += limit_s
+            return super().solve(stars, shape, hints, limit_s=limit_s)
+
+    engines = [Greedy("astrometry"), Engine("solve-field", usable=False), Greedy("nova", remote=True), Greedy("siril")]
+    options = SolveOptions(limit_s=40.0, remote_limit_s=100.0)
+    SolveFrame(catalogue, engines, options=options, clock=clock).run(random_sources(), GEOMETRY, hints=[hint()])
+    first, _, _, last = (sum(limit_s for _, _, limit_s in engine.asked) for engine in engines)
+    assert last >= 4.0 and first >= 4.0
+    assert first + last <= 40.0
+
+
+def test_engines_are_tried_in_the_order_that_is_given(catalogue):
+    names = ["siril", "astrometry"]
+    outcome = SolveFrame(catalogue, [Engine(name) for name in names], options=QUICK).run(random_sources(), GEOMETRY)
+    tried = [a.engine.partition(" ")[0] for a in outcome.attempts]
+    assert [name for name in tried if name in names] == names
+
+
 def test_waiting_for_patterns_that_are_made_now_is_not_time_of_the_frame(catalogue):
     class Clock:
         now = 0.0

@@ -112,10 +112,11 @@ def _keep_footprint(report: AstrometryReport, frame_name: str, context: TaskCont
 
 
 def _engines(request: SolveRequest, context: TaskContext) -> list[SolveEngine]:
-    """Engines in their order (``specs/astrometry.md``, section 10): index files, nova where it is wanted, Siril."""
+    """The engines that are wanted, in the order in which they are."""
     facts = ask_engine_facts(context, remote=request.solve.remote)
-    *local, siril = local_engines(request.solve.index_folders or facts.index_folders, scratch=context.workspace)
-    return [*local, RelayedEngine("nova", context.ask, facts.nova), siril]
+    here = local_engines(request.solve.index_folders or facts.index_folders, scratch=context.workspace)
+    by_name = {engine.name: engine for engine in (*here, RelayedEngine("nova", context.ask, facts.nova))}
+    return [by_name[name] for name in request.solve.engines]
 
 
 def _earlier_distortions(

@@ -206,6 +206,11 @@ class SolveSettings(_Section):
     )
     pointing_error_deg: Positive = Field(0.5, description="Assumed error of the header's pointing.")
     blind: bool = Field(True, description="Search the whole sky when nothing nearer succeeds.")
+    engines: tuple[Literal["astrometry", "solve-field", "nova", "siril"], ...] = Field(
+        ("astrometry", "solve-field", "nova", "siril"),
+        max_length=4,
+        description="Solving engines in the order in which they are tried where our own matcher finds nothing.",
+    )
     remote: bool = Field(False, description="Allow nova.astrometry.net: star lists leave the house.")
     limit_s: Annotated[float, Field(gt=0, le=1800)] = Field(
         40.0, description="Time limit of everything that is tried on this machine."
@@ -216,9 +221,11 @@ class SolveSettings(_Section):
     index_folders: tuple[str, ...] = Field((), description="Not for requests: set by the operator.", exclude=True)
 
     @model_validator(mode="after")
-    def _hint_is_complete(self) -> SolveSettings:
+    def _is_consistent(self) -> SolveSettings:
         if (self.ra_deg is None) != (self.dec_deg is None):
             raise ValueError("a pointing hint needs both ra_deg and dec_deg")
+        if len(set(self.engines)) < len(self.engines):
+            raise ValueError("solve.engines names an engine twice")
         low, high = self.scale_low_arcsec, self.scale_high_arcsec
         if low is not None and high is not None and low > high:
             raise ValueError(f"scale_low_arcsec ({low}) is above scale_high_arcsec ({high})")
@@ -232,8 +239,15 @@ class AstrometrySettings(_Section):
     regions: tuple[Annotated[int, Field(ge=1, le=20)], Annotated[int, Field(ge=1, le=20)]] = Field(
         (6, 4), description="Regions along the longer and the shorter side."
     )
-    region_seeds: Literal["astroalign", "nearest"] = Field("nearest", description="How each region is matched first.")
-    clipping_threshold: Positive = Field(3.0, description="CLIPPING_THRESHOLD of the rms rounds, in rms.")
+    region_seeds: Literal["auto", "astroalign", "nearest"] = Field(
+        "auto",
+        description="How each region is matched first: by the commonest offset of its pairs (nearest), by astroalign and else "
+        "by nearest (astroalign), or by nearest and else by astroalign (auto).",
+    )
+    clipping_threshold: Positive = Field(
+        3.0,
+        description="CLIPPING_THRESHOLD of the rms rounds, in rms, and of a region's rms, in the median of all regions.",
+    )
     error_threshold: Positive = Field(3.72, description="ERROR_THRESHOLD of normalised residuals (p = 0.001).")
     degree: Annotated[int, Field(ge=1, le=7)] | Literal["auto"] = Field("auto", description="TPV degree.")
     max_degree: Annotated[int, Field(ge=1, le=7)] = Field(7, description="Highest degree that auto may choose.")

@@ -1,4 +1,4 @@
-"""From the start to a first smooth map: regions, mean affine, and a low-degree fit of their pairs."""
+"""From the start to a first smooth map: regions, and a low-degree fit of their pairs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FirstFit:
     degree : of the fit
     source : ``regions`` or ``start``
     regions : all regions
-    mean : (2, 3), deg, mean affine about the frame's centre, or None
+    mean : (2, 3), deg, mean affine about the frame's centre, for `debug`, or None
     scale_mas : mas per pixel
     zero_point : mag, reference minus instrumental
     """

@@ -1,4 +1,4 @@
-"""The robust mean of the affines of the regions, taken at the centre of the frame."""
+"""The robust mean of the affines of the regions, taken at the centre of the frame: a diagnostic, no step starts from it."""
 
 from __future__ import annotations
 

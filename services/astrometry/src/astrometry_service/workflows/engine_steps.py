@@ -21,18 +21,35 @@ class EngineSteps:
         self._context, self._engines = context, tuple(engines)
 
     def run(self) -> Found | None:
-        """Other programs: with what is known, then without."""
+        """Other programs: with what is known, then without; those of this machine share the time that is left."""
         if not self._context.options.blind:
             return None
-        answers = (self._run(engine) for engine in self._engines)
-        return next((found for found in answers if found is not None), None)
+        self._context.release()
+        here = sum(self._shares(engine) for engine in self._engines)
+        for engine in self._engines:
+            found = self._run(engine, max(here, 1))
+            if found is not None:
+                return found
+            here -= self._shares(engine)
+        return None
 
-    def _run(self, engine: SolveEngine) -> Found | None:
-        """One engine with one hint after the other, as long as there is time."""
-        context, options = self._context, self._context.options
-        deadline = context.clock() + options.remote_limit_s if engine.remote else context.deadline
+    def _shares(self, engine: SolveEngine) -> bool:
+        return not engine.remote and engine.status().usable
+
+    def _run(self, engine: SolveEngine, sharers: int) -> Found | None:
+        """One engine with one hint after the other; what one elsewhere takes is not taken from those of this machine."""
+        context = self._context
+        begun = context.clock()
+        if not engine.remote:
+            return self._with_hints(engine, begun + (context.deadline - begun) / sharers)
+        found = self._with_hints(engine, begun + context.options.remote_limit_s)
+        context.deadline += context.clock() - begun
+        return found
+
+    def _with_hints(self, engine: SolveEngine, deadline: float) -> Found | None:
+        options = self._context.options
         for hint in self._engine_hints():
-            left = deadline - context.clock()
+            left = deadline - self._context.clock()
             if left <= 0:
                 return None
             found, go_on = self._ask(

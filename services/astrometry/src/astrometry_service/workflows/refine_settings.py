@@ -27,7 +27,9 @@ def refine_options(
     columns, rows = settings.regions
     fixed = None if settings.degree == "auto" else int(settings.degree)
     options = RefineOptions(
-        regions=RegionOptions(columns=columns, rows=rows, seeds=settings.region_seeds),
+        regions=RegionOptions(
+            columns=columns, rows=rows, seeds=settings.region_seeds, clipping_threshold=settings.clipping_threshold
+        ),
         degree=DegreeOptions(highest=settings.max_degree),
         clipping_threshold=settings.clipping_threshold,
         error_threshold=settings.error_threshold,

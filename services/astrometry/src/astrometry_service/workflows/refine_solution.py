@@ -1,6 +1,6 @@
 """Refine an astrometric solution: from any verified start to a TPV map with an error model that is true.
 
-Steps, in order: reference positions at the epoch; regions and their mean affine; first low-degree fit; depth match; rms
+Steps, in order: reference positions at the epoch; regions; first low-degree fit of their pairs; depth match; rms
 clipping; degree by cross-validation; error model, error clipping and refits to a fixed point; final chi-square. The start is
 kept where cross-validation shows no gain, and where there are too few pairs for anything better.
 """

@@ -37,7 +37,10 @@ class Found:
 
 @dataclass
 class SolveContext:
-    """One frame on its way through the steps; ``attempts`` grows."""
+    """One frame on its way through the steps; ``attempts`` grows.
+
+    ``reserved_s`` of the time limit are kept for the engines of this machine: no step before them uses it up.
+    """
 
     stars: StarList
     geometry: FrameGeometry
@@ -46,6 +49,7 @@ class SolveContext:
     options: SolveOptions
     clock: Callable[[], float]
     deadline: float
+    reserved_s: float = 0.0
     attempts: list[SolveAttempt] = field(default_factory=list)
 
     @property
@@ -62,6 +66,10 @@ class SolveContext:
     def out_of_time(self) -> bool:
         """Whether the limit of all steps is reached."""
         return self.clock() > self.deadline
+
+    def release(self) -> None:
+        """Give what was reserved to the steps that follow."""
+        self.deadline, self.reserved_s = self.deadline + self.reserved_s, 0.0
 
     def patterns(self) -> SkyIndex | None:
         """Patterns of the local all-sky list; waiting while they are made, once per machine, is not this frame's time."""

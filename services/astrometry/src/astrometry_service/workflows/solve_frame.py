@@ -81,6 +81,7 @@ class SolveFrame:
         SolveOutcome
             With a start, or with every attempt and what to try. Never raises for a frame that cannot be solved.
         """
+        reserved_s = self._reserved_s()
         context = SolveContext(
             stars=StarList.from_columns(sources.x, sources.y, np.where(sources.flux > 0, sources.flux, np.nan)),
             geometry=geometry,
@@ -94,9 +95,15 @@ class SolveFrame:
             ),
             options=self._options,
             clock=self._clock,
-            deadline=self._clock() + self._options.limit_s,
+            deadline=self._clock() + self._options.limit_s - reserved_s,
+            reserved_s=reserved_s,
         )
         return _Solving(context, self._engines, header).outcome()
+
+    def _reserved_s(self) -> float:
+        """Time that is kept for the engines of this machine, where there are some that can be used."""
+        wanted = self._options.blind and any(not e.remote and e.status().usable for e in self._engines)
+        return self._options.engine_share * self._options.limit_s if wanted else 0.0
 
 
 class _Solving:

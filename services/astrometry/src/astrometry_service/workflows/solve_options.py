@@ -18,7 +18,7 @@ class SolveOptions:
     ----------
     limit_s : everything on this machine together
     remote_limit_s : each engine that is elsewhere, after that
-    engine_share : of ``limit_s``, for one call of an engine of this machine
+    engine_share : of ``limit_s``, for one call of an engine of this machine at most, and kept for all of them together
     blind : go on to engines and the whole sky when nothing nearer succeeds
     known_scale_factor : error of a scale that is called known
     free_scale_factor : error that the second step allows
