@@ -18,7 +18,7 @@ from astro_shared.jobs.api import jobs_router
 from astro_shared.jobs.attempts import Timing
 from astro_shared.web.problems import install_problem_handlers
 
-from .conftest import KINDS
+from .conftest import JOB_TYPES
 
 
 @dataclass
@@ -36,7 +36,7 @@ def caller() -> Caller:
 async def http(ledger, caller):
     app = FastAPI()
     install_problem_handlers(app)
-    app.include_router(jobs_router(ledger, KINDS, lambda: caller, poll_s=0.02))
+    app.include_router(jobs_router(ledger, JOB_TYPES, lambda: caller, poll_s=0.02))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://example") as client:
         yield client
 
