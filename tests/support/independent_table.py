@@ -54,6 +54,7 @@ CASES = {
     "galaxies": Case("galaxies"),
     "steep sky": Case("steep_sky"),
     "vignetted to 50 %": Case("vignetted"),
+    "cut off below": Case("cut_off"),
     "resampled": Case("resampled"),
     "crowded": Case("moffat", n_stars=1800),
 }

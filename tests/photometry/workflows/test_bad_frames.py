@@ -84,6 +84,23 @@ def test_negative_sky_changes_nothing(frame: SimulatedFrame, clean: int) -> None
     assert found.no_sky is None
 
 
+@pytest.mark.parametrize("plateau", [0, 100])
+def test_a_sky_cut_off_at_its_lowest_value_has_no_false_stars(frame: SimulatedFrame, clean: int, plateau: int) -> None:
+    """Half of the sky at one value: several thousand false sources came out of the noise of the other half alone."""
+    sky = int(np.median(frame.data))
+    found = measured(np.maximum(frame.data.astype(np.int32) - sky, 0) + plateau, frame.header)
+    told = found.result.frame.warnings
+    assert any(w.startswith("the sky was cut off at its lowest value: 5") for w in told)
+    assert not any("gain suspect" in w for w in told)
+    match = match_to_truth(frame.truth, found.columns["x"], found.columns["y"], shape=frame.data.shape)
+    assert match.false.size < 0.015 * clean and completeness(frame.truth, match, 12) > 0.97
+    truth = frame.truth[match.truth]
+    clear = np.asarray(truth["isolated"]) & (np.asarray(truth["snr"]) > 10) & ~np.asarray(truth["saturated"])
+    error = found.columns["flux_psf"][match.measured] - np.asarray(truth["flux_e"])
+    pulls = (error / found.columns["flux_psf_err"][match.measured])[clear]
+    assert clear.sum() > 50 and 0.7 < robust_sigma(pulls) < 1.4 and abs(np.median(pulls)) < 0.45  # as above
+
+
 @pytest.mark.parametrize("factor", [0.2, 8.0])
 def test_wrong_gain_is_noticed_and_stars_stay(frame: SimulatedFrame, clean: int, factor: float) -> None:
     header = frame.header.copy()

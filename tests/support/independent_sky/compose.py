@@ -27,6 +27,7 @@ class Camera:
     ----------
     shape : (ny, nx)
     full_adu : where the converter or the well ends
+    lowest_adu : what is darker stands there; None: 0 for whole numbers, nothing for floats
     as_float : written as float32, else as uint16
     """
 
@@ -35,6 +36,7 @@ class Camera:
     read_noise_e: float = 6.0
     pedestal_adu: float = 0.0
     full_adu: float = BITS_16
+    lowest_adu: float | None = None
     as_float: bool = False
 
 
@@ -140,7 +142,8 @@ def compose(
         image = draw_galaxies(image, galaxies.x, galaxies.y, light, profile, rng)
     expected = np.maximum(image + np.asarray(sky.sky_e) * loss, 0.0)
     adu = (rng.poisson(expected) + rng.normal(0, camera.read_noise_e, camera.shape)) / camera.gain_e_per_adu
-    data = np.clip(np.round(adu + camera.pedestal_adu), 0 if not camera.as_float else -np.inf, camera.full_adu)
+    lowest = (-np.inf if camera.as_float else 0.0) if camera.lowest_adu is None else camera.lowest_adu
+    data = np.clip(np.round(adu + camera.pedestal_adu), lowest, camera.full_adu)
     saturation_e = (camera.full_adu - camera.pedestal_adu) * camera.gain_e_per_adu
     variance = expected + camera.read_noise_e**2 + camera.gain_e_per_adu**2 / 12
     bounds = flux_bounds(drawn, variance)

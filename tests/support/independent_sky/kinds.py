@@ -110,6 +110,22 @@ def _plateau(kind: str, seed: int, size: Size, rng: np.random.Generator) -> Fram
     )  # fmt: skip
 
 
+def _cut_off(kind: str, seed: int, size: Size, rng: np.random.Generator) -> Frame:
+    """A dark was taken off and what became too dark was lost: a quarter to three quarters of the sky at one value."""
+    read_noise_e, plateau_adu = rng.uniform(6, 25), float(rng.choice([0.0, 0.0, 100.0]))
+    sky_e, gain = rng.uniform(2, 60), rng.uniform(0.4, 3.0)
+    noise_e = np.hypot(read_noise_e, np.sqrt(sky_e))
+    above_e = rng.uniform(-0.6, 0.6) * noise_e
+    camera = replace(
+        size.camera, gain_e_per_adu=gain, read_noise_e=read_noise_e, pedestal_adu=plateau_adu + (above_e - sky_e) / gain,
+        lowest_adu=plateau_adu, as_float=bool(rng.random() < 0.5),
+    )  # fmt: skip
+    return compose(
+        kind, seed, profile=some_moffat(rng), camera=camera, field=size.field, sky=Sky(sky_e=sky_e), rng=rng,
+        cards={"PEDESTAL": None}, said=("cut off at its lowest value",),
+    )  # fmt: skip
+
+
 def _resampled(kind: str, seed: int, size: Size, rng: np.random.Generator) -> Frame:
     """Averaged over a shift, as drizzling and registering do: the noise of neighbours is correlated."""
     camera = replace(size.camera, as_float=True)
@@ -222,6 +238,7 @@ KINDS: dict[str, Maker] = {
     "vignetted": _vignetted,
     "pedestal": _pedestal,
     "plateau": _plateau,
+    "cut_off": _cut_off,
     "resampled": _resampled,
     "globular": _globular,
     "per_second": _per_second,

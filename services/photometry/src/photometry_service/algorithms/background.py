@@ -18,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photometry_service.algorithms.background_map import Background
-from photometry_service.algorithms.background_meshes import digitisation
 from photometry_service.algorithms.background_passes import (
     BackgroundOptions,
     NoGoodPixelsError,
     mark_sources,
     measure_pass,
 )
+from photometry_service.algorithms.digitisation import digitisation
 from photometry_service.algorithms.mesh_filters import fill_meshes
+from photometry_service.algorithms.sky_floor import find_floor, padding_at
 from photometry_service.algorithms.steep_sky import follow_sky, is_steep
 
 __all__ = ["Background", "BackgroundOptions", "NoGoodPixelsError", "estimate_background", "mark_sources"]
@@ -62,6 +63,7 @@ def estimate_background(
     in bins of whole steps and the median is interpolated inside its bin: the median of integers itself may be
     off by half a step, which the mode would multiply by 2.5. A level that changes from mesh to mesh by more than half of
     the noise of a pixel is followed by more passes, on meshes of half the size where that matters.
+    Where the sky was cut off at its lowest value (see ``sky_floor``), level and noise are those before that.
     """
     options = options or BackgroundOptions()
     if mask is None:
@@ -70,18 +72,21 @@ def estimate_background(
         raise ValueError(f"mask is {mask.shape}, data are {data.shape}")
     data = np.ascontiguousarray(data, dtype=np.float32)
     quantum = digitisation(data, mask)
-    first = measure_pass(data, mask, options, quantum)
+    floor = find_floor(data, mask)
+    if floor is not None:
+        mask = mask | padding_at(data, floor.value)
+    first = measure_pass(data, mask, options, quantum, floor=floor)
     if not options.mask_sources or not first.sky.mesh_rms.any():
         return first.sky
     dark = first.silent & (first.sky.mesh < first.sky.mesh[~first.silent].min(initial=np.inf))
-    padding = np.unique(first.sky.mesh[dark]).astype(np.float32)
+    padding = np.unique(first.sky.mesh[dark]).astype(np.float32) if floor is None else np.empty(0, np.float32)
     hidden = mask | np.isin(data, padding) if padding.size else mask
     sky = replace(first.sky, mesh=fill_meshes(first.sky.mesh, ~dark))
     try:
         followed = follow_sky(data, hidden, sky, options, quantum) if is_steep(sky) else None
         if followed is None:
             sources = mark_sources(data, sky, options.source_sigma, options.source_grow_px)
-            followed = measure_pass(data, hidden | sources, options, quantum).sky
+            followed = measure_pass(data, hidden | sources, options, quantum, floor=floor).sky
         sky = followed
     except NoGoodPixelsError:
         pass

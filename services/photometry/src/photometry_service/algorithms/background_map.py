@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import median_filter
 
 from photometry_service.algorithms import _background
+from photometry_service.algorithms.sky_floor import SkyFloor
 
 __all__ = ["Background", "extend"]
 
@@ -36,6 +37,7 @@ class Background:
     mesh_pixels : (my, mx), pixels used per mesh after clipping; 0 where the mesh was filled from neighbours
     shape : (ny, nx) of the frame
     box_px : the mesh size asked for; ``step_px`` is the true one
+    floor : where the sky was cut off below; level and noise are those before that
     """
 
     mesh: NDArray[np.float64]
@@ -43,6 +45,7 @@ class Background:
     mesh_pixels: NDArray[np.int32]
     shape: tuple[int, int]
     box_px: int
+    floor: SkyFloor | None = None
 
     @property
     def step_px(self) -> tuple[float, float]:
@@ -67,6 +70,10 @@ class Background:
         """One sigma at every pixel, (ny, nx), electron; never below the lowest mesh."""
         rms = self._render(np.pad(self.mesh_rms, 2, mode="edge"), None)
         return np.maximum(rms, np.float32(self.mesh_rms.min()), out=rms)
+
+    def with_noise(self, mesh_rms: NDArray[np.float64]) -> Background:
+        """The same level with another noise of the meshes."""
+        return replace(self, mesh_rms=mesh_rms)
 
     def coarser(self, step: int) -> Background:
         """Return the same sky on a grid of blocks of ``step`` pixels: a small picture of it costs little."""

@@ -7,19 +7,29 @@ level in the middle. Above a level that follows the slope only the noise is left
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import erf
 
 from photometry_service.algorithms import _background
 from photometry_service.algorithms.background_map import Background
+from photometry_service.algorithms.sky_floor import SkyFloor, censored_mesh
 
-__all__ = ["MeshEdges", "MeshStatistics", "digitisation", "mesh_edges", "mesh_statistics"]
+__all__ = [
+    "MeshEdges",
+    "MeshStatistics",
+    "clipped_gaussian_sigma",
+    "mesh_edges",
+    "mesh_statistics",
+]
 
 MeshEdges = tuple[NDArray[np.int32], NDArray[np.int32]]
-DIGITISED_SHARE, RARE_VALUE = 0.5, 0.05
-"""Share of the pixels that common values must hold; where they hold fewer, the steps are too fine to matter. A value is
-rare that is seen once, or this often for each time that the most common one is."""
+REACHED_SHARE = 0.0005
+"""A mesh that has lost a smaller share of its pixels has lost nothing that matters."""
 
 REMAINDER_STEP = 3
 """Of every third pixel in each direction the rest of the level below a whole step is averaged."""
@@ -57,6 +67,7 @@ def mesh_statistics(
     max_iterations: int,
     quantum: tuple[float, float],
     above: Background | None = None,
+    floor: SkyFloor | None = None,
 ) -> MeshStatistics:
     """Mean, median and sigma of every mesh, clipped about the median.
 
@@ -65,6 +76,7 @@ def mesh_statistics(
     data, mask : (ny, nx); True = leave out
     quantum : step and offset of the digitisation; a step of 0 when there is none
     above : mean and median are those of data minus this level
+    floor : where the sky was cut off below; meshes that this reaches have level and noise of the Gaussian before it
 
     Notes
     -----
@@ -80,7 +92,7 @@ def mesh_statistics(
     bad = np.ascontiguousarray(mask).view(np.uint8)
     if above is None:
         _background.mesh_statistics(data, bad, y_edges, x_edges, clip_sigma, max_iterations, *quantum, *planes)
-        return out
+        return out if floor is None else _before_the_cut(out, data, mask, edges, floor, clip_sigma, above)
     for row in range(shape[0]):  # in bands, so that no second frame is held
         rows = slice(int(y_edges[row]), int(y_edges[row + 1]))
         level = above.level_rows(rows)
@@ -94,7 +106,36 @@ def mesh_statistics(
             band[0][0] -= mean
             band[1][0] -= mean
             band[2][0] = np.sqrt(np.maximum(band[2][0] ** 2 - variance, 0))
-    return out
+    return out if floor is None else _before_the_cut(out, data, mask, edges, floor, clip_sigma, above)
+
+
+def _before_the_cut(
+    found: MeshStatistics, data: NDArray[np.float32], mask: NDArray[np.bool_], edges: MeshEdges, floor: SkyFloor,
+    clip_sigma: float, above: Background | None,
+) -> MeshStatistics:  # fmt: skip
+    """The statistics with those of a censored Gaussian in the meshes whose sky was cut off.
+
+    Above a level the value at which pixels were cut off differs from pixel to pixel: all below the highest count as lost.
+    """
+    mean, sigma, used = found.mean.copy(), found.sigma.copy(), found.used.copy()
+    median, unmasked = found.median.copy(), found.unmasked.copy()
+    for j, (top, bottom) in enumerate(pairwise(edges[0])):
+        level = None if above is None else above.level_rows(slice(int(top), int(bottom)))
+        for i, (left, right) in enumerate(pairwise(edges[1])):  # a few thousand meshes at most
+            place = np.s_[top:bottom, left:right]
+            values, edge = data[place], floor.edge
+            if level is not None:
+                values, edge = values - level[:, left:right], floor.edge - float(level[:, left:right].min())
+            values = values[~mask[place]]
+            if np.count_nonzero(values <= edge) < REACHED_SHARE * values.size:
+                continue
+            one = censored_mesh(values, floor, edge)
+            if one is None:
+                unmasked[j, i] = used[j, i] = 0
+            else:
+                mean[j, i] = median[j, i] = one[0]
+                sigma[j, i], used[j, i] = one[1] * clipped_gaussian_sigma(clip_sigma), values.size
+    return MeshStatistics(mean, median, sigma, used, unmasked)
 
 
 def _whole_steps(
@@ -112,28 +153,12 @@ def _whole_steps(
     return mean, np.maximum(np.add.reduceat((rest**2).sum(axis=0), first) / count - mean**2, 0)
 
 
-def digitisation(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """Step and offset of digitised data, in the unit of the data; (0, 0) when they are not digitised.
+@lru_cache
+def clipped_gaussian_sigma(clip: float) -> float:
+    """Standard deviation of a unit Gaussian clipped at ``clip`` of its own clipped sigma, to convergence."""
 
-    Rare values do not count: mended pixels lie between the steps.
-    """
-    stride = max(1, data.size // 4096) | 1
-    sample = data.ravel()[::stride][~mask.ravel()[::stride]].astype(np.float64)
-    if sample.size < 64:
-        return 0.0, 0.0
-    low, high = np.quantile(sample, [0.02, 0.9])
-    inner = sample[(sample >= low) & (sample <= high)]
-    values, counts = np.unique(inner, return_counts=True)
-    common = counts > max(1.0, RARE_VALUE * counts.max(initial=0))
-    values, counts = values[common], counts[common]
-    if values.size < 2 or counts.sum() < DIGITISED_SHARE * inner.size:
-        return 0.0, 0.0
-    resolution = 4 * np.finfo(np.float32).eps * np.abs(values).max()
-    differences = np.diff(values)
-    differences = differences[differences > resolution]
-    if differences.size == 0:
-        return 0.0, 0.0
-    step = differences.min()
-    steps = (values - values[0]) / step
-    digitised = np.abs(steps - np.round(steps)).max() < 0.05 and step > 2 * resolution
-    return (float(step), float(values[0])) if digitised else (0.0, 0.0)
+    def truncated(sigma: float) -> float:
+        a = clip * sigma
+        return float(np.sqrt(1 - a * np.sqrt(2 / np.pi) * np.exp(-a * a / 2) / erf(a / np.sqrt(2))))
+
+    return float(brentq(lambda s: truncated(s) - s, 0.3, 1.0)) if clip > 2 else 1.0

@@ -9,18 +9,21 @@ Da Costa (1992), ASP Conf. Ser. 23, 90 (mode from median and mean).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import erf
 
 from photometry_service.algorithms import _background
 from photometry_service.algorithms.background_map import Background, extend
-from photometry_service.algorithms.background_meshes import MeshStatistics, mesh_edges, mesh_statistics
+from photometry_service.algorithms.background_meshes import (
+    MeshStatistics,
+    clipped_gaussian_sigma,
+    mesh_edges,
+    mesh_statistics,
+)
 from photometry_service.algorithms.mesh_filters import fill_meshes, filter_meshes, without_outliers
+from photometry_service.algorithms.sky_floor import SkyFloor, level_as_cut
 
 __all__ = ["BackgroundOptions", "FilterKind", "NoGoodPixelsError", "Pass", "mark_sources", "measure_pass"]
 
@@ -84,15 +87,16 @@ def measure_pass(
     *,
     above: Background | None = None,
     kind: FilterKind = "all",
+    floor: SkyFloor | None = None,
 ) -> Pass:
     """One pass, of the frame or of what it is above a level: statistics of the meshes, mode, filling, filter.
 
-    The filter takes all meshes, those that stand out, or none.
+    The filter takes all meshes, those that stand out, or none. With ``floor`` the sky is that before it was cut off there.
     """
     edges = mesh_edges(data.shape, options.box_px)
     found = mesh_statistics(
         data, mask, edges, clip_sigma=options.clip_sigma, max_iterations=options.max_iterations, quantum=quantum,
-        above=above,
+        above=above, floor=floor,
     )  # fmt: skip
     used, size_px = found.used, np.outer(*(np.diff(edge) for edge in edges))
     good = found.unmasked >= np.maximum(1, (1 - options.max_masked_fraction) * size_px)
@@ -120,10 +124,11 @@ def measure_pass(
     level = np.where(silent, own, level)
     sky = Background(
         mesh=level if above is None else above.mesh + level,
-        mesh_rms=rms / _clipped_gaussian_sigma(options.clip_sigma),
+        mesh_rms=rms / clipped_gaussian_sigma(options.clip_sigma),
         mesh_pixels=np.where(good, used, 0).astype(np.int32),
         shape=(data.shape[0], data.shape[1]),
         box_px=options.box_px,
+        floor=floor,
     )
     return Pass(sky, silent)
 
@@ -146,7 +151,10 @@ def mark_sources(
     if data.shape != background.shape:
         raise ValueError(f"background of a {background.shape} frame, data are {data.shape}")
     out = np.zeros(data.shape, np.uint8)
-    nodes = np.ascontiguousarray(extend(background.mesh))
+    mesh = background.mesh
+    if background.floor is not None:
+        mesh = level_as_cut(mesh, background.mesh_rms, background.floor.edge)
+    nodes = np.ascontiguousarray(extend(mesh))
     pixels = np.ascontiguousarray(data, dtype=np.float32)
     _background.mark_sources(pixels, nodes, background.mesh_rms, *background.step_px, threshold, grow_px, out)
     return out.view(np.bool_)
@@ -159,14 +167,3 @@ def _level(found: MeshStatistics, step: float, estimator: str) -> NDArray[np.flo
         return median
     use_median = (np.abs(mean - median) > MAX_MODE_SKEW * sigma) | (sigma < COARSE_STEPS * step)
     return np.where(use_median, median, 2.5 * median - 1.5 * mean)
-
-
-@lru_cache
-def _clipped_gaussian_sigma(clip: float) -> float:
-    """Standard deviation of a unit Gaussian clipped at ``clip`` of its own clipped sigma, to convergence."""
-
-    def truncated(sigma: float) -> float:
-        a = clip * sigma
-        return float(np.sqrt(1 - a * np.sqrt(2 / np.pi) * np.exp(-a * a / 2) / erf(a / np.sqrt(2))))
-
-    return float(brentq(lambda s: truncated(s) - s, 0.3, 1.0)) if clip > 2 else 1.0

@@ -38,7 +38,7 @@ class NoiseQuality:
     Attributes
     ----------
     measured_e, model_e : medians over the frame, electron, one sigma per pixel
-    rms_ratio : measured / model; NaN when the model is zero or the sky below zero
+    rms_ratio : measured / model; NaN when the model is zero, the sky below zero, or cut off below
     healthy : the ratio lies in 0.9..1.1
     warnings : a sentence when the ratio lies outside 0.5..2
     """
@@ -88,7 +88,7 @@ def assess_noise(background: Background, frame: Frame) -> NoiseQuality:
     else:
         expected = model_rms(background.mesh, read_noise_e=frame.read_noise_e, gain_e_per_adu=frame.gain_e_per_adu)
     measured, model = background.rms_median, float(np.median(expected))
-    meaningful = background.median > 0 and model > 0
+    meaningful = background.median > 0 and model > 0 and background.floor is None
     ratio = float(np.median(background.mesh_rms / expected)) if meaningful else float("nan")
     warnings: tuple[str, ...] = ()
     if meaningful and not SUSPECT_RATIO[0] <= ratio <= SUSPECT_RATIO[1]:

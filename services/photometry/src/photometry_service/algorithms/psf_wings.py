@@ -48,6 +48,9 @@ NORMALISATION_GARROTE = 3.0
 a power law add is always positive."""
 
 FEWEST_FOR_MEDIAN = 12
+MEAN_CLIP = 5.0
+"""Standard deviations beyond which a pixel does not count where a mean stands for a median."""
+
 MEDIAN_VARIANCE = 1.57
 """Variance of a median of normal numbers in units of that of their mean."""
 
@@ -70,6 +73,7 @@ class WingOptions:
     inner_fwhm : nothing is changed nearer than this
     smallest_share : flux, in units of the star's, that the wings must differ by
     garrote : deviations from the rings count from this many errors on
+    means : rings by means alone; a sky that was cut off below has no median that tells its level
     """
 
     stars: int = 30
@@ -80,6 +84,7 @@ class WingOptions:
     inner_fwhm: float = 1.0
     smallest_share: float = 5e-4
     garrote: float = 3.0
+    means: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +149,8 @@ def fit_wings(frame: FitFrame, psf: PsfModel, fit: PsfFit, options: WingOptions 
         return Wings(psf)
     reach = _reach(frame, psf, float(fit.flux[chosen[0]]), options)
     reach = max(reach, psf.half_px - MARGIN_PX)
-    stamps = _stamps(frame, psf, fit, chosen, reach)
-    rings = _rings(stamps, reach, max(0.5, psf.fwhm_px / 6))
+    stamps = _stamps(frame, psf, fit, chosen, reach, options)
+    rings = _rings(stamps, reach, max(0.5, psf.fwhm_px / 6), options)
     inner = options.inner_fwhm * psf.major_fwhm_px
     outer = _last_ring(rings, inner)
     beyond = (rings.radius > inner) & (rings.radius <= outer)
@@ -177,7 +182,7 @@ def curve_of_growth(
     if chosen.size < options.fewest:
         return 1.0, 0.0
     reach = max(_reach(frame, psf, float(fit.flux[chosen[0]]), options), psf.half_px - MARGIN_PX)
-    rings = _rings(_stamps(frame, psf, fit, chosen, reach), reach, max(0.5, psf.fwhm_px / 6))
+    rings = _rings(_stamps(frame, psf, fit, chosen, reach, options), reach, max(0.5, psf.fwhm_px / 6), options)
     outer = _last_ring(rings, options.inner_fwhm * psf.major_fwhm_px)
     area = 2 * pi * rings.radius * np.gradient(rings.radius)
     inside = rings.radius <= outer
@@ -233,7 +238,9 @@ def _bright(frame: FitFrame, fit: PsfFit, options: WingOptions) -> NDArray[np.in
     return rows[np.argsort(-fit.flux[rows], kind="stable")][: options.stars]
 
 
-def _stamps(frame: FitFrame, psf: PsfModel, fit: PsfFit, chosen: NDArray[np.intp], reach: int) -> _Stamps:
+def _stamps(
+    frame: FitFrame, psf: PsfModel, fit: PsfFit, chosen: NDArray[np.intp], reach: int, options: WingOptions
+) -> _Stamps:
     """The light of bright stars, the models of all others subtracted."""
     x, y, flux = fit.x[chosen], fit.y[chosen], fit.flux[chosen][:, None, None]
     cx, cy = np.floor(x + 0.5).astype(np.intp), np.floor(y + 0.5).astype(np.intp)
@@ -251,20 +258,24 @@ def _stamps(frame: FitFrame, psf: PsfModel, fit: PsfFit, chosen: NDArray[np.intp
     middle = slice(reach - half, reach + half + 1)
     model[:, middle, middle] = psf_values(psf, x, y, half)
     drawn = np.maximum(np.abs(offset)[:, None], np.abs(offset))[None] <= fit.half_render[chosen][:, None, None]
-    light = (fit.residual[rows, columns] - _pedestal(frame, fit)) / flux + model * drawn
+    light = (fit.residual[rows, columns] - _pedestal(frame, fit, options)) / flux + model * drawn
     variance = (frame.rms[rows, columns] ** 2 + frame.shot_noise * np.maximum(light * flux, 0)) / flux**2
     light = np.where(usable, light, np.nan)
     return _Stamps(light, light - model, variance, u + 0 * v, v + 0 * u)
 
 
-def _pedestal(frame: FitFrame, fit: PsfFit) -> float:
+def _pedestal(frame: FitFrame, fit: PsfFit, options: WingOptions) -> float:
     """What lies below all stars alike: faint ones that are not subtracted, and errors of the sky."""
     rows = slice(None, None, max(1, frame.shape[0] // 256))
     clear = fit.residual[rows][frame.state[rows] == 0]
-    return float(np.median(clear)) if clear.size else 0.0
+    if clear.size == 0:
+        return 0.0
+    if not options.means:
+        return float(np.median(clear))
+    return float(np.mean(clear[np.abs(clear) < MEAN_CLIP * clear.std()]))
 
 
-def _rings(stamps: _Stamps, reach: int, width: float) -> _Rings:
+def _rings(stamps: _Stamps, reach: int, width: float, options: WingOptions) -> _Rings:
     """Mean over the stars of their rings' medians (which faint stars in them do not move), weighted and clipped."""
     count, n = int(reach / width), stamps.light.shape[0]
     ring = np.minimum((stamps.radius / width).astype(np.intp), count)
@@ -281,7 +292,7 @@ def _rings(stamps: _Stamps, reach: int, width: float) -> _Rings:
     left = np.append(stamps.left[good], 0.0)
     lowest, span = left.min(), max(float(np.ptp(left)), 1e-300)
     order = np.append(np.argsort(bins + 0.5 * (left[:-1] - lowest) / span), left.size - 1)
-    inner = pixels < FEWEST_FOR_MEDIAN
+    inner = (pixels < FEWEST_FOR_MEDIAN) | options.means
     means = np.bincount(bins, left[:-1], some) / at_least_one
     medians = np.where(pixels > 0, left[order[np.minimum(middle, left.size - 1)]], 0.0)
     mean_left_of_star = per_ring(np.where(inner, means, medians))

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from photometry_service.algorithms.sky_floor import find_floor
+
 __all__ = ["StarTops", "sky_of", "star_tops"]
 
 MOST_TOPS, HALF_PX = 500, 15
@@ -57,7 +59,11 @@ class StarTops:
 
 
 def sky_of(pixels: NDArray[np.float32], bad: NDArray[np.bool_]) -> tuple[float, float]:
-    """Median of a frame and its scatter below it, where no star is; from a sample."""
+    """Median of a frame and its scatter below it, where no star is; from a sample. Of a sky that was cut off below, those
+    before that."""
+    floor = find_floor(pixels, bad)
+    if floor is not None:
+        return floor.sky, floor.sigma
     step = max(1, int(np.sqrt(pixels.size / 65536)))
     sample = pixels[::step, ::step][~bad[::step, ::step]].astype(np.float64)
     if sample.size == 0:

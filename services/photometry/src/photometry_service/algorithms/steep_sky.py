@@ -99,7 +99,7 @@ def _settled(
 ) -> Background:  # fmt: skip
     """Measure above the level known before, until it stands still; ``hidden`` gives what is left out above a level."""
     for _ in range(MOST_PASSES):
-        before, sky = sky, measure_pass(data, hidden(sky), options, quantum, above=sky, kind=kind).sky
+        before, sky = sky, measure_pass(data, hidden(sky), options, quantum, above=sky, kind=kind, floor=sky.floor).sky
         if np.abs(sky.mesh - before.mesh).max() <= SETTLED_SIGMA * sky.rms_median:
             break
     return sky

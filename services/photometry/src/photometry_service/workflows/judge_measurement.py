@@ -34,7 +34,7 @@ def judge_measurement(
 ) -> MeasureResult:  # fmt: skip
     """Figures and warnings of a frame whose sources are ``columns``; times and completeness are left to the caller."""
     background, rays, model = sky.background, sky.clean.rays, psf.psf
-    rms = background.rms_median
+    rms = sky.noise.rms_median
     noise = assess_noise(background, sky.frame)
     tie = tie_aperture(columns, CALIBRATED_APERTURE)
     no_sky = prepared.no_sky or dark_objects(sky.data, sky.frame.mask, rms=rms, level=background.median)
@@ -54,7 +54,7 @@ def judge_measurement(
         psf_kind=str(model.kind) if model else "none",
         psf_stars=model.quality.n_stars if model else 0,
         background_e=background.median,
-        background_rms_e=rms,
+        background_rms_e=background.rms_median,
         rms_ratio=_finite(noise.rms_ratio),
         cosmic_ray_pixels=rays.count if rays else None,
         no_sky=no_sky,
@@ -66,7 +66,7 @@ def judge_measurement(
         aperture_correction_mag=_finite(tie.correction_mag),
         aperture_correction_err_mag=_finite(tie.error_mag),
         aperture_number=CALIBRATED_APERTURE,
-        noise_flux_e=_point_noise(model, background),
+        noise_flux_e=_point_noise(model, sky.noise),
     )
 
 

@@ -66,7 +66,7 @@ class MeasurePositions:
         settings, options = request.psf_photometry, ForcedOptions(flat_error=request.psf_photometry.flat_error)
         options = replace(options, fit=replace(options.fit, radius_fwhm=settings.fit_radius_fwhm))
         done = measure_forced(
-            sky.data, sky.background.rms_map(), psf, x, y,
+            sky.data, sky.rms_map(), psf, x, y,
             mask=sky.frame.mask, saturated=sky.saturated, known=known, options=options,
         )  # fmt: skip
         extinction = _extinction(request, prepared.summary, done, wcs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,9 @@ class MeasureSources:
         progress(0.35, "sources")
         with clock("psf_photometry"):
             psf = _measure_psf(sky, sky.data, request)
+            if sky.background.floor is not None and len(psf):
+                sky = sky.knowing(np.maximum(np.nan_to_num(sky.data - psf.residual), 0))
+                psf = _measure_psf(sky, sky.data, request)
         _check_count(psf, sky, prepared.no_sky, request)
         progress(0.75, "apertures")
         with clock("apertures"):
@@ -121,14 +124,16 @@ def _measure_psf(sky: SkySubtracted, data: NDArray[np.float32], request: Measure
         return again.level_map(), again.rms_map()
 
     options = psf_options(request, sky.clean.only_stars)
-    rms = background.rms_map()
+    if background.floor is not None:
+        options = replace(options, wings=replace(options.wings, means=True))
+    rms = sky.rms_map()
     measured = measure_psf(
         data,
         rms,
         mask=mask,
         saturated=saturated,
         gain_is_assumed=frame.noise_model is NoiseModel.ASSUMED,
-        remeasure_background=remeasure,
+        remeasure_background=remeasure if background.floor is None else None,
         options=options,
     )
     return (
@@ -173,7 +178,7 @@ def _apertures(
     settings = request.aperture
     options = ApertureOptions(
         radii_fwhm=settings.radii_fwhm,
-        annulus_fwhm=settings.annulus_fwhm,
+        annulus_fwhm=settings.annulus_fwhm if sky.background.floor is None else None,
         flat_error=request.psf_photometry.flat_error,
     )
     rays = sky.clean.rays
@@ -188,7 +193,7 @@ def _apertures(
         own = OwnModels(stamps * psf.flux[:, None, None].astype(np.float32), corner[0], corner[1])
         pixels = psf.residual
     sums = aperture_photometry(
-        pixels, sky.background, psf.x, psf.y, fwhm_px=fwhm, state=state, options=options, own_models=own
+        pixels, sky.noise, psf.x, psf.y, fwhm_px=fwhm, state=state, options=options, own_models=own
     )
     radius = settings.radii_fwhm[CALIBRATED_APERTURE - 1] * fwhm
     share = neighbour_share(psf.x, psf.y, psf.flux, radius_px=radius, fwhm_px=fwhm)
