@@ -1,4 +1,4 @@
-"""Writes docs/columns.md and the table of flags in docs/conventions.md from the code that defines them.
+"""Write docs/columns.md and the table of flags in docs/conventions.md from the code that defines them.
 
 ``python docs/make_tables.py``
 """
@@ -23,11 +23,12 @@ FILES = (
     (PAIRS, "`astrometry_pairs.csv`", "Every pair of source and reference star of the astrometric fit."),
     (MATCHES, "`matches.csv`", "Every candidate of every catalogue for every source."),
 )
-HEAD = """# Columns
+HEAD = """<!-- Made by docs/make_tables.py; change the code, then run `make docs-tables`. -->
+# Columns
 
-Made by `python docs/make_tables.py` from `astro_shared.contracts.tables`. Fluxes are electrons of the whole exposure, positions
-zero-based pixels, sky positions ICRS at the epoch of the exposure, errors one sigma. A value that is not known is an
-empty cell in CSV, null in Parquet, NaN in ECSV and VOTable. See [conventions](conventions.md) for flags and magnitudes.
+Fluxes are in electrons over the whole exposure, pixel positions are zero-based, sky positions are ICRS at the epoch of the
+exposure, errors are one sigma. A missing value is an empty cell in CSV, null in Parquet, and NaN in ECSV and VOTable.
+See [conventions](conventions.md) for flags and magnitudes. The definitions are in `astro_shared.contracts.tables`.
 """
 
 
@@ -53,15 +54,23 @@ def _section(schema: TableSchema, files: str, words: str) -> str:
         f"| `{c.name}` | {c.dtype} | {c.unit} | {c.ucd.replace('|', ' ')} | {c.description} |" for c in schema.columns
     ]
     return "\n".join(
-        ["", f"## {files}", "", words, "", "| name | type | unit | UCD | what |", "|--|--|--|--|--|", *rows, ""]
+        ["", f"## {files}", "", words, "", "| name | type | unit | UCD | meaning |", "|--|--|--|--|--|", *rows, ""]
     )
+
+
+def pages() -> dict[Path, str]:
+    """Both pages and the text that each should have."""
+    conventions = DOCS / "conventions.md"
+    return {
+        DOCS / "columns.md": columns_page(),
+        conventions: with_flags(conventions.read_text(encoding="utf-8")),
+    }
 
 
 def main() -> None:
     """Write both."""
-    (DOCS / "columns.md").write_text(columns_page(), encoding="utf-8")
-    conventions = DOCS / "conventions.md"
-    conventions.write_text(with_flags(conventions.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,14 +31,13 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "astrometry": AstrometrySettings,
     "catalogs": CatalogsSettings,
 }
-HEAD = """# Settings
+HEAD = """<!-- Made by docs/operations/make_settings.py; change the code, then run `make docs-tables`. -->
+# Service settings
 
-Made by `docs/operations/make_settings.py` from the settings classes; a test holds it to them.
-
-Settings are environment variables, read once when a process starts. A setting that is missing or wrong ends the process
-with status 78 and one line that names the variable, never its value. Lists are JSON. `alidade up` sets what a single
-machine decides and passes other variables with these prefixes on to the services. In the Helm chart, `services.<name>.settings`
-takes them without the prefix.
+Settings of a service are environment variables, read once when the process starts. If one is missing or invalid, the process
+exits with status 78 and one line that names the variable, never its value. Lists are JSON. `alidade up` sets what is needed on
+a single machine and passes other variables with these prefixes on to the services. In the Helm chart they are given without the
+prefix in `services.<name>.settings`. How a frame is reduced is set [per reduction](../processing-settings.md).
 
 Besides these, an image reads `ALIDADE_HOST` (0.0.0.0) and `ALIDADE_PORT` (8000), and `alidade` reads `ALIDADE_DATA`, the
 data folder of the embedded platform.

@@ -54,7 +54,7 @@ class AlidadeError(Exception):
 
 
 class InvalidRequestError(AlidadeError):
-    """The request can not be carried out as it stands."""
+    """The request is not valid."""
 
     code = "invalid_request"
     status = 422
@@ -68,28 +68,28 @@ class UnauthorizedError(AlidadeError):
 
 
 class ForbiddenError(AlidadeError):
-    """The caller is known and may not do this."""
+    """The caller is authenticated but not allowed to do this."""
 
     code = "forbidden"
     status = 403
 
 
 class NotFoundError(AlidadeError):
-    """Absent, or owned by somebody else; the two are not told apart."""
+    """The resource does not exist or belongs to another user."""
 
     code = "not_found"
     status = 404
 
 
 class ConflictError(AlidadeError):
-    """Contradicts the present state."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
     status = 409
 
 
 class UpstreamError(AlidadeError):
-    """A service that is not ours failed or answered nonsense."""
+    """An external service failed or gave an invalid response."""
 
     code = "upstream_failed"
     status = 502
@@ -97,7 +97,7 @@ class UpstreamError(AlidadeError):
 
 
 class UnavailableError(AlidadeError):
-    """A part of Alidade is away for the moment."""
+    """A part of Alidade is temporarily unavailable."""
 
     code = "unavailable"
     status = 503
@@ -105,7 +105,7 @@ class UnavailableError(AlidadeError):
 
 
 class InternalError(AlidadeError):
-    """A defect of ours; the facts are in the log, not in the message."""
+    """A defect in Alidade; the details are in the log."""
 
     code = "internal_error"
     status = 500

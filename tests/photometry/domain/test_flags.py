@@ -1,8 +1,5 @@
 """The flag table is complete and keeps the bits that catalogues already carry."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -44,12 +41,3 @@ def test_names_of_a_value():
     assert flag_names(0) == []
     assert flag_names(int(SourceFlag.SATURATED | SourceFlag.USED_FOR_PSF)) == ["saturated", "used_for_psf"]
     assert flag_names(1 << 7) == ["bit7"]
-
-
-def test_documents_are_those_of_the_tables():
-    docs = Path(__file__).parents[3] / "docs"
-    made = runpy.run_path(str(docs / "make_tables.py"))
-    advice = "run: python docs/make_tables.py"
-    page = (docs / "conventions.md").read_text(encoding="utf-8")
-    assert made["with_flags"](page) == page, advice
-    assert (docs / "columns.md").read_text(encoding="utf-8") == made["columns_page"](), advice

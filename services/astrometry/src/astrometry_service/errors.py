@@ -20,7 +20,7 @@ __all__ = ["IndexBuildError", "ReferenceListError", "RefinementError", "SourceLi
 
 
 class SourceListError(InvalidRequestError):
-    """The list of detections lacks columns or has nothing usable; attribute ``count``."""
+    """The source list lacks columns or has no usable row; attribute ``count``."""
 
     code = "bad_source_list"
 
@@ -32,19 +32,19 @@ class ReferenceListError(InvalidRequestError):
 
 
 class WcsHeaderError(InvalidRequestError):
-    """The world coordinate system of a header cannot be read; attribute ``problems``."""
+    """The WCS of the header cannot be read; attribute ``problems``."""
 
     code = "bad_wcs"
 
 
 class RefinementError(InvalidRequestError):
-    """There are too few pairs for a fit; attributes ``found`` and ``needed``."""
+    """Too few star pairs for a fit; attributes ``found`` and ``needed``."""
 
     code = "too_few_pairs"
 
 
 class NothingToSolveError(InvalidRequestError):
-    """A request without sources."""
+    """The request has no sources."""
 
     code = "nothing_to_solve"
 

@@ -25,19 +25,19 @@ from astro_shared.errors import (
 
 
 class BadCredentialsError(UnauthorizedError):
-    """User name and password do not belong together, or the account is not active; the two are not told apart."""
+    """Wrong user name or password, or the account is not active; the answer does not tell which."""
 
     code = "bad_credentials"
 
 
 class SessionEndedError(UnauthorizedError):
-    """The refresh token is unknown, expired, or its session was ended."""
+    """The refresh token is unknown or expired, or its session has ended."""
 
     code = "session_ended"
 
 
 class RefreshReplayedError(UnauthorizedError):
-    """A refresh token was used a second time, so its whole session was ended."""
+    """A refresh token was used twice, so its session was ended."""
 
     code = "refresh_replayed"
 
@@ -55,19 +55,19 @@ class BadClientError(UnauthorizedError):
 
 
 class ScopeNotAllowedError(ForbiddenError):
-    """More was asked for than the caller may give or have."""
+    """The requested scope exceeds what the caller has."""
 
     code = "scope_not_allowed"
 
 
 class RegistrationClosedError(ForbiddenError):
-    """Accounts are opened by the operator here."""
+    """Registration is closed; the operator creates accounts."""
 
     code = "registration_closed"
 
 
 class ForeignOriginError(ForbiddenError):
-    """A cookie came with a request from a page of another origin."""
+    """The request comes from a page of another origin."""
 
     code = "foreign_origin"
 
@@ -79,13 +79,13 @@ class UsernameTakenError(ConflictError):
 
 
 class TooManyTokensError(ConflictError):
-    """The user has as many tokens or keys as one may have."""
+    """The user has reached the limit of tokens or keys."""
 
     code = "too_many_tokens"
 
 
 class SettingsChangedError(ConflictError):
-    """Somebody saved settings in the meantime."""
+    """The settings were changed in the meantime."""
 
     code = "precondition_failed"
     status = 412
@@ -104,7 +104,7 @@ class UnknownPersonalTokenError(NotFoundError):
 
 
 class UnknownKeyError(NotFoundError):
-    """No such key of a third party is stored."""
+    """No key of that name is stored."""
 
     code = "unknown_key"
 
@@ -122,13 +122,13 @@ class BadUsernameError(InvalidRequestError):
 
 
 class BadSettingsError(InvalidRequestError):
-    """Saved settings do not fit the processing settings; ``errors`` says which."""
+    """The saved settings are not valid processing settings; ``errors`` lists the fields."""
 
     code = "bad_settings"
 
 
 class TooManyAttemptsError(InvalidRequestError):
-    """Too many failures; ``retry_after_s`` says when to come back."""
+    """Too many failed attempts; try again after ``retry_after_s``."""
 
     code = "too_many_attempts"
     status = 429
@@ -136,6 +136,6 @@ class TooManyAttemptsError(InvalidRequestError):
 
 
 class BusyError(UnavailableError):
-    """More passwords are waiting to be checked than is good."""
+    """Too many passwords are waiting to be checked."""
 
     code = "busy"

@@ -35,31 +35,31 @@ class CatalogueFileError(InvalidRequestError):
 
 
 class MissingColumnsError(CatalogueFileError):
-    """Columns without which there is no reference list."""
+    """The file lacks columns that a reference list needs."""
 
     code = "catalogue_columns_missing"
 
 
 class BadValuesError(CatalogueFileError):
-    """A column holds values that cannot be what its name says."""
+    """A column holds impossible values for its name."""
 
     code = "catalogue_values_invalid"
 
 
 class EmptyCatalogueError(CatalogueFileError):
-    """No usable row."""
+    """The file has no usable row."""
 
     code = "catalogue_empty"
 
 
 class TooManyRowsError(CatalogueFileError):
-    """More rows than the service takes in one list."""
+    """The file has more rows than one list may have."""
 
     code = "catalogue_too_large"
 
 
 class RegionError(InvalidRequestError):
-    """A region of the sky that makes no sense."""
+    """The region of the sky is not valid."""
 
     code = "region_invalid"
 
@@ -77,7 +77,7 @@ class SurveysNotInstalledError(InvalidRequestError):
 
 
 class SurveyMemoryError(InvalidRequestError):
-    """The processes that match surveys have too little memory."""
+    """The survey match ran out of memory."""
 
     code = "surveys_out_of_memory"
 
@@ -89,24 +89,24 @@ class ReferenceListNotFoundError(NotFoundError):
 
 
 class ReferenceUnavailableError(UnavailableError):
-    """No layer could give the reference stars."""
+    """No source of reference stars is available now."""
 
     code = "reference_unavailable"
 
 
 class ReferenceReplacedError(UnavailableError):
-    """A list is not the one any more that the work began with; the next attempt takes the new one."""
+    """The reference list was replaced during the job; the next attempt uses the new one."""
 
     code = "reference_replaced"
 
 
 class QueryError(UpstreamError):
-    """One catalogue did not give a usable answer; ``cause`` is a word of the contract."""
+    """A catalogue gave no usable answer; ``cause`` says why."""
 
     code = "catalogue_failed"
 
 
 class MirrorDamagedError(InternalError):
-    """A mirror on disk is not as its index says."""
+    """A mirror on disk does not agree with its index."""
 
     code = "mirror_damaged"

@@ -25,62 +25,72 @@ from astro_shared.errors import ConflictError, InvalidRequestError, NotFoundErro
 
 
 class UploadNotFoundError(NotFoundError):
+    """No such upload, or it belongs to another user."""
+
     code = "upload_not_found"
 
 
 class ReductionNotFoundError(NotFoundError):
+    """No such reduction, or it belongs to another user."""
+
     code = "reduction_not_found"
 
 
 class ResultNotFoundError(NotFoundError):
+    """The reduction has no result file of that name."""
+
     code = "result_not_found"
 
 
 class WorkNotFoundError(NotFoundError):
+    """No such job, or it belongs to another user."""
+
     code = "work_not_found"
 
 
 class ReductionNotFinishedError(ConflictError):
-    """It can be used when it has ended."""
+    """The reduction is still running; use it when it has ended."""
 
     code = "reduction_not_finished"
 
 
 class ReductionUnfitError(ConflictError):
-    """It lacks what is needed: says what."""
+    """The reduction lacks something that the request needs; the message says what."""
 
     code = "reduction_unfit"
 
 
 class MasterNotFinishedError(ConflictError):
-    """It can be used when it has been made."""
+    """The master is still being made; use it when its job has ended."""
 
     code = "master_not_finished"
 
 
 class UploadIncompleteError(ConflictError):
-    """The bytes are not there yet."""
+    """The file has not been uploaded yet."""
 
     code = "upload_incomplete"
 
 
 class IdempotencyConflictError(InvalidRequestError):
-    """The same key came with another request."""
+    """The idempotency key was already used for another request."""
 
     code = "idempotency_key_reused"
 
 
 class UploadMismatchError(InvalidRequestError):
-    """What arrived is not what was announced."""
+    """Size or hash of the uploaded file differs from what was announced."""
 
     code = "upload_mismatch"
 
 
 class SettingsInvalidError(InvalidRequestError):
-    """A setting is unknown or outside its range."""
+    """A processing setting is unknown or out of range."""
 
     code = "settings_invalid"
 
 
 class UnknownPresetError(InvalidRequestError):
+    """No preset of that name."""
+
     code = "preset_unknown"

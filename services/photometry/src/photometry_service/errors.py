@@ -29,19 +29,19 @@ class NoStarsError(InvalidRequestError):
 
 
 class TooManySourcesError(InvalidRequestError):
-    """More sources than the setting allows."""
+    """More sources than `detection.max_sources`."""
 
     code = "too_many_sources"
 
 
 class ShapeMismatchError(InvalidRequestError):
-    """Arrays that belong together do not have the same shape."""
+    """Arrays do not have the same shape."""
 
     code = "shape_mismatch"
 
 
 class TooFewCalibratorsError(AlidadeError):
-    """Not enough reference stars for a zero point."""
+    """Too few calibrators for a zero point."""
 
     code = "too_few_calibrators"
     status = 422

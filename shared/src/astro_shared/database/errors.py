@@ -6,7 +6,7 @@ from astro_shared.errors import AlidadeError, UnavailableError
 
 
 class SchemaError(AlidadeError):
-    """The schema of the database and this software do not fit together; the message says what to do."""
+    """The database has the schema of another release; the message says what to do."""
 
     code = "schema_mismatch"
 

@@ -35,51 +35,51 @@ READER_ERRORS = (
 
 
 class FitsError(InvalidRequestError):
-    """A file from outside can not be used."""
+    """The file cannot be used."""
 
     code = "fits_invalid"
 
 
 class UnsupportedMediaError(FitsError):
-    """Not FITS, or packed in a way that is not accepted."""
+    """The file is not FITS, or its compression is not supported."""
 
     code = "unsupported_media"
     status = 415
 
 
 class ArchiveLimitError(FitsError):
-    """Unpacks to more than is allowed."""
+    """The file is larger than allowed when uncompressed."""
 
     code = "archive_limit"
     status = 413
 
 
 class FitsTruncatedError(FitsError):
-    """The file ends too early."""
+    """The file is truncated."""
 
     code = "fits_truncated"
 
 
 class FitsHeaderLimitError(FitsError):
-    """A header without end, or too many cards or HDUs."""
+    """The header has no END, or there are too many keywords or HDUs."""
 
     code = "fits_header_limit"
 
 
 class FitsHeaderInvalidError(FitsError):
-    """A structural keyword is missing or impossible."""
+    """A mandatory keyword is missing or invalid."""
 
     code = "fits_header_invalid"
 
 
 class FitsSizeMismatchError(FitsError):
-    """The header claims more data than the file can hold."""
+    """The header describes more data than the file holds."""
 
     code = "fits_size_mismatch"
 
 
 class FitsCorruptError(FitsError):
-    """Pixels or tables that can not be decoded."""
+    """The pixels or tables cannot be decoded."""
 
     code = "fits_corrupt"
 
@@ -95,12 +95,12 @@ def damage_named(what: str, **details: object) -> Iterator[None]:
 
 
 class HduNotFoundError(FitsError):
-    """No image where one was asked for."""
+    """The file has no image in the requested HDU."""
 
     code = "hdu_not_found"
 
 
 class ImageUnusableError(FitsError):
-    """The image was read, but nothing can be measured on it."""
+    """The image cannot be measured."""
 
     code = "image_unusable"

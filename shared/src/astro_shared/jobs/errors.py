@@ -9,15 +9,15 @@
         UnknownKindError           422
       ConflictError
         IdempotencyConflictError   409  same key, other request
-        JobFinalError              409  the phase does not change any more
-      AttemptLostError                  fenced off: another attempt took over, or the job was aborted
-      WorkerLostError                   the worker of an attempt went silent; retried
+        JobFinalError              409  the job has ended
+      AttemptLostError                  another attempt took over, or the job was aborted
+      WorkerLostError                   the worker stopped sending heartbeats; retried
       TaskError                         an execution that ended without a result:
-        WorkerCrashedError              the child died by a signal; retried
+        WorkerCrashedError              the child was killed by a signal; retried
         TaskCrashedError                the same, where the task said what a crash means; final
-        TimeLimitError                  longer than its kind may take; final
-        OutOfMemoryError                more memory than its kind may take; final
-        TaskOutputError                 the child said something that makes no sense; final
+        TimeLimitError                  over its time limit; final
+        OutOfMemoryError                over its memory limit; final
+        TaskOutputError                 an invalid message or output; final
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from astro_shared.errors import AlidadeError, ConflictError, InvalidRequestError
 
 
 class JobNotFoundError(NotFoundError):
-    """There is no such job, or it is somebody else's."""
+    """No such job, or it belongs to another user."""
 
     code = "job_not_found"
 
 
 class UnknownKindError(InvalidRequestError):
-    """The service does not offer this kind of job."""
+    """The service has no job type of that name."""
 
     code = "job_kind_unknown"
 
@@ -44,39 +44,39 @@ class IdempotencyConflictError(ConflictError):
 
 
 class JobFinalError(ConflictError):
-    """The job has ended and stays as it is."""
+    """The job has ended and cannot be changed."""
 
     code = "job_final"
 
 
 class AttemptLostError(AlidadeError):
-    """The row says that another attempt took over or the job has ended: nothing may be written for this one."""
+    """Another attempt has taken over, or the job has ended; this attempt may not write."""
 
     code = "attempt_lost"
 
 
 class WorkerLostError(AlidadeError):
-    """The worker of an attempt stopped reporting."""
+    """The worker stopped sending heartbeats."""
 
     code = "worker_lost"
     retryable = True
 
 
 class TaskError(AlidadeError):
-    """An execution ended without a result."""
+    """The task ended without a result."""
 
     code = "task_failed"
 
 
 class WorkerCrashedError(TaskError):
-    """The child died by a signal."""
+    """The child process was killed by a signal."""
 
     code = "worker_crashed"
     retryable = True
 
 
 class TaskCrashedError(TaskError):
-    """The child died by a signal inside a block whose crash has a meaning (`TaskContext.crash_means`)."""
+    """The child process crashed in a block that names the cause (`TaskContext.crash_means`)."""
 
     code = "task_crashed"
 
@@ -86,18 +86,18 @@ class TaskCrashedError(TaskError):
 
 
 class TimeLimitError(TaskError):
-    """The execution took longer than its kind may."""
+    """The job exceeded its time limit."""
 
     code = "time_limit"
 
 
 class OutOfMemoryError(TaskError):
-    """The execution needed more memory than its kind may have."""
+    """The job exceeded its memory limit."""
 
     code = "out_of_memory"
 
 
 class TaskOutputError(TaskError):
-    """The child broke the protocol or named an output that is not a file of its own."""
+    """The task returned an invalid message or an output file outside its folder."""
 
     code = "task_output_invalid"

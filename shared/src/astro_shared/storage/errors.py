@@ -29,50 +29,50 @@ from astro_shared.errors import (
 
 
 class InvalidKeyError(InvalidRequestError):
-    """A key that could leave the store or that not every store accepts."""
+    """The key is not a valid object key."""
 
     code = "storage_key_invalid"
 
 
 class ObjectMissingError(NotFoundError):
-    """There is no object of this key."""
+    """No object with this key."""
 
     code = "object_not_found"
 
 
 class BadSignatureError(ForbiddenError):
-    """A signed address was changed, is used for something else, or has expired."""
+    """The signed URL was changed, is used for something else, or has expired."""
 
     code = "signature_invalid"
 
 
 class ObjectTooLargeError(AlidadeError):
-    """More bytes than were allowed."""
+    """The object is larger than allowed."""
 
     code = "object_too_large"
     status = 413
 
 
 class StorageCorruptError(AlidadeError):
-    """The content does not have the hash or size of its reference."""
+    """The content does not match the hash or size of its reference."""
 
     code = "storage_corrupt"
     status = 500
 
 
 class StorageUnavailableError(UnavailableError):
-    """The store is full, unreachable or refuses."""
+    """The object store is unreachable or not working."""
 
     code = "storage_unavailable"
 
 
 class StorageFullError(StorageUnavailableError):
-    """There is no room left, on the disk or in the quota."""
+    """The disk or the quota is full."""
 
     code = "storage_full"
 
 
 class StorageRefusedError(StorageUnavailableError):
-    """The store does not accept who asks: credentials, permissions, or a clock that is wrong."""
+    """The object store refuses access: credentials, permissions or a wrong clock."""
 
     code = "storage_refused"

@@ -35,14 +35,14 @@ __all__ = [
 
 
 class PayloadTooLargeError(InvalidRequestError):
-    """The body is larger than this route takes."""
+    """The request body is larger than this route accepts."""
 
     code = "payload_too_large"
     status = 413
 
 
 class BadJsonError(InvalidRequestError):
-    """The body is not JSON as RFC 8259 has it, or is nested too deep."""
+    """The body is not valid JSON (RFC 8259) or is nested too deeply."""
 
     code = "bad_json"
     status = 422
@@ -56,21 +56,21 @@ class BadIdempotencyKeyError(InvalidRequestError):
 
 
 class PreconditionRequiredError(InvalidRequestError):
-    """A change of a shared resource came without If-Match."""
+    """The request needs an If-Match header."""
 
     code = "precondition_required"
     status = 428
 
 
 class PreconditionFailedError(InvalidRequestError):
-    """If-Match names a state that is no longer the present one."""
+    """The resource has changed since the state named in If-Match."""
 
     code = "precondition_failed"
     status = 412
 
 
 class TooManyRequestsError(InvalidRequestError):
-    """A limit is used up; ``retry_after_s`` says when to come back."""
+    """Too many requests; try again after ``retry_after_s``."""
 
     code = "too_many_requests"
     status = 429
@@ -85,14 +85,14 @@ class InvalidTokenError(UnauthorizedError):
 
 
 class RevocationsStaleError(UnavailableError):
-    """It is not known whether the token was revoked, so it is not accepted."""
+    """The list of revoked tokens is out of date, so no token is accepted."""
 
     code = "revocations_stale"
     status = 503
 
 
 class KeysUnavailableError(UnavailableError):
-    """The public keys of auth could not be fetched."""
+    """The public keys of the auth service could not be fetched."""
 
     code = "keys_unavailable"
     status = 503

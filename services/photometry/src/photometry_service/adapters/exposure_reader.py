@@ -60,7 +60,7 @@ class Exposure:
 
 
 class MosaicError(InvalidRequestError):
-    """The file is no mosaic of amplifiers."""
+    """The file is not a mosaic of amplifiers."""
 
     code = "mosaic_invalid"
 

@@ -37,7 +37,7 @@ MAX_MOSAIC_PIXELS = 150_000_000
 
 
 class SectionError(InvalidRequestError):
-    """A section does not fit the image, or sections do not fit together."""
+    """A detector section does not fit the image or another section."""
 
     code = "detector_section_invalid"
 

@@ -18,7 +18,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 
 class SeriesMixedError(InvalidRequestError):
-    """The frames cannot be compared: bands or colours differ."""
+    """The frames differ in band or colour and cannot be fitted together."""
 
     code = "series_mixed"
 
