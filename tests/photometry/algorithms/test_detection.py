@@ -109,6 +109,22 @@ def test_filter_flux_ignores_masked_pixels():
     assert np.isnan(filter_flux(image, np.ones_like(mask), kernel, centre, centre)[0])
 
 
+def test_filter_flux_is_the_sum_over_the_kernel_inside_and_at_edges():
+    rng = np.random.default_rng(11)
+    kernel = moffat_filter()
+    half = kernel.half_px
+    image = rng.normal(5, 3, (30, 40)).astype(np.float32)
+    mask = (rng.uniform(size=image.shape) < 0.003).astype(np.uint8)
+    y, x = (v.ravel() for v in np.indices(image.shape))
+    padded = np.pad(np.where(mask > 0, 0, image).astype(np.float64), half)
+    good = np.pad((mask == 0).astype(np.float64), half)
+    weight = kernel.kernel.astype(np.float64)
+    side = 2 * half + 1
+    top = np.array([(weight * padded[j : j + side, i : i + side]).sum() for j, i in zip(y, x, strict=True)])
+    bottom = np.array([(weight**2 * good[j : j + side, i : i + side]).sum() for j, i in zip(y, x, strict=True)])
+    np.testing.assert_allclose(filter_flux(image, mask, kernel, y, x), top / bottom, rtol=1e-5, atol=1e-3)
+
+
 def test_of_equal_neighbours_one_is_the_maximum():
     snr = np.zeros((7, 9), np.float32)
     snr[3, 3:6] = 8.0

@@ -16,6 +16,7 @@ from photometry_service.algorithms.psf_model import (
     psf_stamp,
     psf_to_arrays,
     psf_values,
+    quadrature,
     round_shape,
     shape_fwhm,
     table_grid,
@@ -180,3 +181,27 @@ def test_a_stamp_larger_than_the_tables_is_refused():
     psf = elongated_psf()
     with pytest.raises(ValueError, match="half size 18 px"):
         evaluate_psf(psf, np.array([50.0]), np.array([50.0]), 18)
+
+
+def test_moffats_are_integrated_like_their_formula():
+    shape = np.array([-1.3, 0.15, -0.1, 2.7])
+    grid = table_grid(3.2)
+    log_s, e1, e2, beta = shape
+    place = (np.arange(grid.nodes) - grid.nodes // 2) / grid.oversampling
+    v, u = np.meshgrid(place, place, indexing="ij")
+
+    def square(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return np.exp(log_s) * ((1 + e1) * u**2 + 2 * e2 * u * v + (1 - e1) * v**2)
+
+    def integrated(points: int) -> np.ndarray:
+        node, weight = np.polynomial.legendre.leggauss(points)
+        total = np.zeros_like(u)
+        for dy, wy in zip(node / 2, weight / 2, strict=True):
+            for dx, wx in zip(node / 2, weight / 2, strict=True):
+                total += wy * wx * (1 + square(u + dx, v + dy)) ** -beta
+        return (beta - 1) / np.pi * np.exp(log_s) * np.sqrt(1 - e1**2 - e2**2) * total
+
+    minor = shape_fwhm(tuple(shape))[0] ** 2 / shape_fwhm(tuple(shape))[1]
+    inner, outer = (rule.shape[1] for rule in quadrature(minor))
+    expected = np.where(square(u, v) < 9 * (2 ** (1 / beta) - 1), integrated(inner), integrated(outer))
+    np.testing.assert_allclose(moffat_values(shape[None], grid)[0], expected, rtol=1e-12)

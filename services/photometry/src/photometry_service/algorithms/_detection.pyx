@@ -206,20 +206,46 @@ def filter_flux(
     const Py_ssize_t[::1] y, const Py_ssize_t[::1] x, float[::1] out,
 ):
     """Matched-filter flux sum K d / sum K^2 over the good pixels at given pixels; NaN when none is good."""
-    cdef Py_ssize_t s, j, i, yy, xx
-    cdef int half = kernel.shape[0] // 2
-    cdef double top, bottom
+    cdef Py_ssize_t s, j, i, yy, xx, ny = image.shape[0], nx = image.shape[1]
+    cdef int half = kernel.shape[0] // 2, width = 2 * half + 1
+    cdef double top, bottom, whole = 0.0
+    cdef float column[49]
+    cdef unsigned char bad
+    cdef const float* k
+    cdef const float* pixel
+    cdef const unsigned char* state
     with nogil:
+        for j in range(width):
+            for i in range(width):
+                whole += kernel[j, i] * kernel[j, i]
         for s in range(y.shape[0]):
             top = 0.0
+            bad = 1
+            if half <= y[s] < ny - half and half <= x[s] < nx - half:
+                bad = 0
+                for j in range(width):
+                    state = &mask[y[s] + j - half, x[s] - half]
+                    for i in range(width):
+                        bad |= state[i]
+            if bad == 0:
+                for i in range(width):
+                    column[i] = 0.0
+                for j in range(width):
+                    k, pixel = &kernel[j, 0], &image[y[s] + j - half, x[s] - half]
+                    for i in range(width):
+                        column[i] += k[i] * pixel[i]
+                for i in range(width):
+                    top += column[i]
+                out[s] = <float>(top / whole)
+                continue
             bottom = 0.0
             for j in range(-half, half + 1):
                 yy = y[s] + j
-                if yy < 0 or yy >= image.shape[0]:
+                if yy < 0 or yy >= ny:
                     continue
                 for i in range(-half, half + 1):
                     xx = x[s] + i
-                    if xx < 0 or xx >= image.shape[1] or mask[yy, xx]:
+                    if xx < 0 or xx >= nx or mask[yy, xx]:
                         continue
                     top += kernel[j + half, i + half] * image[yy, xx]
                     bottom += kernel[j + half, i + half] * kernel[j + half, i + half]

@@ -6,8 +6,10 @@ pixels. All pixels of a star have the same phase between nodes, hence the same 4
 phase by phase (every ``oversampling``-th node side by side) so that these sums run along contiguous memory.
 """
 
-from libc.math cimport exp, floor, log, sqrt
+from libc.math cimport exp, floor, sqrt
 from libc.stdlib cimport calloc, free
+
+from photometry_service.algorithms._elementary cimport alidade_exp, alidade_log
 
 # ------------------------------------------------------------------------------------------ Moffat at the nodes
 def moffat_nodes(
@@ -18,34 +20,57 @@ def moffat_nodes(
 
     ``inner`` and ``outer`` (2, m) are points and weights of the quadrature within and beyond 1.5 FWHM.
     """
-    cdef Py_ssize_t n = out.shape[1], centre = out.shape[1] // 2, iy, ix, k
-    cdef int a, b, m
-    cdef double s, e1, e2, beta, norm, reach, u, v, uu, vv, q, total
-    cdef const double* points
-    cdef const double* weights
+    cdef Py_ssize_t n = out.shape[1], centre = out.shape[1] // 2, room = out.shape[1] * (out.shape[1] // 2 + 1)
+    cdef Py_ssize_t iy, ix, k, i, count
+    cdef int near
+    cdef double s, e1, e2, norm, reach, uu, vv, q
+    cdef double* u = <double*>calloc(4 * room, sizeof(double))
+    cdef double* v = u + room
+    cdef double* at = v + room
+    cdef double* total = at + room
+    if u == NULL:
+        raise MemoryError("no memory for PSF tables")
     with nogil:
         for k in range(shapes.shape[0]):
-            s, e1, e2, beta = exp(shapes[k, 0]), shapes[k, 1], shapes[k, 2], shapes[k, 3]
-            norm = (beta - 1.0) / 3.141592653589793 * s * sqrt(1.0 - e1 * e1 - e2 * e2)
-            reach = 9.0 * (exp(0.6931471805599453 / beta) - 1.0)
-            for iy in range(centre + 1):            # P(-u, -v) = P(u, v): one half of the table is enough
-                v = <double>(iy - centre) / oversampling
-                for ix in range(n):
-                    if iy == centre and ix > centre:
-                        break
-                    u = <double>(ix - centre) / oversampling
-                    q = s * ((1.0 + e1) * u * u + 2.0 * e2 * u * v + (1.0 - e1) * v * v)
-                    m = <int>inner.shape[1] if q < reach else <int>outer.shape[1]
-                    points = &inner[0, 0] if q < reach else &outer[0, 0]
-                    weights = &inner[1, 0] if q < reach else &outer[1, 0]
-                    total = 0.0
-                    for a in range(m):
-                        vv = v + points[a]
-                        for b in range(m):
-                            uu = u + points[b]
-                            q = s * ((1.0 + e1) * uu * uu + 2.0 * e2 * uu * vv + (1.0 - e1) * vv * vv)
-                            total += weights[a] * weights[b] * exp(-beta * log(1.0 + q))
-                    out[k, iy, ix] = out[k, n - 1 - iy, n - 1 - ix] = norm * total
+            s, e1, e2 = exp(shapes[k, 0]), shapes[k, 1], shapes[k, 2]
+            norm = (shapes[k, 3] - 1.0) / 3.141592653589793 * s * sqrt(1.0 - e1 * e1 - e2 * e2)
+            reach = 9.0 * (exp(0.6931471805599453 / shapes[k, 3]) - 1.0)
+            for near in range(2):
+                count = 0
+                for iy in range(centre + 1):            # P(-u, -v) = P(u, v): one half of the table is enough
+                    vv = <double>(iy - centre) / oversampling
+                    for ix in range(n if iy < centre else centre + 1):
+                        uu = <double>(ix - centre) / oversampling
+                        q = s * ((1.0 + e1) * uu * uu + 2.0 * e2 * uu * vv + (1.0 - e1) * vv * vv)
+                        if (q < reach) == (near == 1):
+                            u[count], v[count], at[count] = uu, vv, iy * n + ix
+                            count += 1
+                integrate(&shapes[k, 0], u, v, count, inner if near == 1 else outer, total)
+                for i in range(count):
+                    iy, ix = <Py_ssize_t>at[i] // n, <Py_ssize_t>at[i] % n
+                    out[k, iy, ix] = out[k, n - 1 - iy, n - 1 - ix] = norm * total[i]
+    free(u)
+
+
+cdef void integrate(
+    const double* shape, const double* u, const double* v, Py_ssize_t count, const double[:, ::1] rule, double* total,
+) noexcept nogil:
+    """Moffat without its norm, over the pixels around places."""
+    cdef double s = exp(shape[0]), e1 = shape[1], e2 = shape[2], beta = shape[3], uu, vv, q, w, du, dv
+    cdef Py_ssize_t i
+    cdef int a, b, m = <int>rule.shape[1]
+    for i in range(count):
+        total[i] = 0.0
+    for a in range(m):
+        dv = rule[0, a]
+        for b in range(m):
+            du = rule[0, b]
+            w = rule[1, a] * rule[1, b]
+            for i in range(count):
+                uu = u[i] + du
+                vv = v[i] + dv
+                q = s * ((1.0 + e1) * uu * uu + 2.0 * e2 * uu * vv + (1.0 - e1) * vv * vv)
+                total[i] += w * alidade_exp(-beta * alidade_log(1.0 + q))
 
 
 # ------------------------------------------------------------------------------------------ evaluation at one star

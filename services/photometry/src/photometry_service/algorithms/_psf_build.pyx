@@ -1,9 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Normal equations of the PSF build: stars against shape terms, and pixels against a residual spline."""
 
-from libc.math cimport exp, floor, log, sqrt
+from libc.math cimport exp, floor, sqrt
 from libc.stdlib cimport calloc, free
 
+from photometry_service.algorithms._elementary cimport alidade_exp, alidade_log
 from photometry_service.algorithms._psf cimport (
     PsfTables, Stamp, psf_evaluate, psf_tables, stamp_allocate, stamp_release,
 )
@@ -11,6 +12,7 @@ from photometry_service.algorithms._psf cimport (
 cdef enum:
     OWN = 4                 # flux, x, y, sky of a star
     ALL = 8                 # and ln s, e1, e2, beta of the PSF
+    LANES = 8               # pixels whose Moffats are computed together
 
 
 cdef inline double dot(const double* a, const double* b, int n) noexcept nogil:
@@ -56,51 +58,92 @@ cdef bint solve_own(double* n, double* rhs, int columns) noexcept nogil:
     return True
 
 
+cdef void moffat_sums(
+    const double* shape, const double* u, const double* v, const double[:, ::1] rule, double norm, double* sums,
+) noexcept nogil:
+    """The seven planes of ``moffat_stamp`` at ``LANES`` places, ``sums[plane * LANES + place]``."""
+    cdef double s = exp(shape[0]), e1 = shape[1], e2 = shape[2], beta = shape[3], ee = 1.0 - e1 * e1 - e2 * e2
+    cdef double c1 = -e1 / ee, c2 = -e2 / ee, cb = 1.0 / (beta - 1.0)
+    cdef double uu, vv, q, a1, a2, p, lb, t, w, du, dv
+    cdef double s0[LANES]
+    cdef double s1[LANES]
+    cdef double s2[LANES]
+    cdef double s3[LANES]
+    cdef double s4[LANES]
+    cdef double s5[LANES]
+    cdef double s6[LANES]
+    cdef int k, a, b, m = <int>rule.shape[1]
+    for k in range(LANES):
+        s0[k] = s1[k] = s2[k] = s3[k] = s4[k] = s5[k] = s6[k] = 0.0
+    for a in range(m):
+        dv = rule[0, a]
+        for b in range(m):
+            du = rule[0, b]
+            w = rule[1, a] * rule[1, b]
+            for k in range(LANES):
+                uu = u[k] + du
+                vv = v[k] + dv
+                a1 = s * (uu * uu - vv * vv)
+                a2 = 2.0 * s * uu * vv
+                q = s * (uu * uu + vv * vv) + e1 * a1 + e2 * a2
+                lb = alidade_log(1.0 + q)
+                p = w * alidade_exp(-beta * lb)
+                t = beta / (1.0 + q)
+                s0[k] += p
+                s1[k] += p * t * ((1.0 + e1) * uu + e2 * vv)
+                s2[k] += p * t * (e2 * uu + (1.0 - e1) * vv)
+                s3[k] += p * (1.0 - t * q)
+                s4[k] += p * (c1 - t * a1)
+                s5[k] += p * (c2 - t * a2)
+                s6[k] += p * (cb - lb)
+    for k in range(LANES):
+        sums[k] = norm * s0[k]
+        sums[LANES + k] = norm * 2.0 * s * s1[k]
+        sums[2 * LANES + k] = norm * 2.0 * s * s2[k]
+        sums[3 * LANES + k] = norm * s3[k]
+        sums[4 * LANES + k] = norm * s4[k]
+        sums[5 * LANES + k] = norm * s5[k]
+        sums[6 * LANES + k] = norm * s6[k]
+
+
 cdef void moffat_stamp(
     const double* shape, double dx, double dy, int half, double radius, const double[:, ::1] inner,
     const double[:, ::1] outer, int stride, float* out, size_t plane,
 ) noexcept nogil:
     """P, dP/dx, dP/dy, dP/d(ln s, e1, e2, beta) of a star at (dx, dy) on the pixels within a radius; seven planes."""
-    cdef double e1 = shape[1], e2 = shape[2], beta = shape[3], s = exp(shape[0]), ee = 1.0 - e1 * e1 - e2 * e2
-    cdef double norm = (beta - 1.0) / 3.141592653589793 * s * sqrt(ee), c1 = -e1 / ee, c2 = -e2 / ee
+    cdef double e1 = shape[1], e2 = shape[2], beta = shape[3], s = exp(shape[0])
+    cdef double norm = (beta - 1.0) / 3.141592653589793 * s * sqrt(1.0 - e1 * e1 - e2 * e2)
     cdef double reach = 9.0 * (exp(0.6931471805599453 / beta) - 1.0)
-    cdef double u, v, uu, vv, q, a1, a2, p, lb, t, cb = 1.0 / (beta - 1.0)
-    cdef double sums[7]
-    cdef int j, i, a, b, k, m
-    cdef const double* points
-    cdef const double* weights
-    for j in range(-half, half + 1):
+    cdef double uu, vv, q
+    cdef double u[2 * LANES]
+    cdef double v[2 * LANES]
+    cdef double sums[7 * LANES]
+    cdef int at[2 * LANES]
+    cdef int count[2]
+    cdef int j, i, k, c, near, first
+    count[0] = count[1] = 0
+    for k in range(2 * LANES):
+        u[k] = v[k] = 0.0
+    for j in range(-half, half + 2):
         for i in range(-half, half + 1):
-            if i * i + j * j > radius * radius:
-                continue
-            u, v = i - dx, j - dy
-            q = s * ((1.0 + e1) * u * u + 2.0 * e2 * u * v + (1.0 - e1) * v * v)
-            m = <int>inner.shape[1] if q < reach else <int>outer.shape[1]
-            points = &inner[0, 0] if q < reach else &outer[0, 0]
-            weights = &inner[1, 0] if q < reach else &outer[1, 0]
-            for k in range(7):
-                sums[k] = 0.0
-            for a in range(m):
-                vv = v + points[a]
-                for b in range(m):
-                    uu = u + points[b]
-                    a1 = s * (uu * uu - vv * vv)
-                    a2 = 2.0 * s * uu * vv
-                    q = s * (uu * uu + vv * vv) + e1 * a1 + e2 * a2
-                    lb = log(1.0 + q)
-                    p = weights[a] * weights[b] * exp(-beta * lb)
-                    t = beta / (1.0 + q)
-                    sums[0] += p
-                    sums[1] += p * t * ((1.0 + e1) * uu + e2 * vv)
-                    sums[2] += p * t * (e2 * uu + (1.0 - e1) * vv)
-                    sums[3] += p * (1.0 - t * q)
-                    sums[4] += p * (c1 - t * a1)
-                    sums[5] += p * (c2 - t * a2)
-                    sums[6] += p * (cb - lb)
-            sums[1] *= 2.0 * s
-            sums[2] *= 2.0 * s
-            for k in range(7):
-                out[k * plane + (j + half) * stride + i + half] = <float>(norm * sums[k])
+            if j <= half:
+                if i * i + j * j > radius * radius:
+                    continue
+                uu, vv = i - dx, j - dy
+                q = s * ((1.0 + e1) * uu * uu + 2.0 * e2 * uu * vv + (1.0 - e1) * vv * vv)
+                near = q < reach
+                k = near * LANES + count[near]
+                u[k], v[k], at[k] = uu, vv, (j + half) * stride + i + half
+                count[near] += 1
+            for near in range(2):               # as soon as a block is full, or at the end
+                if count[near] < (LANES if j <= half else 1):
+                    continue
+                first = near * LANES
+                moffat_sums(shape, u + first, v + first, inner if near else outer, norm, sums)
+                for c in range(7):
+                    for k in range(count[near]):
+                        out[c * plane + at[first + k]] = <float>sums[c * LANES + k]
+                count[near] = 0
 
 
 def star_equations(

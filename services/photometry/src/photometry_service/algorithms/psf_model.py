@@ -7,6 +7,7 @@ weights common to all its pixels, values at the nodes are exact and derivatives 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from math import exp, log, sqrt
 
 import numpy as np
@@ -106,10 +107,16 @@ def quadrature(fwhm_minor_px: float) -> tuple[FloatArray, FloatArray]:
 
     Gauss-Legendre: 3 points along each axis, 5 below a FWHM of 2.5 px; beyond 1.5 FWHM 2, or 3.
     """
-    wide = fwhm_minor_px >= 2.5
-    rules = [np.polynomial.legendre.leggauss(n) for n in ((3, 2) if wide else (5, 3))]
-    inner, outer = (np.ascontiguousarray(np.stack(rule) / 2) for rule in rules)
+    inner, outer = (_gauss_legendre(n) for n in ((3, 2) if fwhm_minor_px >= 2.5 else (5, 3)))
     return inner, outer
+
+
+@cache
+def _gauss_legendre(count: int) -> FloatArray:
+    """Points and weights (2, count) on -0.5..0.5."""
+    rule = np.stack(np.polynomial.legendre.leggauss(count)) / 2
+    rule.setflags(write=False)
+    return rule
 
 
 def moffat_values(shapes: FloatArray, grid: TableGrid) -> FloatArray:

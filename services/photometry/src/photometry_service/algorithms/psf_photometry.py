@@ -325,8 +325,9 @@ def _holds(psf: PsfModel, measured: MeasuredSources, options: MeasureOptions) ->
     keep = (fit.snr > (options.threshold - options.final_margin) * measured.noise_factor) & (fit.flux > 0)
     if not options.cosmic_rays_masked:
         keep &= ~not_point_like(fit)
-    stars = Sources(fit.x, fit.y, fit.flux, fit.snr)
-    keep &= ~(measured.from_residual & not_point_like(fit) & in_halos(stars, psf.fwhm_px)[0])
+    doubtful = measured.from_residual & not_point_like(fit)
+    if doubtful.any():
+        keep &= ~(doubtful & in_halos(Sources(fit.x, fit.y, fit.flux, fit.snr), psf.fwhm_px)[0])
     return keep
 
 

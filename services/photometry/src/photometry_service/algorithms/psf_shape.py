@@ -215,11 +215,13 @@ def _in_shear(fit: ShapeFit, step: StarStep, frame_shape: tuple[int, int], keep:
     return _Linear(matrix, np.einsum("sai,sa->si", jacobian, step.vector[keep]), terms)
 
 
-def _system(equations: _Linear, terms: int, chosen: NDArray[np.intp] | slice) -> tuple[FloatArray, FloatArray]:
+def _system(equations: _Linear, terms: int, chosen: slice) -> tuple[FloatArray, FloatArray]:
     """Equations of all coefficients from some stars: each star's, expanded with its field terms; beta is constant."""
     t = equations.terms[chosen, :terms]
-    full = np.einsum("sab,sj,sk->ajbk", equations.matrix[chosen], t, t, optimize=True).reshape(4 * terms, 4 * terms)
-    right = np.einsum("sa,sj->aj", equations.vector[chosen], t).ravel()
+    products = (t[:, :, None] * t[:, None, :]).reshape(t.shape[0], terms * terms)
+    by_pair = (equations.matrix[chosen].reshape(-1, 16).T @ products).reshape(4, 4, terms, terms)
+    full = by_pair.transpose(0, 2, 1, 3).reshape(4 * terms, 4 * terms)
+    right = (equations.vector[chosen].T @ t).ravel()
     return full[: 3 * terms + 1, : 3 * terms + 1], right[: 3 * terms + 1]
 
 
@@ -254,21 +256,19 @@ def _log_area(shape: Shape) -> float:
 
 def _with_best_order(fit: ShapeFit, equations: _Linear, start: Shape, frame_shape: tuple[int, int]) -> ShapeFit:
     """Lower the order to the one that predicts held-out stars; its coefficients from all stars."""
-    number = equations.terms.shape[0]
     noise = max(1.0, float(np.nanmedian(fit.chi2)))
     now = np.append(fit.field.ravel(), 0.0)
     best, lowest = 0, np.inf
+    systems = [_system(equations, fit.field.shape[1], slice(fold, None, FOLDS)) for fold in range(FOLDS)]
+    whole = _sum(systems)
     for order in range(fit.order + 1):
         terms = (order + 1) * (order + 2) // 2
         chi2 = 0.0
-        for fold in range(FOLDS):
-            held = np.arange(fold, number, FOLDS)
-            others = np.setdiff1d(np.arange(number), held)
-            coefficients = _coefficients(fit, equations, start, terms, others)
+        for fold, (full, right) in enumerate(systems):
+            coefficients = _coefficients(fit, start, terms, _sum(systems[:fold] + systems[fold + 1 :]))
             if coefficients is None:
                 chi2 = np.inf
                 break
-            full, right = _system(equations, fit.field.shape[1], held)
             change = _padded(coefficients, fit.field.shape[1]) - now
             chi2 += float(change @ full @ change - 2 * right @ change)
         if chi2 < lowest - SMALLEST_GAIN * noise * max(order - best, 1):
@@ -276,7 +276,7 @@ def _with_best_order(fit: ShapeFit, equations: _Linear, start: Shape, frame_shap
     if best == fit.order:
         return fit
     terms = (best + 1) * (best + 2) // 2
-    coefficients = _coefficients(fit, equations, start, terms, slice(None))
+    coefficients = _coefficients(fit, start, terms, whole)
     if coefficients is None:
         return replace(fit, field=fit.field[:, :terms].copy())
     field = coefficients[:-1].reshape(3, terms)
@@ -284,11 +284,14 @@ def _with_best_order(fit: ShapeFit, equations: _Linear, start: Shape, frame_shap
     return _moved(kept, np.append(field.ravel(), coefficients[-1]))
 
 
-def _coefficients(
-    fit: ShapeFit, equations: _Linear, start: Shape, terms: int, chosen: NDArray[np.intp] | slice
-) -> FloatArray | None:
-    """Best coefficients (3 terms + 1) of lower order from some stars: the terms left out go to zero first."""
-    full, right = _system(equations, fit.field.shape[1], chosen)
+def _sum(systems: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    """The equations of all parts together."""
+    return np.sum([full for full, _ in systems], axis=0), np.sum([right for _, right in systems], axis=0)
+
+
+def _coefficients(fit: ShapeFit, start: Shape, terms: int, system: tuple[FloatArray, FloatArray]) -> FloatArray | None:
+    """Best coefficients (3 terms + 1) of lower order from equations of all terms: those left out go to zero first."""
+    full, right = system
     all_terms = fit.field.shape[1]
     use = np.append((np.arange(3)[:, None] * all_terms + np.arange(terms)).ravel(), 3 * all_terms)
     now = np.append(fit.field.ravel(), 0.0)

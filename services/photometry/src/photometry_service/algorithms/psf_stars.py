@@ -106,16 +106,14 @@ def without_halo_maxima(sources: Sources, fwhm_px: float, shape: tuple[int, int]
 def in_halos(sources: Sources, fwhm_px: float) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Sources below 3 F (FWHM / r)^3 of one of the brightest, and the area in pixels where each would be so."""
     flux = np.maximum(np.nan_to_num(sources.flux, nan=0.0), 1e-30)
-    inside, area = np.zeros(len(sources), dtype=bool), np.zeros(len(sources))
-    order = np.argsort(-flux, kind="stable")
-    x, y, flux = sources.x[order], sources.y[order], flux[order]
+    host = np.argsort(-flux, kind="stable")[:BRIGHTEST]
+    spread = np.cbrt(flux[host]) ** 2
     reach2_of_one = fwhm_px**2 * np.cbrt(HALO / flux) ** 2
-    for k in range(min(BRIGHTEST, len(sources))):
-        fainter = slice(int(np.searchsorted(-flux, -flux[k], side="right")), None)
-        distance2 = (x[fainter] - x[k]) ** 2 + (y[fainter] - y[k]) ** 2
-        reach2 = reach2_of_one[fainter] * np.cbrt(flux[k]) ** 2
-        inside[order[fainter]] |= (distance2 < reach2) & (distance2 > 0) & (flux[fainter] < LARGEST_SHARE * flux[k])
-        area[order[fainter]] += np.pi * reach2
+    brighter = np.searchsorted(-flux[host], -flux, side="left")
+    area = np.pi * reach2_of_one * np.append(0.0, np.cumsum(spread))[brighter]
+    distance2 = (sources.x - sources.x[host, None]) ** 2 + (sources.y - sources.y[host, None]) ** 2
+    near = (distance2 < reach2_of_one * spread[:, None]) & (distance2 > 0)
+    inside = (near & (flux < LARGEST_SHARE * flux[host, None])).any(axis=0)
     return inside, area
 
 
