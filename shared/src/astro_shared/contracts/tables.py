@@ -55,7 +55,13 @@ _POSITION = (
 )
 
 _MEASUREMENT = (
-    _c("flux_psf", "float64", "electron", "phot.count;em.opt", "Flux of the profile fit; signed"),
+    _c(
+        "flux_psf",
+        "float64",
+        "electron",
+        "phot.count;em.opt",
+        "Flux of the profile fit; signed; null where saturation left too little",
+    ),
     _c("flux_psf_err", "float64", "electron", "stat.error;phot.count;em.opt", "Error of flux_psf, sandwich covariance"),
     *_APERTURES,
     _c("sky", "float64", "electron/pix", "instr.background", "Sky per pixel at the source"),

@@ -17,6 +17,7 @@ from photometry_service.algorithms.detection import (
     snr_map,
     start_flux,
 )
+from photometry_service.algorithms.extrapolation import extrapolated
 from photometry_service.algorithms.first_look import FirstLook, first_look
 from photometry_service.algorithms.fit_frame import FitFrame, fit_frame, saturated_centre
 from photometry_service.algorithms.psf_build import build_psf
@@ -167,7 +168,9 @@ def measure_psf(
         shot_noise=frame.shot_noise * frame.unit,
     )
     relative = float(np.hypot(options.flat_error, normalisation_err))
-    return as_photometry(frame, psf, measured, keep, options.fit, summary, relative_error=relative)
+    reach = round(options.fit.saturated_radius_fwhm * psf.major_fwhm_px)
+    extrapolation = extrapolated(frame, psf, measured.fit, reach, options.fit.weight_floor)
+    return as_photometry(frame, psf, measured, keep, options.fit, summary, extrapolation, relative_error=relative)
 
 
 def find_psf_stars(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from photometry_service.algorithms.extrapolation import Extrapolation
 from photometry_service.algorithms.fit_frame import FitFrame
 from photometry_service.algorithms.psf_fit import FitOptions, PsfFit
 from photometry_service.algorithms.shape_statistics import shape_statistics
@@ -57,12 +58,14 @@ def as_photometry(
     keep: NDArray[np.bool_],
     options: FitOptions,
     summary: PsfSummary,
+    wings: Extrapolation,
     *,
     relative_error: float = 0.0,
 ) -> PsfPhotometry:
     """Sort and flag the sources that are kept, and convert them to the unit of the input.
 
-    Errors and S/N take up the noise factor and the ``relative_error`` of flat field and normalisation.
+    Errors and S/N take up the noise factor, the ``relative_error`` of flat field and normalisation, and what the profile
+    adds for saturated stars (``wings``), whose flux is NaN where they do not tell it.
     Ties in flux are broken by y, then x.
     """
     fit = measured.fit
@@ -71,20 +74,23 @@ def as_photometry(
     flags = _flags(frame, psf, measured, options)
     unit = frame.unit
     wider = measured.noise_factor
-    error = np.hypot(np.sqrt(fit.flux_var[index]) * wider, relative_error * fit.flux[index]) * unit
+    flux = fit.flux[index] * wings.factor[index] * unit
+    noise = np.sqrt(fit.flux_var[index] * wings.misfit[index]) * wider * wings.factor[index] * unit
+    error = np.hypot(noise, np.hypot(relative_error, wings.flux_err[index]) * flux)
+    own = wider**2 * wings.misfit[index]
     x, y = fit.x[index], fit.y[index]
     shape = shape_statistics(frame.data, x, y, psf.fwhm_px, frame.state)
     return PsfPhotometry(
         id=np.arange(1, index.size + 1),
         x=x,
         y=y,
-        x_var=fit.x_var[index] * wider**2,
-        y_var=fit.y_var[index] * wider**2,
-        xy_cov=fit.xy_cov[index] * wider**2,
-        flux=fit.flux[index] * unit,
+        x_var=fit.x_var[index] * own + wings.place_err_px[index, 0] ** 2,
+        y_var=fit.y_var[index] * own + wings.place_err_px[index, 1] ** 2,
+        xy_cov=fit.xy_cov[index] * own,
+        flux=flux,
         flux_err=error,
         flux_err_scaled=error * np.sqrt(np.maximum(1.0, np.nan_to_num(fit.chi2_red[index], nan=1.0))),
-        snr=fit.flux[index] * unit / error,
+        snr=flux / error,
         detection_snr=measured.found.snr[index] / wider,
         chi2_red=fit.chi2_red[index],
         qfit=fit.qfit[index],

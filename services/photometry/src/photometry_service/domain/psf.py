@@ -252,6 +252,7 @@ class PsfPhotometry:
     x_var, y_var, xy_cov : (n,), pixels^2
         NaN where the position was not fitted.
     flux, flux_err : (n,), electrons, one sigma
+        The error is NaN where saturation left too little of a star to tell its flux, which then is a model's only.
     flux_err_scaled : (n,), electrons
         ``flux_err`` times max(1, sqrt(chi2_red)).
     snr, detection_snr : (n,)

@@ -38,6 +38,7 @@ def assemble(
     peak_e : (n,), highest pixel above the sky in the core
     neighbours : (n,), share of neighbours' light in the second aperture; used only for the flag
     """
+    flux = np.where(np.isfinite(psf.flux_err), psf.flux, np.nan)
     columns: dict[str, NDArray[Any]] = {
         "id": psf.id,
         "x": psf.x,
@@ -46,7 +47,7 @@ def assemble(
         "y_var": psf.y_var,
         "xy_cov": psf.xy_cov,
         "position_kind": np.full(len(psf), "psf"),
-        "flux_psf": psf.flux,
+        "flux_psf": flux,
         "flux_psf_err": psf.flux_err,
     }
     for n in range(apertures.flux_e.shape[1]):
@@ -54,7 +55,7 @@ def assemble(
         columns[f"flux_aper_err_{n + 1}"] = apertures.flux_err_e[:, n]
     flags = psf.flags | apertures.flags
     flags[neighbours > 0.1] |= np.int32(SourceFlag.CROWDED)
-    mag, mag_err = to_magnitude(psf.flux, psf.flux_err, exposure_s)
+    mag, mag_err = to_magnitude(flux, psf.flux_err, exposure_s)
     columns |= {
         "sky": apertures.sky_e,
         "sky_err": apertures.sky_err_e,
