@@ -112,6 +112,9 @@ class MeasureResult(_Model):
     ellipticity: float | None = None
     psf_kind: str
     psf_stars: int
+    psf_misfit: float | None = Field(
+        None, description="Share of the light of bright stars that the PSF leaves beyond noise; 0 where it holds."
+    )
     background_e: float
     background_rms_e: float
     rms_ratio: float | None = None

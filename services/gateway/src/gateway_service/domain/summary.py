@@ -29,7 +29,7 @@ _ZERO_POINT = (
 
 _QUALITY = (
     "saturated", "ellipticity", "background_e", "background_rms_e", "rms_ratio", "cosmic_ray_pixels", "psf_kind", "psf_stars",
-    "chi2_median", "core_residual_over_noise", "position_error_over_bound", "aperture_correction_mag",
+    "psf_misfit", "chi2_median", "core_residual_over_noise", "position_error_over_bound", "aperture_correction_mag",
     "aperture_correction_err_mag", "noise_flux_e",
 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from photometry_service.algorithms.extrapolation import Extrapolation
 from photometry_service.algorithms.fit_frame import FitFrame
 from photometry_service.algorithms.psf_fit import FitOptions, PsfFit
+from photometry_service.algorithms.psf_verdict import psf_misfit
 from photometry_service.algorithms.shape_statistics import shape_statistics
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry, PsfSummary, Sources
@@ -65,7 +66,8 @@ def as_photometry(
     """Sort and flag the sources that are kept, and convert them to the unit of the input.
 
     Errors and S/N take up the noise factor, the ``relative_error`` of flat field and normalisation, and what the profile
-    adds for saturated stars (``wings``), whose flux is NaN where they do not tell it.
+    adds for saturated stars (``wings``), whose flux is NaN where they do not tell it; errors, but not S/N, also what the PSF
+    leaves of bright stars where it does not hold.
     Ties in flux are broken by y, then x.
     """
     fit = measured.fit
@@ -74,10 +76,12 @@ def as_photometry(
     flags = _flags(frame, psf, measured, options)
     unit = frame.unit
     wider = measured.noise_factor
+    misfit = psf_misfit(frame, fit, psf, noise_factor=wider)
     flux = fit.flux[index] * wings.factor[index] * unit
     noise = np.sqrt(fit.flux_var[index] * wings.misfit[index]) * wider * wings.factor[index] * unit
-    error = np.hypot(noise, np.hypot(relative_error, wings.flux_err[index]) * flux)
-    own = wider**2 * wings.misfit[index]
+    noise = np.hypot(noise, np.hypot(relative_error, wings.flux_err[index]) * flux)
+    error = np.hypot(noise, misfit.flux[index] * flux)
+    own = wider**2 * np.maximum(wings.misfit, misfit.place)[index]
     x, y = fit.x[index], fit.y[index]
     shape = shape_statistics(frame.data, x, y, psf.fwhm_px, frame.state)
     return PsfPhotometry(
@@ -90,7 +94,7 @@ def as_photometry(
         flux=flux,
         flux_err=error,
         flux_err_scaled=error * np.sqrt(np.maximum(1.0, np.nan_to_num(fit.chi2_red[index], nan=1.0))),
-        snr=flux / error,
+        snr=flux / noise,
         detection_snr=measured.found.snr[index] / wider,
         chi2_red=fit.chi2_red[index],
         qfit=fit.qfit[index],
@@ -103,7 +107,7 @@ def as_photometry(
         group=fit.group[index],
         psf=psf,
         residual=fit.residual if unit == 1.0 else fit.residual * np.float32(unit),
-        summary=summary,
+        summary=replace(summary, verdict=misfit.verdict),
     )
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "PsfPhotometry",
     "PsfQuality",
     "PsfSummary",
+    "PsfVerdict",
     "Sources",
     "field_terms",
     "local_shapes",
@@ -210,6 +211,28 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class PsfVerdict:
+    """Whether the PSF holds, by what it leaves of bright stars beyond noise.
+
+    Attributes
+    ----------
+    holds : also where stars are too few to tell
+    misfit : what it leaves as a share of the light, rms weighted as in the fit, median over the stars; 0 when it holds
+    stars, beyond : looked at, and beyond the noise
+    worst_misfit, worst_zone : of the worst ninth of the frame, and its name; no name where all are alike
+    flux_error : relative error of the fluxes of these stars that was added for it, median
+    """
+
+    holds: bool = True
+    misfit: float = 0.0
+    stars: int = 0
+    beyond: int = 0
+    worst_misfit: float = 0.0
+    worst_zone: str = ""
+    flux_error: float = 0.0
+
+
+@dataclass(frozen=True)
 class PsfSummary:
     """Figures of one run of PSF photometry.
 
@@ -225,6 +248,7 @@ class PsfSummary:
     normalisation_err : relative error of that all fluxes have in common, one sigma
     noise_factor : by which errors and thresholds were raised, because the filtered residual is that much noisier
     shot_noise : variance per unit of signal that was used
+    verdict : whether the PSF holds
     """
 
     engine: str = "alidade"
@@ -239,6 +263,7 @@ class PsfSummary:
     normalisation_err: float = 0.0
     noise_factor: float = 1.0
     shot_noise: float = 1.0
+    verdict: PsfVerdict = dataclasses.field(default_factory=PsfVerdict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +281,7 @@ class PsfPhotometry:
     flux_err_scaled : (n,), electrons
         ``flux_err`` times max(1, sqrt(chi2_red)).
     snr, detection_snr : (n,)
-        flux / flux_err; signal to noise at the detection.
+        flux over its error by noise, flat field and normalisation; signal to noise at the detection.
     chi2_red, qfit, cfit : (n,)
         Chi2 per degree of freedom of the fit stamp; sum of absolute residuals, and central residual, over the flux.
     fwhm : (n,), pixels

@@ -21,6 +21,7 @@ from photometry_service.algorithms.fwhm import MarginalFwhm
 from photometry_service.algorithms.illumination import unflattened_words
 from photometry_service.algorithms.noise import assess_noise
 from photometry_service.algorithms.psf_model import psf_stamp
+from photometry_service.algorithms.psf_verdict import verdict_words
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import PsfModel, PsfPhotometry
 from photometry_service.workflows.assemble_sources import CALIBRATED_APERTURE, ApertureTie, tie_aperture
@@ -43,6 +44,7 @@ def judge_measurement(
         warnings.append(f"taken for {no_sky}: it is not calibrated")
     else:
         warnings += [*unflattened_words(background), *_told_by_stars(columns, tie, model)]
+        warnings += verdict_words(psf.summary.verdict)
     fwhm_px = model.fwhm_px if model else marginal.fwhm_px
     return MeasureResult(
         frame=prepared.summary.model_copy(update={"warnings": tuple(dict.fromkeys(warnings))}),
@@ -53,6 +55,7 @@ def judge_measurement(
         ellipticity=model.ellipticity if model else None,
         psf_kind=str(model.kind) if model else "none",
         psf_stars=model.quality.n_stars if model else 0,
+        psf_misfit=psf.summary.verdict.misfit if model else None,
         background_e=background.median,
         background_rms_e=background.rms_median,
         rms_ratio=_finite(noise.rms_ratio),
