@@ -2,10 +2,12 @@
 
 import csv
 import json
+import struct
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 
 from astro_shared.contracts.tables import TableSchema
@@ -65,6 +67,27 @@ def test_words_for_yes_and_no_are_read_as_such(tmp_path):
     """A text is true whatever it says: every star was a duplicate."""
     (tmp_path / "stars.csv").write_text("ra,dec,duplicated_source\n10.0,5.0,False\n10.1,5.0,True\n")
     assert read_reference_file(tmp_path / "stars.csv")["duplicated_source"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("form", ["tabledata", "binary", "binary2"])
+def test_a_reference_list_may_be_a_votable(tmp_path, form):
+    names = np.array(["True", "False"])
+    table = Table({"RA": [10.0, 10.1], "Dec": [5.0, 5.1], "V": [9.5, np.nan], "duplicated_source": names})
+    table.write(tmp_path / "stars.vot", format="votable", tabledata_format=form)
+    columns = read_reference_file(tmp_path / "stars.vot")
+    assert columns["ra"].tolist() == [10.0, 10.1]
+    assert columns["duplicated_source"].tolist() == [True, False]
+
+
+def test_a_reference_votable_leads_nowhere(tmp_path):
+    """astropy opened the address in a stream, whatever it was."""
+    (tmp_path / "elsewhere").write_bytes(struct.pack(">dd", 10.0, 5.0))
+    fields = '<FIELD name="ra" datatype="double"/><FIELD name="dec" datatype="double"/>'
+    stream = f'<BINARY><STREAM href="{(tmp_path / "elsewhere").as_uri()}"/></BINARY>'
+    document = f"<VOTABLE><RESOURCE><TABLE>{fields}<DATA>{stream}</DATA></TABLE></RESOURCE></VOTABLE>"
+    (tmp_path / "stars.vot").write_text(document)
+    with pytest.raises(ReferenceListError, match="not followed"):
+        read_reference_file(tmp_path / "stars.vot")
 
 
 def test_a_task_without_any_reference_says_how_to_give_one(tmp_path, monkeypatch, capsys):

@@ -16,11 +16,13 @@ from astro_shared.fits import scan
 from astro_shared.fits.errors import READER_ERRORS
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.science.column_names import ALIASES, find_bands, find_column
+from astro_shared.votable import VotableError, read_votable
 from astrometry_service.adapters.index_folders import IndexSkyStars, find_indexes
 from astrometry_service.algorithms.tangent_plane import angular_distance_deg
 from astrometry_service.errors import ReferenceListError
 
-FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".xml": "votable", ".vot": "votable", ".votable": "votable"}
+TEXT_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
+VOTABLES = frozenset({".xml", ".vot", ".votable"})
 MARGIN_DEG = 0.01  # what stars may have moved since the epoch of the list
 MAG = "phot_g_mean_mag"
 
@@ -83,14 +85,16 @@ def read_index_reference(folders: Sequence[str]) -> Columns | None:
 
 
 def _read(path: Path) -> Columns:
-    kind = FORMATS.get(path.suffix.lower())
+    suffix = path.suffix.lower()
     try:
-        if kind is None:
+        if suffix in VOTABLES:
+            return {name: _values(values) for name, values in read_votable(path).columns.items()}
+        if suffix not in TEXT_FORMATS:
             scan(path)
             return read_columns(path)
-        table = Table.read(path, format=kind)
+        table = Table.read(path, format=TEXT_FORMATS[suffix])
         return {name: _values(table[name]) for name in table.colnames}
-    except READER_ERRORS as error:
+    except (*READER_ERRORS, VotableError) as error:
         reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
         raise ReferenceListError(f"{path.name} can not be read as a list of stars: {reason}", count=0) from None
 
@@ -98,7 +102,7 @@ def _read(path: Path) -> Columns:
 def _values(column: Any) -> NDArray[Any]:
     if hasattr(column, "filled"):
         column = column.astype(float).filled(np.nan) if column.dtype.kind in "fiu" else column.filled("")
-    values = np.asarray(column)
+    values = np.asarray(column, str) if column.dtype.kind == "O" else np.asarray(column)
     if values.dtype.kind != "U":
         return values
     words = np.char.lower(values)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs_service.adapters.tables.votable import VoDocument, VoTable, parse_votable
+from astro_shared.votable import VoDocument, VoTable, VotableError, parse_votable
 from catalogs_service.domain.questions import KnownObjects, Reply
-from catalogs_service.errors import CatalogueFileError, QueryError
+from catalogs_service.errors import QueryError
 
 _LONGEST_TEXT = 200
 
@@ -49,7 +49,7 @@ def document_of(reply: Reply, catalogue: str) -> VoDocument:
         raise QueryError(f"{catalogue} sent an empty answer.", cause="malformed")
     try:
         document = parse_votable(reply.content)
-    except CatalogueFileError as error:
+    except VotableError as error:
         raise QueryError(f"{catalogue} sent something unusable: {error.message}", cause="malformed") from None
     if document.status == "ERROR":
         raise QueryError(

@@ -5,10 +5,10 @@ import struct
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
-from catalogs_service.adapters.tables import votable
-from catalogs_service.adapters.tables.votable import parse_votable
-from catalogs_service.errors import CatalogueFileError
+from astro_shared.votable import VotableError, parse_votable, read_votable
+from astro_shared.votable import document as votable
 
 
 def document(body, fields='<FIELD name="a" datatype="double"/>', table="<TABLE>", info=""):
@@ -48,19 +48,19 @@ def test_a_declared_null_is_missing():
 
 @pytest.mark.parametrize(("datatype", "value"), [("short", "999999"), ("unsignedByte", "-1"), ("int", "3000000000")])
 def test_integers_beyond_their_type_are_errors(datatype, value):
-    with pytest.raises(CatalogueFileError, match="beyond its type"):
+    with pytest.raises(VotableError, match="beyond its type"):
         column(datatype, value)
 
 
 @pytest.mark.parametrize(("datatype", "value"), [("double", "abc"), ("int", "1.5"), ("float", "12,5")])
 def test_unreadable_numbers_are_errors_not_gaps(datatype, value):
-    with pytest.raises(CatalogueFileError):
+    with pytest.raises(VotableError):
         column(datatype, value)
 
 
 @pytest.mark.parametrize("href", ["file:///etc/passwd", "http://127.0.0.1/x", "https://example.org/x"])
 def test_streams_elsewhere_are_not_followed(href):
-    with pytest.raises(CatalogueFileError, match="not followed"):
+    with pytest.raises(VotableError, match="not followed"):
         parse_votable(document(f'<BINARY><STREAM href="{href}"/></BINARY>'))
 
 
@@ -73,33 +73,33 @@ def test_streams_elsewhere_are_not_followed(href):
     ],
 )
 def test_document_types_and_entities_are_refused(head):
-    with pytest.raises(CatalogueFileError, match=r"document type|entity"):
+    with pytest.raises(VotableError, match=r"document type|entity"):
         parse_votable(f'<?xml version="1.0"?>{head}<VOTABLE/>'.encode())
 
 
 def test_depth_rows_size_and_announced_rows_are_bounded(monkeypatch):
-    with pytest.raises(CatalogueFileError, match="nested deeper"):
+    with pytest.raises(VotableError, match="nested deeper"):
         parse_votable(("<VOTABLE>" + "<RESOURCE>" * 60 + "</RESOURCE>" * 60 + "</VOTABLE>").encode())
-    with pytest.raises(CatalogueFileError, match="announces 10000000 rows"):
+    with pytest.raises(VotableError, match="announces 10000000 rows"):
         parse_votable(document(rows("1"), table='<TABLE nrows="10000000">'))
-    with pytest.raises(CatalogueFileError, match="announces -1 rows"):
+    with pytest.raises(VotableError, match="announces -1 rows"):
         parse_votable(document(rows("1"), table='<TABLE nrows="-1">'))
     monkeypatch.setattr(votable, "MOST_ROWS", 3)
-    with pytest.raises(CatalogueFileError, match="more than 3 rows"):
+    with pytest.raises(VotableError, match="more than 3 rows"):
         parse_votable(document(rows(1, 2, 3, 4)))
     monkeypatch.setattr(votable, "MOST_BYTES", 10)
-    with pytest.raises(CatalogueFileError, match="at most 10"):
+    with pytest.raises(VotableError, match="at most 10"):
         parse_votable(document(rows(1)))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html><body>x</body></html>", b"not xml", b"{}", document(rows("1"))[:-30]])
 def test_what_is_no_votable_is_refused(content):
-    with pytest.raises(CatalogueFileError):
+    with pytest.raises(VotableError):
         parse_votable(content)
 
 
 def test_rows_with_a_wrong_number_of_cells_are_refused():
-    with pytest.raises(CatalogueFileError, match="2 cells, not 1"):
+    with pytest.raises(VotableError, match="2 cells, not 1"):
         parse_votable(document("<TABLEDATA><TR><TD>1</TD><TD>2</TD></TR></TABLEDATA>"))
 
 
@@ -140,12 +140,60 @@ def test_the_null_mask_of_binary2_marks_cells_row_by_row_and_column_by_column():
 
 def test_a_binary_stream_that_ends_inside_a_row_is_refused():
     stream = base64.b64encode(struct.pack(">d", 1.0) + b"abc").decode()
-    with pytest.raises(CatalogueFileError, match="ends inside a row"):
+    with pytest.raises(VotableError, match="ends inside a row"):
         parse_votable(document(f'<BINARY><STREAM encoding="base64">{stream}</STREAM></BINARY>'))
 
 
 def test_a_binary_cell_that_claims_gigabytes_is_refused():
     stream = base64.b64encode(struct.pack(">I", 2**31)).decode()
     fields = '<FIELD name="a" datatype="char" arraysize="*"/>'
-    with pytest.raises(CatalogueFileError, match="claims"):
+    with pytest.raises(VotableError, match="claims"):
         parse_votable(document(f'<BINARY><STREAM encoding="base64">{stream}</STREAM></BINARY>', fields=fields))
+
+
+def test_the_first_table_with_rows_is_that_of_a_file(tmp_path):
+    table = '<TABLE><FIELD name="a" datatype="int"/>{}</TABLE>'
+    full = table.format(f"<DATA>{rows(1, 2)}</DATA>")
+    (tmp_path / "two.vot").write_text(f"<VOTABLE><RESOURCE>{table.format('')}{full}</RESOURCE></VOTABLE>")
+    assert read_votable(tmp_path / "two.vot").columns["a"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("<VOTABLE/>", "holds no table"),
+        ('<VOTABLE><RESOURCE><INFO name="QUERY_STATUS" value="ERROR">no</INFO></RESOURCE></VOTABLE>', "an error: no"),
+    ],
+)
+def test_a_file_without_a_table_is_refused(tmp_path, content, message):
+    (tmp_path / "stars.vot").write_text(content)
+    with pytest.raises(VotableError, match=message):
+        read_votable(tmp_path / "stars.vot")
+
+
+def test_a_file_beyond_the_limit_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(votable, "MOST_BYTES", 10)
+    (tmp_path / "stars.vot").write_bytes(document(rows("1")))
+    with pytest.raises(VotableError, match="Use FITS or Parquet"):
+        read_votable(tmp_path / "stars.vot")
+
+
+@pytest.mark.parametrize("form", ["tabledata", "binary", "binary2"])
+def test_astropy_reads_the_same(tmp_path, form):
+    """An independent reader, on what a well-meaning writer wrote."""
+    rng = np.random.default_rng(3)
+    table = Table(
+        {
+            "long": rng.integers(-(2**62), 2**62, 50),
+            "short": rng.integers(-100, 100, 50).astype("i2"),
+            "double": rng.normal(size=50),
+            "float": rng.normal(size=50).astype("f4"),
+            "flag": rng.random(50) > 0.5,
+            "text": np.array([f"star {row}" for row in range(50)]),
+        }
+    )
+    table.write(tmp_path / "table.vot", format="votable", tabledata_format=form)
+    ours, theirs = read_votable(tmp_path / "table.vot").columns, Table.read(tmp_path / "table.vot", format="votable")
+    for name in table.colnames:
+        kind = table[name].dtype
+        assert ours[name].astype(kind).tolist() == theirs[name].tolist() == table[name].tolist()

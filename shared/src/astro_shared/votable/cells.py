@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs_service.domain.raw_table import RawColumns
-from catalogs_service.errors import CatalogueFileError
+from astro_shared.votable.errors import VotableError
+
+Columns = dict[str, NDArray[Any]]
 
 _INTEGER_RANGE = {"unsignedByte": (0, 255), "short": (-(2**15), 2**15 - 1), "int": (-(2**31), 2**31 - 1),
                   "long": (-(2**63), 2**63 - 1)}  # fmt: skip
@@ -38,7 +39,7 @@ class VoField:
         """A field as its element declares it."""
         datatype = attributes.get("datatype", "char")
         if datatype not in _BINARY:
-            raise CatalogueFileError(f"Field {name[:60]} has the unknown type {datatype[:30]!r}.")
+            raise VotableError(f"Field {name[:60]} has the unknown type {datatype[:30]!r}.")
         return cls(
             name[:200], datatype, attributes.get("arraysize", ""), attributes.get("unit", ""), attributes.get("ucd", ""),
             attributes.get("ID", ""),
@@ -53,7 +54,7 @@ class VoField:
         return self.arraysize not in ("", "1") and not self.is_text
 
 
-def decode_text(fields: list[VoField], rows: list[list[str | None]]) -> RawColumns:
+def decode_text(fields: list[VoField], rows: list[list[str | None]]) -> Columns:
     """Columns of TABLEDATA rows; arrays stay text."""
     return {f.name: _column([row[place] for row in rows], f) for place, f in enumerate(fields)}
 
@@ -74,7 +75,7 @@ def _numbers(texts: list[str], missing: list[bool], field: VoField) -> NDArray[n
     try:
         return np.array(["nan" if lost else text for text, lost in zip(texts, missing, strict=True)], dtype=np.float64)
     except ValueError as error:
-        raise CatalogueFileError(f"Field {field.name} holds something that is not a number: {error}.") from None
+        raise VotableError(f"Field {field.name} holds something that is not a number: {error}.") from None
 
 
 def _integers(texts: list[str], missing: list[bool], field: VoField) -> NDArray[Any]:
@@ -86,9 +87,9 @@ def _integers(texts: list[str], missing: list[bool], field: VoField) -> NDArray[
         try:
             value = int(text, 0) if text.startswith(("0x", "0X")) else int(text)
         except ValueError:
-            raise CatalogueFileError(f"Field {field.name} holds {text[:40]!r}, which is not an integer.") from None
+            raise VotableError(f"Field {field.name} holds {text[:40]!r}, which is not an integer.") from None
         if not low <= value <= high:
-            raise CatalogueFileError(f"Field {field.name} holds {value}, beyond its type {field.datatype}.")
+            raise VotableError(f"Field {field.name} holds {value}, beyond its type {field.datatype}.")
         values[row] = value
     return _with_missing(values, np.array(missing, bool))
 
@@ -100,14 +101,14 @@ def _with_missing(values: NDArray[np.int64], missing: NDArray[np.bool_]) -> NDAr
     return np.where(missing, np.nan, values.astype(np.float64))
 
 
-def decode_binary(fields: list[VoField], raw: bytes, *, with_nulls: bool, most_rows: int) -> RawColumns:
+def decode_binary(fields: list[VoField], raw: bytes, *, with_nulls: bool, most_rows: int) -> Columns:
     """Columns of a BINARY or BINARY2 stream, row by row since cells have their own lengths."""
     cells: list[list[Any]] = [[] for _ in fields]
     place, mask_bytes = 0, (len(fields) + 7) // 8 if with_nulls else 0
     try:
         while place < len(raw):
             if len(cells[0]) >= most_rows:
-                raise CatalogueFileError(f"The VOTable has more than {most_rows} rows.")
+                raise VotableError(f"The VOTable has more than {most_rows} rows.")
             mask = raw[place : place + mask_bytes]
             place += mask_bytes
             for column, f in enumerate(fields):
@@ -115,7 +116,7 @@ def decode_binary(fields: list[VoField], raw: bytes, *, with_nulls: bool, most_r
                 lost = with_nulls and bool(mask[column // 8] & (0x80 >> (column % 8)))
                 cells[column].append(None if lost else value)
     except (struct.error, IndexError):
-        raise CatalogueFileError("The VOTable's stream ends inside a row.") from None
+        raise VotableError("The VOTable's stream ends inside a row.") from None
     return {f.name: _binary_column(column, f) for f, column in zip(fields, cells, strict=True)}
 
 
@@ -124,12 +125,12 @@ def _length(field: VoField, raw: bytes, place: int) -> tuple[int, int]:
     if size.endswith("*"):
         (length,) = struct.unpack_from(">I", raw, place)
         if length > _LONGEST_ARRAY:
-            raise CatalogueFileError(f"A cell of field {field.name} claims {length} elements.")
+            raise VotableError(f"A cell of field {field.name} claims {length} elements.")
         return int(length), place + 4
     length = 1
     for part in size.split("x") if size else ():
         if not part.isdigit() or int(part) > _LONGEST_ARRAY:
-            raise CatalogueFileError(f"Field {field.name} has the array size {size[:30]!r}.")
+            raise VotableError(f"Field {field.name} has the array size {size[:30]!r}.")
         length *= int(part)
     return length, place
 
