@@ -39,17 +39,16 @@ def modules(tree: Path) -> list[Path]:
         path
         for service in SERVICES
         for room in ("algorithms", "domain")
-        for path in (tree / "services" / service / "src" / f"{service}_service" / room).glob("*.py")
+        for path in (tree / "services" / service / "src" / f"{service}_service" / room).rglob("*.py")
         if path.name != "__init__.py"
     )
 
 
 def tests_of(tree: Path, module: Path) -> list[Path]:
     """Test files of the module's service that import it."""
-    service, room, name = module.parts[-3].removesuffix("_service"), module.parts[-2], module.stem
-    dotted = re.compile(
-        rf"\b{service}_service\.{room}\.{name}\b|from {service}_service\.{room} import [^\n]*\b{name}\b"
-    )
+    parts = module.relative_to(tree).with_suffix("").parts[3:]
+    service, name, package = parts[0].removesuffix("_service"), parts[-1], re.escape(".".join(parts[:-1]))
+    dotted = re.compile(rf"\b{package}\.{name}\b|from {package} import [^\n]*\b{name}\b")
     files = [path for path in (tree / "tests" / service).rglob("test_*.py") if dotted.search(path.read_text())]
     return sorted(files, key=lambda path: (path.stem != f"test_{name}", path.stat().st_size))[:MOST_TEST_FILES]
 

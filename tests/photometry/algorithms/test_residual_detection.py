@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from astro_shared.testing.profiles import add_stars
-from photometry_service.algorithms.detection import filter_of_psf
 from photometry_service.algorithms.fit_frame import FitFrame, fit_frame
+from photometry_service.algorithms.psf_filter import filter_of_psf
 from photometry_service.algorithms.psf_fit import PsfFit, fit_psf
 from photometry_service.algorithms.psf_model import moffat_psf, round_shape, table_grid
 from photometry_service.algorithms.residual_detection import (

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from astro_shared.testing.profiles import add_stars
-from photometry_service.algorithms.detection import filter_of_psf
 from photometry_service.algorithms.fit_frame import fit_frame
+from photometry_service.algorithms.psf_filter import filter_of_psf
 from photometry_service.algorithms.psf_fit import fit_psf
 from photometry_service.algorithms.psf_model import moffat_psf, round_shape, table_grid
 from photometry_service.algorithms.surroundings import Surroundings, circle_levels, surroundings

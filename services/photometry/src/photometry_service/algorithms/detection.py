@@ -21,15 +21,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from photometry_service.algorithms import _detection
-from photometry_service.algorithms.psf_model import MARGIN_PX, psf_stamp
 from photometry_service.algorithms.shape_statistics import gaussian_kernel
-from photometry_service.domain.psf import FloatArray, PsfModel, Sources
+from photometry_service.domain.psf import FloatArray, Sources
 
 __all__ = [
+    "LARGEST_HALF_PX",
     "MatchedFilter",
     "detect_sources",
     "filter_flux",
-    "filter_of_psf",
     "gaussian_filter",
     "matched_filter",
     "maxima",
@@ -98,12 +97,6 @@ def matched_filter(kernel: FloatArray) -> MatchedFilter:
     root = np.sqrt(w2[0])
     variance_y, variance_x = np.abs(u2[:, 0] * root).astype(np.float32), np.abs(v2[0] * root).astype(np.float32)
     return MatchedFilter(separable, along_y, along_x, variance_y, variance_x)
-
-
-def filter_of_psf(psf: PsfModel) -> MatchedFilter:
-    """Matched filter of a PSF: its central stamp out to 1.25 FWHM of the major axis."""
-    half = int(np.clip(round(1.25 * psf.major_fwhm_px), 2, min(LARGEST_HALF_PX, psf.half_px - MARGIN_PX)))
-    return matched_filter(psf_stamp(psf, half))
 
 
 def snr_map(

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from photometry_service.algorithms.detection import filter_of_psf, start_flux
+from photometry_service.algorithms.detection import start_flux
 from photometry_service.algorithms.fit_frame import fit_frame
+from photometry_service.algorithms.psf_filter import filter_of_psf
 from photometry_service.algorithms.psf_fit import FitOptions, PsfFit, fit_psf
 from photometry_service.algorithms.psf_model import psf_values
 from photometry_service.domain.flags import SourceFlag

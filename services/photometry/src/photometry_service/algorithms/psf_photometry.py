@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from photometry_service.algorithms.detection import (
     MatchedFilter,
     detect_sources,
-    filter_of_psf,
     snr_map,
     start_flux,
 )
@@ -21,6 +20,7 @@ from photometry_service.algorithms.extrapolation import extrapolated
 from photometry_service.algorithms.first_look import FirstLook, first_look
 from photometry_service.algorithms.fit_frame import FitFrame, fit_frame, saturated_centre
 from photometry_service.algorithms.psf_build import build_psf
+from photometry_service.algorithms.psf_filter import filter_of_psf
 from photometry_service.algorithms.psf_fit import PsfFit, fit_psf
 from photometry_service.algorithms.psf_model import MARGIN_PX, psf_stamp
 from photometry_service.algorithms.psf_photometry_options import MeasureOptions, ResidualBackground
