@@ -6,7 +6,7 @@ import pytest
 from astro_shared.fits import read_frame
 from astro_shared.testing.fits_bytes import image_bytes, star_image
 from astro_shared.testing.fits_corpus.cards import SIP, SKY, WRONG_SKIES
-from astrometry_service.algorithms.wcs_validation import WcsState, WcsValidation, validate_header
+from astrometry_service.algorithms.wcs.validation import WcsState, WcsValidation, validate_header
 
 ARCSEC = 1 / 3600
 

@@ -17,10 +17,10 @@ from astro_shared.science.sky_time import separation_deg
 from astro_shared.testing.components import needs
 from astro_shared.testing.frames import Camera, Distortion, Exposure
 from astro_shared.testing.source_lists import simulate_source_list
-from astrometry_service.algorithms.sip_export import sip_export
-from astrometry_service.algorithms.tpv import TpvTransform
-from astrometry_service.algorithms.wcs_validation import validate_header
-from astrometry_service.algorithms.wcs_writer import map_cards, writable
+from astrometry_service.algorithms.wcs.sip import sip_export
+from astrometry_service.algorithms.wcs.tpv import TpvTransform
+from astrometry_service.algorithms.wcs.validation import validate_header
+from astrometry_service.algorithms.wcs.writer import map_cards, writable
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.sources import FrameGeometry, SourceList

@@ -22,9 +22,9 @@ from astro_shared.fits import read_frame
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.science.source_extraction import extract_sources
 from astro_shared.testing.real_data import MISSING, find_real_data
+from astrometry_service.algorithms.matching.tangent_plane import angular_distance_deg
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
-from astrometry_service.algorithms.tangent_plane import angular_distance_deg
-from astrometry_service.algorithms.wcs_validation import validate_header
+from astrometry_service.algorithms.wcs.validation import validate_header
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solving import SolveHints
 from astrometry_service.domain.sources import FrameGeometry, SourceList

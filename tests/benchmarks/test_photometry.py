@@ -28,7 +28,7 @@ from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits import read_frame
 from astro_shared.testing.frames import Camera, simulate_frame
 from astro_shared.testing.truth import PhotometryReport, photometry_report
-from photometry_service.algorithms.cosmic_rays import CosmicRayOptions, remove_cosmic_rays
+from photometry_service.algorithms.cosmic_rays.search import CosmicRayOptions, remove_cosmic_rays
 from photometry_service.workflows.prepare_frame import prepare_frame
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3500)]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from astro_shared.testing.real_data import MISSING, find_real_data
-from photometry_service.algorithms.zero_point import ZeroPointOptions, fit_zero_point
+from photometry_service.algorithms.calibration.zero_point import ZeroPointOptions, fit_zero_point
 
 TESTS = Path(__file__).parents[1]
 pytestmark = [

@@ -26,7 +26,7 @@ from astro_shared.fits import RawFrame
 from astro_shared.testing.frames import Camera, SimulatedFrame, simulate_frame
 from astro_shared.testing.optics import PointSpread
 from astro_shared.testing.truth import PhotometryReport, photometry_report, robust_sigma
-from photometry_service.algorithms.cosmic_rays import remove_cosmic_rays
+from photometry_service.algorithms.cosmic_rays.search import remove_cosmic_rays
 from photometry_service.workflows.calibrate_sources import CalibrateSources
 from photometry_service.workflows.measure_sources import Measurement, MeasureSources
 from photometry_service.workflows.prepare_frame import prepare_frame

@@ -9,8 +9,8 @@ import pytest
 
 from astro_shared.testing.optics import Camera, Distortion
 from astro_shared.testing.source_lists import simulate_source_list
-from astrometry_service.algorithms.refine_options import RefineOptions
-from astrometry_service.algorithms.regions import RegionOptions
+from astrometry_service.algorithms.refinement.options import RefineOptions
+from astrometry_service.algorithms.refinement.regions import RegionOptions
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.sources import FrameGeometry, SourceList

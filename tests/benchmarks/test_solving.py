@@ -13,11 +13,11 @@ from astro_shared.testing.star_lists import FIELD_KINDS, make_star_field, with_d
 from astrometry_service.adapters.index_folders import find_indexes
 from astrometry_service.adapters.sky_index_store import SkyIndexStore
 from astrometry_service.adapters.solve_field import SolveFieldEngine
-from astrometry_service.algorithms.all_sky_search import search_all_sky
-from astrometry_service.algorithms.pointing_search import ScaleRange
-from astrometry_service.algorithms.sky_lookup import sky_cone
-from astrometry_service.algorithms.tangent_plane import angular_distance_deg
-from astrometry_service.algorithms.triangle_matcher import match_start
+from astrometry_service.algorithms.matching.all_sky_search import search_all_sky
+from astrometry_service.algorithms.matching.pointing_search import ScaleRange
+from astrometry_service.algorithms.matching.sky_lookup import sky_cone
+from astrometry_service.algorithms.matching.tangent_plane import angular_distance_deg
+from astrometry_service.algorithms.matching.triangle_matcher import match_start
 from astrometry_service.domain.solving import SolveHints, StartMatch
 from astrometry_service.domain.star_lists import ProjectedStars, StarList
 

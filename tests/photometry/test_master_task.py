@@ -20,7 +20,7 @@ from photometry_service import tasks
 from photometry_service.adapters.exposure_reader import read_exposure
 from photometry_service.adapters.held_planes import PlaneFolder
 from photometry_service.adapters.master_files import read_master
-from photometry_service.algorithms.master_frames import CalibrationError, MasterKind, build_flat
+from photometry_service.algorithms.detector.master_frames import CalibrationError, MasterKind, build_flat
 
 SHAPE = (96, 128)
 NOISE_ADU, DARK_ADU_S = 4.0, 0.5

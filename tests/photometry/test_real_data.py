@@ -20,9 +20,9 @@ from astro_shared.jobs.task import LocalLink, TaskContext
 from astro_shared.testing.real_data import MISSING, find_real_data
 from astro_shared.testing.truth import robust_sigma
 from photometry_service import tasks
-from photometry_service.algorithms.cosmic_rays import remove_cosmic_rays
+from photometry_service.algorithms.calibration.zero_point import ZeroPointOptions, fit_zero_point
+from photometry_service.algorithms.cosmic_rays.search import remove_cosmic_rays
 from photometry_service.algorithms.fwhm import bright_peaks
-from photometry_service.algorithms.zero_point import ZeroPointOptions, fit_zero_point
 from photometry_service.workflows.prepare_frame import prepare_frame
 
 DATA = find_real_data()

@@ -77,7 +77,7 @@ def alidade(folder: Path, output: Path) -> dict[str, float]:
 def cosmic_rays(folder: Path, output: Path, *, engine: str, medians: str) -> dict[str, float]:
     from astro_shared.contracts.settings import InputSettings
     from astro_shared.fits import read_frame
-    from photometry_service.algorithms.cosmic_rays import CosmicRayOptions, remove_cosmic_rays
+    from photometry_service.algorithms.cosmic_rays.search import CosmicRayOptions, remove_cosmic_rays
     from photometry_service.workflows.prepare_frame import prepare_frame
 
     frame = prepare_frame(read_frame(folder / "raw.fits"), InputSettings(), "raw.fits").frame
@@ -93,10 +93,10 @@ def cosmic_rays(folder: Path, output: Path, *, engine: str, medians: str) -> dic
 
 def psf_fit(folder: Path, output: Path) -> dict[str, float]:
     """One fit of all stars from rounded places and poor fluxes, with a PSF that is there."""
-    from photometry_service.algorithms.background import estimate_background
-    from photometry_service.algorithms.fit_frame import fit_frame
-    from photometry_service.algorithms.psf_fit import fit_psf
-    from photometry_service.algorithms.psf_photometry import measure_psf
+    from photometry_service.algorithms.background.estimate import estimate_background
+    from photometry_service.algorithms.detection.fit_frame import fit_frame
+    from photometry_service.algorithms.psf.fit import fit_psf
+    from photometry_service.algorithms.psf.photometry import measure_psf
 
     data, mask, saturation = _load(folder)
     background = estimate_background(data, mask)

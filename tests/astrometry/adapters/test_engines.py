@@ -27,7 +27,7 @@ from astrometry_service.adapters.relayed_engine import RelayedEngine, answer_rel
 from astrometry_service.adapters.siril import SirilEngine, draw_stars, siril_script
 from astrometry_service.adapters.sky_index_store import SkyIndexStore
 from astrometry_service.adapters.solve_field import SolveFieldEngine, solve_field_arguments
-from astrometry_service.algorithms.sky_index import IndexOptions
+from astrometry_service.algorithms.matching.sky_index import IndexOptions
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.solving import EngineAnswer, EngineStatus, SolveHints
 from astrometry_service.domain.star_lists import SkyMap, SkyStars, StarList

@@ -8,7 +8,7 @@ import pytest
 from astro_shared.jobs.task import LocalLink, TaskContext
 from astrometry_service.adapters.sky_index_store import SkyIndexStore
 from astrometry_service.adapters.sky_maker import SKY_PATTERNS, RemoteSky, SkyMaker
-from astrometry_service.algorithms.sky_index import IndexOptions
+from astrometry_service.algorithms.matching.sky_index import IndexOptions
 from astrometry_service.domain.star_lists import SkyMap
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from astro_shared.science.source_extraction import extract_sources
 from astro_shared.testing.frames import Camera, Exposure, simulate_frame
-from astrometry_service.algorithms.pointing_search import SearchOptions
-from astrometry_service.algorithms.tangent_plane import angular_distance_deg
-from astrometry_service.algorithms.wcs_validation import validate_header
+from astrometry_service.algorithms.matching.pointing_search import SearchOptions
+from astrometry_service.algorithms.matching.tangent_plane import angular_distance_deg
+from astrometry_service.algorithms.wcs.validation import validate_header
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solving import SolveHints
 from astrometry_service.domain.sources import FrameGeometry, SourceList

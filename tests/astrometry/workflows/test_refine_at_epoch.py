@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from astrometry_service.algorithms.refine_options import RefineOptions
-from astrometry_service.algorithms.tpv import TpvTransform
+from astrometry_service.algorithms.refinement.options import RefineOptions
+from astrometry_service.algorithms.wcs.tpv import TpvTransform
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.sources import FrameGeometry, SourceList
 from astrometry_service.workflows.refine_at_epoch import RefineAtEpoch

@@ -1,7 +1,7 @@
 import pytest
 
 from astro_shared.contracts.settings import AstrometrySettings
-from astrometry_service.algorithms.refine_options import RefineOptions
+from astrometry_service.algorithms.refinement.options import RefineOptions
 from astrometry_service.workflows.refine_settings import refine_options
 
 

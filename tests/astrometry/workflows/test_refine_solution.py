@@ -10,13 +10,17 @@ from astro_shared.testing.catalogs import CatalogQuality
 from astro_shared.testing.frames import Exposure
 from astro_shared.testing.optics import Camera, Distortion
 from astro_shared.testing.source_lists import SimulatedList, simulate_source_list
-from astrometry_service.algorithms.distortion_prior import DistortionPrior, combine_samples, measure_distortion
-from astrometry_service.algorithms.plane_fit import PixelFrame, fit_plane
-from astrometry_service.algorithms.polynomials import n_terms
-from astrometry_service.algorithms.refine_options import RefineOptions
-from astrometry_service.algorithms.regions import RegionOptions
-from astrometry_service.algorithms.tpv import TpvTransform
-from astrometry_service.algorithms.wcs_header import transform_from_cards
+from astrometry_service.algorithms.refinement.distortion_prior import (
+    DistortionPrior,
+    combine_samples,
+    measure_distortion,
+)
+from astrometry_service.algorithms.refinement.options import RefineOptions
+from astrometry_service.algorithms.refinement.regions import RegionOptions
+from astrometry_service.algorithms.wcs.header import transform_from_cards
+from astrometry_service.algorithms.wcs.plane_fit import PixelFrame, fit_plane
+from astrometry_service.algorithms.wcs.polynomials import n_terms
+from astrometry_service.algorithms.wcs.tpv import TpvTransform
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import AstrometricSolution, SkyTransform

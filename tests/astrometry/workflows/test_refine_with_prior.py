@@ -7,8 +7,8 @@ import pytest
 
 from astro_shared.testing.optics import Camera, Distortion
 from astro_shared.testing.source_lists import SimulatedList, simulate_source_list
-from astrometry_service.algorithms.plane_fit import PixelFrame, fit_plane
-from astrometry_service.algorithms.refine_options import RefineOptions
+from astrometry_service.algorithms.refinement.options import RefineOptions
+from astrometry_service.algorithms.wcs.plane_fit import PixelFrame, fit_plane
 from astrometry_service.domain.distortion import DistortionSample
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferenceStars

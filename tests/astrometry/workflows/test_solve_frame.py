@@ -5,11 +5,11 @@ import pytest
 
 from astro_shared.errors import UnavailableError
 from astro_shared.science.tangent_plane import deproject
-from astrometry_service.algorithms.pointing_search import SearchOptions
-from astrometry_service.algorithms.sky_index import IndexOptions, build_sky_index
-from astrometry_service.algorithms.sky_lookup import sky_cone
-from astrometry_service.algorithms.tangent_plane import angular_distance_deg
-from astrometry_service.algorithms.wcs_validation import validate_header
+from astrometry_service.algorithms.matching.pointing_search import SearchOptions
+from astrometry_service.algorithms.matching.sky_index import IndexOptions, build_sky_index
+from astrometry_service.algorithms.matching.sky_lookup import sky_cone
+from astrometry_service.algorithms.matching.tangent_plane import angular_distance_deg
+from astrometry_service.algorithms.wcs.validation import validate_header
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solving import EngineAnswer, EngineStatus, SolveHints

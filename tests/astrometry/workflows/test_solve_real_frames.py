@@ -13,9 +13,9 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from astro_shared.testing.real_data import MISSING, find_real_data
-from astrometry_service.algorithms.pointing_search import SearchOptions
-from astrometry_service.algorithms.tangent_plane import angular_distance_deg
-from astrometry_service.algorithms.wcs_validation import validate_header
+from astrometry_service.algorithms.matching.pointing_search import SearchOptions
+from astrometry_service.algorithms.matching.tangent_plane import angular_distance_deg
+from astrometry_service.algorithms.wcs.validation import validate_header
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solving import SolveHints
 from astrometry_service.domain.sources import FrameGeometry, SourceList

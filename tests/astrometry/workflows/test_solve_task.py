@@ -24,8 +24,8 @@ from astro_shared.testing.frames import Camera, Exposure, SimulatedFrame, simula
 from astro_shared.testing.truth import solution_error
 from astrometry_service.adapters.distortion_plot import distortion_px, distortion_title, draw_distortion
 from astrometry_service.adapters.sky_index_store import SkyIndexStore
-from astrometry_service.algorithms.fits_transform import FitsTransform
-from astrometry_service.algorithms.sky_index import IndexOptions
+from astrometry_service.algorithms.matching.sky_index import IndexOptions
+from astrometry_service.algorithms.wcs.fits_transform import FitsTransform
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.star_lists import SkyMap
 from astrometry_service.errors import NothingToSolveError, SourceListError

@@ -11,7 +11,7 @@ from astropy.io import fits
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.testing.real_data import MISSING, find_real_data
 from photometry_service.adapters.exposure_reader import MosaicError, read_exposure
-from photometry_service.algorithms.master_frames import CalibrationError, MasterKind
+from photometry_service.algorithms.detector.master_frames import CalibrationError, MasterKind
 from photometry_service.workflows.prepare_frame import prepare_frame, with_variance
 
 SKY_E, NOISE_E = 400.0, 4.0

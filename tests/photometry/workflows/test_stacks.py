@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from astro_shared.contracts.settings import InputSettings
 from astro_shared.fits import RawFrame
-from photometry_service.algorithms.noise_hypotheses import noise_ratio, told_apart
+from photometry_service.algorithms.detector.noise_hypotheses import noise_ratio, told_apart
 from photometry_service.workflows.prepare_frame import PreparedFrame, prepare_frame
 
 GAIN, READ_NOISE_E, SKY_E, FRAMES = 1.4, 6.0, 400.0, 4

@@ -28,10 +28,10 @@ from photometry_service.adapters.exposure_reader import read_calibration_frames,
 from photometry_service.adapters.held_planes import PlaneFolder
 from photometry_service.adapters.master_files import read_master, write_master
 from photometry_service.adapters.product_files import read_map, read_psf, read_wcs, write_map, write_psf, write_rows
-from photometry_service.algorithms.frame_quality import stacked_residual
-from photometry_service.algorithms.master_frames import CalibrationError, MasterFrame, MasterKind
-from photometry_service.algorithms.psf_model import psf_stamp
-from photometry_service.algorithms.zero_point import ZeroPointFit
+from photometry_service.algorithms.calibration import ZeroPointFit
+from photometry_service.algorithms.detector import CalibrationError, MasterFrame, MasterKind
+from photometry_service.algorithms.psf import psf_stamp
+from photometry_service.algorithms.quality import stacked_residual
 from photometry_service.domain.psf import Sources
 from photometry_service.workflows.build_master import BuildMaster, describe
 from photometry_service.workflows.calibrate_sources import CalibrateSources, Calibration

@@ -18,7 +18,7 @@ from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.science.column_names import ALIASES, find_bands, find_column
 from astro_shared.votable import VotableError, read_votable
 from astrometry_service.adapters.index_folders import IndexSkyStars, find_indexes
-from astrometry_service.algorithms.tangent_plane import angular_distance_deg
+from astrometry_service.algorithms.matching import angular_distance_deg
 from astrometry_service.errors import ReferenceListError
 
 TEXT_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}

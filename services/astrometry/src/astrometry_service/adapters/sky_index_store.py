@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrometry_service.adapters.index_folders import find_indexes, read_index_stars
-from astrometry_service.algorithms.sky_index import IndexOptions, build_sky_index
+from astrometry_service.algorithms.matching import IndexOptions, build_sky_index
 from astrometry_service.domain.sky_index import IndexLevel, SkyIndex
 from astrometry_service.domain.star_lists import SkyMap
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from astrometry_service.algorithms.pointing_search import ScaleRange, search_around
+from astrometry_service.algorithms.matching import ScaleRange, search_around
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.solving import SolveHints, StartMatch
 from astrometry_service.ports import SolveEngine

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from astrometry_service.algorithms.all_sky_search import search_all_sky
-from astrometry_service.algorithms.pointing_search import ScaleRange, search_around
+from astrometry_service.algorithms.matching import ScaleRange, search_all_sky, search_around
 from astrometry_service.domain.solving import NoMatch, StartMatch
 from astrometry_service.workflows.solve_context import Found, SolveContext, widened
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from astro_shared.errors import AlidadeError
+from astrometry_service.algorithms.matching import angular_distance_deg, sky_cone
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
-from astrometry_service.algorithms.sky_lookup import sky_cone
-from astrometry_service.algorithms.tangent_plane import angular_distance_deg
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.star_lists import SkyStars

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from astrometry_service.algorithms.frame_epoch import (
+from astrometry_service.algorithms.refinement import (
     ASSUMED_EPOCH_ERR_YR,
+    RefineOptions,
     epoch_of_motions,
     hold_motions,
     mean_motion,
 )
-from astrometry_service.algorithms.refine_options import RefineOptions
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import AstrometricSolution, SkyPositions, SkyTransform
 from astrometry_service.domain.sources import FrameGeometry, SourceList

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from astro_shared.contracts.settings import AstrometrySettings
-from astrometry_service.algorithms.degree_selection import DegreeOptions
-from astrometry_service.algorithms.distortion_prior import DistortionPrior
-from astrometry_service.algorithms.refine_options import RefineOptions
-from astrometry_service.algorithms.regions import RegionOptions
+from astrometry_service.algorithms.refinement import DegreeOptions, DistortionPrior, RefineOptions, RegionOptions
 
 __all__ = ["refine_options"]
 

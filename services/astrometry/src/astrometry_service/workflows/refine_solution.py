@@ -17,33 +17,37 @@ from numpy.typing import NDArray
 
 from astro_shared.science.sky_time import mean_direction, separation_deg
 from astro_shared.science.tangent_plane import project
-from astrometry_service.algorithms.distortion_prior import measure_distortion
 from astrometry_service.algorithms.error_model import ErrorModel, total_covariance
-from astrometry_service.algorithms.first_fit import FirstFit, MapState, depth_pairs, first_fit
-from astrometry_service.algorithms.pair_set import PairSet, PlaneTargets, SortedSources, blended, pair_residuals
-from astrometry_service.algorithms.plane_fit import PlaneFit
-from astrometry_service.algorithms.polynomials import n_terms
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
-from astrometry_service.algorithms.refine_chain import (
+from astrometry_service.algorithms.refinement import (
     ChainResult,
+    FirstFit,
+    MapState,
+    PairSet,
+    PlaneTargets,
+    RefineOptions,
+    SortedSources,
+    blended,
+    build_pairs,
+    chi_square_report,
     choose_degree,
     clip_pairs,
     clipping_record,
+    depth_pairs,
     first_model,
+    list_notes,
+    measure_distortion,
+    model_notes,
+    pair_residuals,
+    positions_of_fit,
+    positions_of_transform,
     settle_pairs,
-)
-from astrometry_service.algorithms.refine_options import RefineOptions
-from astrometry_service.algorithms.solution_notes import list_notes, model_notes
-from astrometry_service.algorithms.solution_report import (
-    build_pairs,
-    chi_square_report,
     solution_reasons,
     solution_summary,
     thresholds,
 )
-from astrometry_service.algorithms.tpv import MAX_DEGREE
-from astrometry_service.algorithms.wcs_header import tpv_cards
-from astrometry_service.algorithms.wcs_transform import positions_of_fit, positions_of_transform
+from astrometry_service.algorithms.refinement.first_fit import first_fit
+from astrometry_service.algorithms.wcs import MAX_DEGREE, PlaneFit, n_terms, tpv_cards
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferencePositions, ReferenceStars
 from astrometry_service.domain.solution import AstrometricSolution, Pairs, SkyTransform

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from astrometry_service.algorithms.distortion_prior import combine_samples
-from astrometry_service.algorithms.polynomials import n_terms
-from astrometry_service.algorithms.refine_options import RefineOptions
+from astrometry_service.algorithms.refinement import RefineOptions, combine_samples
+from astrometry_service.algorithms.wcs import n_terms
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import AstrometricSolution, SkyTransform
 from astrometry_service.domain.sources import FrameGeometry, SourceList

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from astrometry_service.algorithms.header_evidence import header_evidence
-from astrometry_service.algorithms.wcs_verification import WcsCheck, WcsCheckOptions, verify_wcs
+from astrometry_service.algorithms.wcs import WcsCheck, WcsCheckOptions, verify_wcs
+from astrometry_service.algorithms.wcs.header_evidence import header_evidence
 from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.sky_index import SkyIndex

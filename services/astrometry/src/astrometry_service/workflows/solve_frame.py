@@ -16,8 +16,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from astrometry_service.algorithms.tangent_plane import angular_distance_deg
-from astrometry_service.algorithms.wcs_validation import WcsValidation
+from astrometry_service.algorithms.matching import angular_distance_deg
+from astrometry_service.algorithms.wcs import WcsValidation
 from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.solve_advice import advice, summary
 from astrometry_service.domain.solving import SolveHints, SolveOutcome

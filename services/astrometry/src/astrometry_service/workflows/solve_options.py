@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from astrometry_service.algorithms.pointing_search import SearchOptions
-from astrometry_service.algorithms.wcs_verification import WcsCheckOptions
+from astrometry_service.algorithms.matching import SearchOptions
+from astrometry_service.algorithms.wcs import WcsCheckOptions
 
 __all__ = ["SolveOptions"]
 

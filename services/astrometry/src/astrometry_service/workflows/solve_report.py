@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import AstrometryReport, SolveAttempt
-from astrometry_service.algorithms.frame_place import frame_place
-from astrometry_service.algorithms.sip_export import SipExport
-from astrometry_service.algorithms.wcs_validation import WcsValidation
-from astrometry_service.algorithms.wcs_writer import map_cards
+from astrometry_service.algorithms.wcs import SipExport, WcsValidation, map_cards
+from astrometry_service.algorithms.wcs.frame_place import frame_place
 from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.solution import AstrometricSolution, SkyPositions, SkyTransform
 from astrometry_service.domain.solving import SolveOutcome

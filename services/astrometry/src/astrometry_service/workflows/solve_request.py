@@ -14,14 +14,19 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import DistortionPriorUse, SolveRequest
 from astro_shared.fits.keywords import CALIBRATION_TYPES
-from astrometry_service.algorithms.error_terms import ErrorModel
-from astrometry_service.algorithms.field_search import frame_outline
+from astrometry_service.algorithms.error_model import ErrorModel
+from astrometry_service.algorithms.matching import frame_outline
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
-from astrometry_service.algorithms.sip_export import SipExport, sip_export
-from astrometry_service.algorithms.tpv import TpvTransform
-from astrometry_service.algorithms.wcs_transform import positions_of_transform
-from astrometry_service.algorithms.wcs_validation import WcsValidation, validate_header
-from astrometry_service.algorithms.wcs_writer import map_cards, writable
+from astrometry_service.algorithms.refinement import positions_of_transform
+from astrometry_service.algorithms.wcs import (
+    SipExport,
+    TpvTransform,
+    WcsValidation,
+    map_cards,
+    sip_export,
+    validate_header,
+    writable,
+)
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import AstrometricSolution, SkyPositions
 from astrometry_service.domain.sources import FrameGeometry, SourceList

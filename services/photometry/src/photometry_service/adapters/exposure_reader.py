@@ -24,17 +24,20 @@ from astro_shared.fits.keywords import FrameFacts, frame_facts
 from astro_shared.fits.stacks import stack_keywords
 from astro_shared.fits.units import plain_number
 from photometry_service.adapters.master_files import read_master
-from photometry_service.algorithms.calibration_frames import CalibratedImage, apply_calibration
-from photometry_service.algorithms.detector_sections import (
+from photometry_service.algorithms.detector import (
     Amplifier,
+    CalibratedImage,
     DetectorSection,
+    MasterFrame,
+    MasterKind,
+    apply_calibration,
+    find_saturation,
     join_amplifiers,
+    level_saturated,
     parse_section,
     subtract_overscan,
     trim,
 )
-from photometry_service.algorithms.master_frames import MasterFrame, MasterKind
-from photometry_service.algorithms.saturation import find_saturation, level_saturated
 
 __all__ = ["Exposure", "read_calibration_frames", "read_exposure"]
 

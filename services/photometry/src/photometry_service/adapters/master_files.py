@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from astro_shared.fits import FitsFile, open_fits
 from astro_shared.fits.exposure_time import read_exposure_time
-from photometry_service.algorithms.master_frames import MasterFrame, MasterKind
+from photometry_service.algorithms.detector import MasterFrame, MasterKind
 
 BIAS_SUBTRACTED = "BIASSUB"
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from astro_shared.science.robust_statistics import mad_std
 from photometry_service.adapters.image_panel import ImagePanel, Picture, reduced
 from photometry_service.adapters.plot_folder import BLUE, GREY, ORANGE, RED, SKY, PlotFolder, new_figure
-from photometry_service.algorithms.background_map import Background
+from photometry_service.algorithms.background import Background
 
 Array = NDArray[Any]
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from astro_shared.csv_text import csv_text
 from astro_shared.errors import InvalidRequestError
 from astro_shared.fits.errors import damage_named
-from photometry_service.algorithms.psf_model import psf_from_arrays, psf_to_arrays
+from photometry_service.algorithms.psf import psf_from_arrays, psf_to_arrays
 from photometry_service.domain.psf import PsfModel
 
 STEPS = 65_000  # that 16 bits hold, with some to spare

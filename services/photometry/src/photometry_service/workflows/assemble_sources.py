@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from astro_shared.science.robust_statistics import mad_std
 from photometry_service.algorithms.apertures import AperturePhotometry
-from photometry_service.algorithms.magnitudes import to_magnitude
+from photometry_service.algorithms.calibration import to_magnitude
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import PsfPhotometry
 

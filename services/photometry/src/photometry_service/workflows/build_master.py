@@ -10,7 +10,7 @@ import numpy as np
 from astro_shared.contracts.photometry import MasterRequest, MasterResult
 from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import frame_facts
-from photometry_service.algorithms.master_frames import (
+from photometry_service.algorithms.detector import (
     CalibrationError,
     Hold,
     MasterFrame,

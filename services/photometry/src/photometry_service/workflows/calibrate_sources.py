@@ -11,10 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import CalibrateRequest, ZeroPointReport
-from photometry_service.algorithms.calibrators import SkyMatches, reasons
-from photometry_service.algorithms.magnitudes import to_magnitude
-from photometry_service.algorithms.reference_magnitudes import choose_magnitudes
-from photometry_service.algorithms.zero_point import ZeroPointFit, ZeroPointOptions, fit_zero_point
+from photometry_service.algorithms.calibration import (
+    SkyMatches,
+    ZeroPointFit,
+    ZeroPointOptions,
+    choose_magnitudes,
+    fit_zero_point,
+    reasons,
+    to_magnitude,
+)
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.errors import TooFewCalibratorsError
 from photometry_service.workflows.find_calibrators import find_candidates, rows_of

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import MeasureRequest
-from photometry_service.algorithms.psf_photometry import MeasureOptions, measure_psf
+from photometry_service.algorithms.psf import MeasureOptions, measure_psf
 from photometry_service.domain.psf import PsfModel, PsfPhotometry
 
 
@@ -32,7 +32,7 @@ def by_choice(
     first : the default measurement; its PSF stars are those of the other builder too
     """
     # photutils takes a second to load: only those who ask for it pay for it
-    from photometry_service.algorithms.reference_engines import (
+    from photometry_service.algorithms.psf.reference_engines import (
         DaoOptions,
         PhotutilsOptions,
         find_dao,
@@ -68,7 +68,7 @@ def _psf(data: NDArray[np.float32], first: PsfPhotometry, mask: NDArray[np.bool_
         raise ValueError("there is no PSF to begin with")
     if request.psf.kind != "epsf_builder":
         return first.psf
-    from photometry_service.algorithms.reference_engines import build_epsf
+    from photometry_service.algorithms.psf.reference_engines import build_epsf
 
     model = first.psf
     return build_epsf(data, model.star_x, model.star_y, fwhm_px=model.fwhm_px, mask=mask)

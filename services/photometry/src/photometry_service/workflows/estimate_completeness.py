@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import CompletenessReport
-from photometry_service.algorithms.completeness import injected_completeness
+from photometry_service.algorithms.quality import injected_completeness
 from photometry_service.domain.psf import PsfPhotometry
 
 SEED = 20_260_301

@@ -9,8 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import CalibrateRequest
-from photometry_service.algorithms.calibrators import Cuts, SkyMatches, crowded, match_mutual, unit_vectors
-from photometry_service.algorithms.reference_magnitudes import ReferenceMagnitudes
+from photometry_service.algorithms.calibration import (
+    Cuts,
+    ReferenceMagnitudes,
+    SkyMatches,
+    crowded,
+    match_mutual,
+    unit_vectors,
+)
 from photometry_service.domain.flags import SourceFlag
 
 Array = NDArray[np.float64]

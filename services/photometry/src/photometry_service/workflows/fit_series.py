@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import ExtinctionRequest, ExtinctionResult, FrameZeroPoint, SeriesFrame
 from astro_shared.errors import InvalidRequestError
-from photometry_service.algorithms.extinction import ExtinctionFit, Series, fit_extinction
+from photometry_service.algorithms.calibration import ExtinctionFit, Series, fit_extinction
 from photometry_service.workflows.frame_extinction import airmass_at
 
 Columns = Mapping[str, NDArray[Any]]

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import CalibrateRequest, FrameSummary
-from photometry_service.algorithms.airmass import airmass, altitude_deg, refraction_deg
+from photometry_service.algorithms.calibration import altitude_deg, refraction_deg
+from photometry_service.algorithms.calibration.airmass import airmass
 
 Array = NDArray[np.float64]
 

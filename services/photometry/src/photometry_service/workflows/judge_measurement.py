@@ -9,19 +9,18 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import MeasureRequest, MeasureResult
 from photometry_service.algorithms.background import Background
-from photometry_service.algorithms.frame_quality import (
+from photometry_service.algorithms.detector import assess_noise
+from photometry_service.algorithms.fwhm import MarginalFwhm
+from photometry_service.algorithms.psf import psf_stamp, verdict_words
+from photometry_service.algorithms.quality import (
     core_residual,
     curve_of_growth,
     dark_objects,
     median_chi2,
     position_error_over_bound,
     shape_warnings,
+    unflattened_words,
 )
-from photometry_service.algorithms.fwhm import MarginalFwhm
-from photometry_service.algorithms.illumination import unflattened_words
-from photometry_service.algorithms.noise import assess_noise
-from photometry_service.algorithms.psf_model import psf_stamp
-from photometry_service.algorithms.psf_verdict import verdict_words
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.psf import PsfModel, PsfPhotometry
 from photometry_service.workflows.assemble_sources import CALIBRATED_APERTURE, ApertureTie, tie_aperture

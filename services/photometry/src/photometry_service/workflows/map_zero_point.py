@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from photometry_service.algorithms.zero_point import ZeroPointFit
+from photometry_service.algorithms.calibration import ZeroPointFit
 from photometry_service.workflows.frame_extinction import FrameExtinction
 
 Array = NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from astro_shared.contracts.photometry import MeasureRequest
-from photometry_service.algorithms.psf_photometry import MeasureOptions
+from photometry_service.algorithms.psf import MeasureOptions
 
 
 def psf_options(request: MeasureRequest, cosmic_rays_masked: bool) -> MeasureOptions:

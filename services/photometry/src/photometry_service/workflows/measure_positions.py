@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from astro_shared.contracts.photometry import ForcedFlux, ForcedRequest, ForcedResult, ForcedTable, FrameSummary
 from astro_shared.errors import InvalidRequestError
 from astro_shared.science.barycentric import bjd_tdb
-from photometry_service.algorithms.forced_photometry import ForcedOptions, ForcedPhotometry, measure_forced
-from photometry_service.algorithms.magnitudes import to_magnitude
+from photometry_service.algorithms.calibration import to_magnitude
+from photometry_service.algorithms.psf import ForcedOptions, ForcedPhotometry, measure_forced
 from photometry_service.domain.frame import Frame
 from photometry_service.domain.psf import PsfModel, Sources
 from photometry_service.workflows.clean_frame import clean_frame

@@ -21,8 +21,7 @@ from photometry_service.algorithms.apertures import (
 )
 from photometry_service.algorithms.background import Background, BackgroundOptions, estimate_background
 from photometry_service.algorithms.fwhm import MarginalFwhm, marginal_fwhm
-from photometry_service.algorithms.psf_model import psf_values
-from photometry_service.algorithms.psf_photometry import measure_psf
+from photometry_service.algorithms.psf import measure_psf, psf_values
 from photometry_service.domain.flags import SourceFlag
 from photometry_service.domain.frame import Frame, NoiseModel
 from photometry_service.domain.psf import PsfModel, PsfPhotometry

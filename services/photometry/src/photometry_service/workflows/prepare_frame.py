@@ -15,12 +15,17 @@ from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import CALIBRATION_TYPES, FrameFacts, frame_facts
 from astro_shared.fits.stacks import Method
 from astro_shared.fits.summary import summarise
-from photometry_service.algorithms.colour_mosaic import blend_mosaic, mosaic_pattern
-from photometry_service.algorithms.frame_checks import check_image
-from photometry_service.algorithms.frame_quality import difference_words
-from photometry_service.algorithms.noise_hypotheses import noise_ratio, told_apart
-from photometry_service.algorithms.saturation import find_saturation, level_saturated
-from photometry_service.algorithms.star_tops import sky_of
+from photometry_service.algorithms.detector import (
+    blend_mosaic,
+    check_image,
+    find_saturation,
+    level_saturated,
+    mosaic_pattern,
+    noise_ratio,
+    sky_of,
+    told_apart,
+)
+from photometry_service.algorithms.quality import difference_words
 from photometry_service.domain.frame import Frame, NoiseModel
 
 ASSUMED_GAIN = 1.0

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import CalibrateRequest
 from astro_shared.science.robust_statistics import mad_std
-from photometry_service.algorithms.calibrators import SkyMatches
-from photometry_service.algorithms.reference_magnitudes import ReferenceMagnitudes
-from photometry_service.algorithms.zero_point import ZeroPointFit
+from photometry_service.algorithms.calibration import ReferenceMagnitudes, SkyMatches, ZeroPointFit
 from photometry_service.workflows.zero_point_terms import as_terms
 
 Array = NDArray[np.float64]

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.settings import BackgroundSettings
-from photometry_service.algorithms.background import Background, BackgroundOptions, estimate_background
-from photometry_service.algorithms.cut_off_pixels import visible_light, working_noise, working_pixels
+from photometry_service.algorithms.background import Background, BackgroundOptions, SkyFloor, estimate_background
+from photometry_service.algorithms.detector import visible_light, working_noise, working_pixels
 from photometry_service.algorithms.fwhm import guess_fwhm
-from photometry_service.algorithms.sky_floor import SkyFloor
 from photometry_service.domain.frame import Frame
 from photometry_service.workflows.clean_frame import CleanFrame
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import ZeroPointTerms
-from photometry_service.algorithms.zero_point import ZeroPointModel
+from photometry_service.algorithms.calibration import ZeroPointModel
 
 Array = NDArray[np.float64]
 
