@@ -8,9 +8,9 @@ from scipy.ndimage import gaussian_filter as gaussian_smooth
 from scipy.ndimage import label, maximum_filter
 
 from astro_shared.testing.profiles import integrated_moffat
+from photometry_service.algorithms.detection import _matched_filter
 from photometry_service.algorithms.detection.matched_filter import (
     MatchedFilter,
-    _matched_filter,
     detect_sources,
     filter_flux,
     gaussian_filter,
@@ -123,6 +123,14 @@ def test_filter_flux_is_the_sum_over_the_kernel_inside_and_at_edges():
     top = np.array([(weight * padded[j : j + side, i : i + side]).sum() for j, i in zip(y, x, strict=True)])
     bottom = np.array([(weight**2 * good[j : j + side, i : i + side]).sum() for j, i in zip(y, x, strict=True)])
     np.testing.assert_allclose(filter_flux(image, mask, kernel, y, x), top / bottom, rtol=1e-5, atol=1e-3)
+
+
+def test_filter_flux_refuses_a_kernel_wider_than_its_room():
+    """Through the kernel itself: the dataclass refuses such a width before."""
+    image, wide = np.zeros((60, 60), np.float32), np.ones((51, 51), np.float32)
+    centre, out = np.array([30], dtype=np.intp), np.empty(1, np.float32)
+    with pytest.raises(ValueError, match="49 pixels wide"):
+        _matched_filter.filter_flux(image, np.zeros((60, 60), np.uint8), wide, centre, centre, out)
 
 
 def test_of_equal_neighbours_one_is_the_maximum():

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.science.robust_statistics import mad_std
 from photometry_service.algorithms.detection.fit_frame import FitFrame
-from photometry_service.algorithms.psf.fit import PsfFit
+from photometry_service.algorithms.psf.fit import PsfFit, bright_stars
 from photometry_service.algorithms.psf.model import MARGIN_PX, evaluate_psf
 from photometry_service.domain.psf import FloatArray, PsfModel
 
@@ -26,9 +27,6 @@ __all__ = ["Extrapolation", "ExtrapolationOptions", "extrapolated"]
 HOLE_STEP_PX = 0.5
 FLUX_STEP = 4.0
 """Saturated stars whose holes and fluxes lie within these steps are held against whole stars together."""
-
-MODEL_SHARE, LARGEST_MISFIT = 0.02, 2.0
-"""Share of the flux that the model's error takes in chi2, and the largest chi2 in units of the median."""
 
 OUTLIER_SIGMA, ROUNDS = 4.0, 12
 
@@ -118,7 +116,7 @@ def extrapolated(
     flux_err[cut] = np.nan
     misfit[cut] = np.maximum(1.0, np.nan_to_num(fit.chi2_red[cut], nan=1.0))
     enough = cut[fit.pixels[cut] >= options.fewest_pixels]
-    chosen = _whole_stars(fit, options)
+    chosen = bright_stars(fit, options.smallest_snr, options.stars, with_saturated=False)
     if enough.size == 0 or chosen.size < options.fewest:
         return Extrapolation(factor, flux_err, place, misfit)
     whole = _stamps(frame, psf, fit, chosen, min(reach_px, psf.half_px - MARGIN_PX))
@@ -138,18 +136,6 @@ def extrapolated(
     )
     flux_err[unknown], factor[unknown] = np.nan, 1.0
     return Extrapolation(factor, flux_err, np.nan_to_num(place), misfit)
-
-
-def _whole_stars(fit: PsfFit, options: ExtrapolationOptions) -> NDArray[np.intp]:
-    """Bright stars that are whole, alone in their fit, and no worse described than others; brightest first."""
-    snr = np.nan_to_num(fit.snr)
-    good = (snr > options.smallest_snr) & (fit.missing == 0) & (fit.saturated == 0) & (fit.group == 0)
-    good &= np.isfinite(fit.x) & np.isfinite(fit.y)
-    misfit = fit.chi2_red / (1 + (MODEL_SHARE * np.minimum(snr, 1e4)) ** 2)
-    if good.any():
-        good &= misfit < LARGEST_MISFIT * np.median(misfit[good])
-    rows = np.flatnonzero(good)
-    return rows[np.argsort(-fit.flux[rows], kind="stable")][: options.stars]
 
 
 def _stamps(frame: FitFrame, psf: PsfModel, fit: PsfFit, chosen: NDArray[np.intp], half: int) -> _Whole:
@@ -210,7 +196,7 @@ def _mean_and_scatter(value: FloatArray, noise: FloatArray, fewest: int) -> tupl
     if value.size < fewest:
         return 0.0, float("nan")
     mean = float(np.median(value))
-    scatter2 = max(0.0, (1.4826 * float(np.median(np.abs(value - mean)))) ** 2 - float(np.median(noise**2)))
+    scatter2 = max(0.0, float(mad_std(value, mean)) ** 2 - float(np.median(noise**2)))
     weight = np.zeros(0)
     for _ in range(ROUNDS):
         variance = noise**2 + scatter2

@@ -19,12 +19,15 @@ from photometry_service.algorithms.psf.groups import close_groups
 from photometry_service.algorithms.psf.model import EvaluationTables, evaluation_tables, psf_stamp
 from photometry_service.domain.psf import FloatArray, PsfModel
 
-__all__ = ["FitOptions", "PsfFit", "fit_psf"]
+__all__ = ["FitOptions", "PsfFit", "bright_stars", "fit_psf"]
 
 TILE_PX = 64
 """Stars are fitted tile by tile, the brightest of a tile first: neighbours in memory, always in the same order."""
 
 RESULT_COLUMNS = 13
+
+MODEL_SHARE, LARGEST_MISFIT = 0.02, 2.0
+"""Share of the flux that the model's error takes in chi2, and the largest chi2 of a star in units of the median."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,33 @@ def fit_psf(
         star[:, 1].copy(), star[:, 2].copy(), star[:, 0].copy(), fv, xv, yv, xy, fx, fy, chi2, qfit, cfit,
         pixels, missing, saturated, change, group, half_render, residual,
     )  # fmt: skip
+
+
+def bright_stars(
+    fit: PsfFit, smallest_snr: float, largest_number: int, *, with_saturated: bool
+) -> NDArray[np.intp]:  # fmt: skip
+    """Indices of stars without missing pixels, alone in their fit, no worse described than others (no galaxies).
+
+    Parameters
+    ----------
+    fit : the stars of a frame
+    smallest_snr : of such a star
+    largest_number : the brightest are taken
+    with_saturated : whether stars with saturated pixels count
+
+    Returns
+    -------
+    (n,), brightest first
+    """
+    snr = np.nan_to_num(fit.snr)
+    good = (snr > smallest_snr) & (fit.missing == 0) & (fit.group == 0) & np.isfinite(fit.x) & np.isfinite(fit.y)
+    if not with_saturated:
+        good &= fit.saturated == 0
+    misfit = fit.chi2_red / (1 + (MODEL_SHARE * np.minimum(snr, 1e4)) ** 2)
+    if good.any():
+        good &= misfit < LARGEST_MISFIT * np.median(misfit[good])
+    rows = np.flatnonzero(good)
+    return rows[np.argsort(-fit.flux[rows], kind="stable")][:largest_number]
 
 
 def _tile_order(star: FloatArray, shape: tuple[int, int]) -> NDArray[np.intp]:

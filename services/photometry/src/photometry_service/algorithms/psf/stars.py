@@ -18,6 +18,8 @@ BRIGHTEST, HALO = 200, 3.0
 """Sources whose halos are looked at, and how bright maxima in them may be: 3 F (FWHM / r)^3 at a distance r."""
 LARGEST_SHARE = 0.3
 """No ring is brighter than this share of its star."""
+BLOCK = 4096
+"""Sources that are held against the brightest at a time: 7 MB, whatever their number."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,12 @@ def in_halos(sources: Sources, fwhm_px: float) -> tuple[NDArray[np.bool_], NDArr
     reach2_of_one = fwhm_px**2 * np.cbrt(HALO / flux) ** 2
     brighter = np.searchsorted(-flux[host], -flux, side="left")
     area = np.pi * reach2_of_one * np.append(0.0, np.cumsum(spread))[brighter]
-    distance2 = (sources.x - sources.x[host, None]) ** 2 + (sources.y - sources.y[host, None]) ** 2
-    near = (distance2 < reach2_of_one * spread[:, None]) & (distance2 > 0)
-    inside = (near & (flux < LARGEST_SHARE * flux[host, None])).any(axis=0)
+    inside = np.zeros(flux.size, dtype=bool)
+    for start in range(0, flux.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        distance2 = (sources.x[block] - sources.x[host, None]) ** 2 + (sources.y[block] - sources.y[host, None]) ** 2
+        near = (distance2 < reach2_of_one[block] * spread[:, None]) & (distance2 > 0)
+        inside[block] = (near & (flux[block] < LARGEST_SHARE * flux[host, None])).any(axis=0)
     return inside, area
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import spline_filter
 
 from photometry_service.algorithms.detection.fit_frame import FitFrame
-from photometry_service.algorithms.psf.fit import PsfFit
+from photometry_service.algorithms.psf.fit import PsfFit, bright_stars
 from photometry_service.algorithms.psf.model import MARGIN_PX, TableGrid, moffat_values, psf_values, unit_flux
 from photometry_service.domain.psf import FloatArray, PsfKind, PsfModel
 
@@ -29,9 +29,6 @@ __all__ = ["WingOptions", "Wings", "curve_of_growth", "fit_wings", "scaled_psf"]
 
 SKY_SHARE = 0.02
 """Error of the sky below a star, in units of the noise of a pixel."""
-
-MODEL_SHARE, LARGEST_MISFIT = 0.02, 2.0
-"""Share of the flux that the model's error takes in chi2, and the largest chi2 in units of the median."""
 
 SATURATED_FWHM = 3.0
 """Saturated stars show the wings beyond this distance."""
@@ -144,7 +141,7 @@ def fit_wings(frame: FitFrame, psf: PsfModel, fit: PsfFit, options: WingOptions 
         ``psf`` itself where bright stars are too few.
     """
     options = options or WingOptions()
-    chosen = _bright(frame, fit, options)
+    chosen = bright_stars(fit, options.smallest_snr, options.stars, with_saturated=True)
     if chosen.size < options.fewest:
         return Wings(psf)
     reach = _reach(frame, psf, float(fit.flux[chosen[0]]), options)
@@ -178,7 +175,7 @@ def curve_of_growth(
     When every star that can be found is subtracted; the light beyond the tables is that of a power law.
     """
     options = options or WingOptions()
-    chosen = _bright(frame, fit, options)
+    chosen = bright_stars(fit, options.smallest_snr, options.stars, with_saturated=True)
     if chosen.size < options.fewest:
         return 1.0, 0.0
     reach = max(_reach(frame, psf, float(fit.flux[chosen[0]]), options), psf.half_px - MARGIN_PX)
@@ -224,18 +221,6 @@ def _reach(frame: FitFrame, psf: PsfModel, brightest: float, options: WingOption
     seen = (3 * max(brightest, 0.0) / (frame.typical_rms * psf.fwhm_px)) ** (1 / 3)
     largest = min(options.largest_px, min(frame.shape) // 6)
     return int(min(ceil(min(options.reach_fwhm, seen) * psf.major_fwhm_px), largest))
-
-
-def _bright(frame: FitFrame, fit: PsfFit, options: WingOptions) -> NDArray[np.intp]:
-    """Stars to look at, brightest first: whole, alone in their fit, no worse described than others (no galaxies)."""
-    snr = np.nan_to_num(fit.snr)
-    good = (snr > options.smallest_snr) & (fit.missing == 0) & (fit.group == 0)
-    good &= np.isfinite(fit.x) & np.isfinite(fit.y)
-    misfit = fit.chi2_red / (1 + (MODEL_SHARE * np.minimum(snr, 1e4)) ** 2)
-    if good.any():
-        good &= misfit < LARGEST_MISFIT * np.median(misfit[good])
-    rows = np.flatnonzero(good)
-    return rows[np.argsort(-fit.flux[rows], kind="stable")][: options.stars]
 
 
 def _stamps(
