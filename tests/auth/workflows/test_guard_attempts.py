@@ -1,4 +1,4 @@
-"""T7: guessing is slowed down; the owner still gets in."""
+"""Guessing is slowed down; the owner still gets in."""
 
 from __future__ import annotations
 

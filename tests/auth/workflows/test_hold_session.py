@@ -1,4 +1,4 @@
-"""Sessions: login, rotation of refresh tokens, replay (T5), logout and what else ends them (T6)."""
+"""Sessions: login, rotation of refresh tokens, replay, logout and what else ends them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A6: the form of the Idempotency-Key header."""
+"""The form of the Idempotency-Key header."""
 
 from __future__ import annotations
 

@@ -9,13 +9,10 @@ import numpy as np
 from astropy.io import fits
 
 from astrometry_service.domain.plane_affine import PlaneAffine
-from astrometry_service.domain.solving import SolveHints
+from astrometry_service.domain.solving import SolveHints, all_scales_arcsec
 from astrometry_service.domain.star_lists import StarList
 
-__all__ = ["UNKNOWN_SCALE_ARCSEC", "plane_from_cards", "scale_limits_arcsec", "write_star_table"]
-
-# Field widths from 0.1 to 180 degrees are looked for when nothing is known (specs, section 10).
-UNKNOWN_SCALE_ARCSEC = (0.1 * 3600, 180.0 * 3600)
+__all__ = ["plane_from_cards", "scale_limits_arcsec", "write_star_table"]
 
 
 def plane_from_cards(cards: Mapping[str, float]) -> PlaneAffine | None:
@@ -32,12 +29,8 @@ def plane_from_cards(cards: Mapping[str, float]) -> PlaneAffine | None:
 
 
 def scale_limits_arcsec(hints: SolveHints, shape: tuple[int, int]) -> tuple[float, float]:
-    """Limits of the scale in arcsec per pixel: the hint, or all field widths from 0.1 to 180 degrees."""
-    known = hints.scale_range_arcsec
-    if known is not None:
-        return known
-    width = max(shape)
-    return UNKNOWN_SCALE_ARCSEC[0] / width, UNKNOWN_SCALE_ARCSEC[1] / width
+    """Limits of the scale, arcsec / px: the hint's, or those of every field width that is looked for."""
+    return hints.scale_range_arcsec or all_scales_arcsec(shape)
 
 
 def write_star_table(stars: StarList, path: Path) -> None:

@@ -13,6 +13,8 @@ from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.solution import SkyTransform
 
 NOT_A_MATCH = -99.0
+FIELD_WIDTHS_DEG = (0.1, 180.0)
+"""Widths of the longer side of a frame that are looked for when its scale is unknown."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,17 @@ class SolveHints:
         if self.scale_low_arcsec is None or self.scale_high_arcsec is None:
             return None
         return self.scale_low_arcsec, self.scale_high_arcsec
+
+
+def all_scales_arcsec(shape: tuple[int, int]) -> tuple[float, float]:
+    """Limits of the scale of a frame of which nothing is known, arcsec / px.
+
+    Parameters
+    ----------
+    shape : (ny, nx), px
+    """
+    low, high = (3600.0 * width / max(shape) for width in FIELD_WIDTHS_DEG)
+    return low, high
 
 
 @dataclass(frozen=True)

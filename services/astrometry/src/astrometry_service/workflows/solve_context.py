@@ -12,7 +12,7 @@ from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.solution import SkyTransform
-from astrometry_service.domain.solving import SolveAttempt, SolveHints, StartMatch
+from astrometry_service.domain.solving import SolveAttempt, SolveHints, StartMatch, all_scales_arcsec
 from astrometry_service.domain.sources import FrameGeometry
 from astrometry_service.domain.star_lists import StarList
 from astrometry_service.workflows.reference_cones import ReferenceCones
@@ -20,10 +20,8 @@ from astrometry_service.workflows.solve_options import SolveOptions
 
 __all__ = ["MARGIN", "Found", "SolveContext", "centre_of", "widened"]
 
-# Field widths from 0.1 to 180 degrees are looked for when the scale is unknown (specs, section 10).
-FIELD_WIDTHS_DEG = (0.1, 180.0)
-# The frame's circle plus 3 per cent (specs, section 4).
 MARGIN = 1.03
+"""Reference stars are asked for in the circle around the frame, its radius enlarged by this factor."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,8 @@ class SolveContext:
 
     @property
     def all_scales(self) -> tuple[float, float]:
-        """Every field width that is looked for, as arcsec per pixel."""
-        width = max(self.shape)
-        return 3600 * FIELD_WIDTHS_DEG[0] / width, 3600 * FIELD_WIDTHS_DEG[1] / width
+        """Limits of the scale when nothing is known of it, arcsec / px."""
+        return all_scales_arcsec(self.shape)
 
     def out_of_time(self) -> bool:
         """Whether the limit of all steps is reached."""

@@ -1,6 +1,6 @@
 """Find where on the sky a frame is: the cheapest way first, and nothing believed that stars do not confirm.
 
-Order (``specs/astrometry.md``, section 10): the WCS of the header, held against stars -> the triangle matcher around the
+Order (``docs/algorithms/solving.md``): the WCS of the header, held against stars -> the triangle matcher around the
 pointing with the scale known -> the same with the scale free by a factor 2 -> the whole sky, where there is a local list
 (some 10 ms, so it comes before wider searches) -> rings around the pointing -> any scale -> solving engines in the order
 given, those elsewhere with a time limit of their own. Every

@@ -1,7 +1,7 @@
 """Hostile and odd FITS files by name, each with how it must end.
 
 Every case is built on demand. ``codes`` are the error codes that are right for it; an empty set means that it must be
-read. Groups are the rows of the test catalogue (X1 to X11); X12 is `flip_bits` over `codec_files`.
+read. Damage that nobody thought of is `flip_bits` over `codec_files`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""X8 and X10: hostile text, broken cards, and world coordinates that must not be believed."""
+"""Hostile text, broken cards, and world coordinates that must not be believed."""
 
 from __future__ import annotations
 
@@ -50,17 +50,25 @@ def hostile_text() -> list[CorpusCase]:
     good = image_cards((64, 64))
     pixels = padded(star_image().astype(">i2").tobytes())
     return [
-        *[case("X8", f"text {name}", with_text(value)) for name, value in texts.items()],
-        case("X8", "1000 duplicates", header_bytes(good, extra=card("OBJECT", "twin") * 1000) + pixels),
+        *[case("hostile text", f"text {name}", with_text(value)) for name, value in texts.items()],
+        case("hostile text", "1000 duplicates", header_bytes(good, extra=card("OBJECT", "twin") * 1000) + pixels),
         case(
-            "X8",
+            "hostile text",
             "broken values",
             header_bytes(good, extra=card("GAIN", b"1.5.5") + card("RON", b"'open")) + pixels,
             warns="GAIN",
         ),
-        case("X8", "broken keyword", header_bytes(good, extra=card("a b?", 1) + card("\xe9", 2)) + pixels),
-        case("X8", "NaN and infinity", header_bytes(good, extra=card("GAIN", b"NaN") + card("RON", b"1e999")) + pixels),
-        case("X8", "binary in comments", header_bytes(good, extra=b"COMMENT \x00\x01\xff\x7f".ljust(80)) + pixels),
+        case("hostile text", "broken keyword", header_bytes(good, extra=card("a b?", 1) + card("\xe9", 2)) + pixels),
+        case(
+            "hostile text",
+            "NaN and infinity",
+            header_bytes(good, extra=card("GAIN", b"NaN") + card("RON", b"1e999")) + pixels,
+        ),
+        case(
+            "hostile text",
+            "binary in comments",
+            header_bytes(good, extra=b"COMMENT \x00\x01\xff\x7f".ljust(80)) + pixels,
+        ),
     ]
 
 
@@ -89,7 +97,7 @@ def sky_cards() -> list[CorpusCase]:
     }
     nan = {**SKY, "CRVAL1": b"                 NaN"}
     return [
-        *[case("X10", f"sky: {name}", sky(cards), warns=words) for name, (cards, words) in left_out.items()],
-        *[case("X10", f"sky kept: {name}", sky(cards)) for name, cards in kept.items()],
-        case("X10", "sky: CRVAL NaN", sky(nan), warns="CRVAL1"),
+        *[case("sky cards", f"sky: {name}", sky(cards), warns=words) for name, (cards, words) in left_out.items()],
+        *[case("sky cards", f"sky kept: {name}", sky(cards)) for name, cards in kept.items()],
+        case("sky cards", "sky: CRVAL NaN", sky(nan), warns="CRVAL1"),
     ]

@@ -13,7 +13,7 @@ class CorpusCase:
     Attributes
     ----------
     group
-        Row of the test catalogue, ``X1`` to ``X11``.
+        What is wrong with it, e.g. ``truncated`` or ``archive``.
     codes
         Error codes that are right; empty: the file must be read.
     warns

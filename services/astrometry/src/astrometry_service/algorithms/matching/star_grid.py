@@ -13,8 +13,8 @@ Floats = NDArray[np.float64]
 
 __all__ = ["StarGrid"]
 
-# Density is averaged over 5 x 5 cells of one star each (specs, section 5.5).
 DENSITY_CELLS = 5
+"""The local density is a mean over this many cells, of about one star each, in either direction."""
 
 
 @dataclass(frozen=True)

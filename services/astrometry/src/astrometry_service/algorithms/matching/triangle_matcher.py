@@ -71,7 +71,7 @@ def match_start(
     Returns
     -------
     StartMatch
-        Accepted by `match_verification.verify_prediction`. Its pairs count in the lists as first given.
+        Accepted by `verification.verify_prediction`. Its pairs count in the lists as first given.
     NoMatch
         Every hypothesis was refused, there were too few stars, or the budget was used up.
     """

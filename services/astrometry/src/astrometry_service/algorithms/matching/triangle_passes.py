@@ -100,7 +100,7 @@ class Hypothesis:
         return np.column_stack([place.real, place.imag])
 
     def sigma(self, x: Floats, y: Floats, sigma_px: float, growth: float) -> Floats:
-        """One sigma of the prediction: grows with the distance from the triangle (specs, section 5.5)."""
+        """One sigma of the prediction: grows with the distance from the triangle."""
         distance = np.hypot(x - self.centre_x, y - self.centre_y)
         grown = growth * np.maximum(distance - 0.5 * self.size, 0.0) + 0.5 * sigma_px * distance / self.size
         return np.asarray((sigma_px + grown) * abs(self.alpha), dtype=np.float64)

@@ -27,7 +27,7 @@ MIN_PAIRS_FOR_FIT = 5
 
 @dataclass(frozen=True)
 class VerificationOptions:
-    """Limits of the verification; the defaults are those of ``specs/astrometry.md``, section 5.6.
+    """Limits of the verification (``docs/algorithms/triangle-matcher.md``, step 5).
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Does a given WCS put the detected stars where reference stars are?
 
-The same test as for any other match (`match_verification`), with the given mapping as its prediction, so that a
+The same test as for any other match (`matching.verification`), with the given mapping as its prediction, so that a
 header's WCS, another program's answer and our own solution are all believed for the same reason.
 """
 
@@ -35,7 +35,7 @@ MIN_REFERENCE = 5
 
 @dataclass(frozen=True)
 class WcsCheckOptions:
-    """What a WCS must show (``specs/astrometry.md``, section 9).
+    """What a WCS must show to be called valid (``docs/algorithms/solving.md``).
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Cuts:
-    """Limits of section 10 of the specification. A cut whose column is missing is skipped and reported."""
+    """What a calibrator must meet. A cut whose column the list does not have is skipped and reported."""
 
     min_snr: float = 20.0
     max_ruwe: float = 1.4

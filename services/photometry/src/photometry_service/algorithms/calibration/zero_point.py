@@ -25,7 +25,7 @@ _TRUNCATED_VARIANCE_STEPS = 4001
 
 @dataclass(frozen=True)
 class ZeroPointOptions:
-    """How the fit is done; defaults of section 10 of the specification."""
+    """How the fit is done (``docs/algorithms/zero-point.md``)."""
 
     mode: str = "robust"
     color_term: bool = True

@@ -24,7 +24,7 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class StarSelection:
-    """Rules for PSF stars, `specification, section 7`.
+    """Which sources are taken as PSF stars.
 
     Attributes
     ----------
