@@ -8,7 +8,7 @@ import pytest
 from astro_shared.database.engine import make_engine
 from astro_shared.database.migrations import upgrade
 from astrometry_service.adapters.footprint_store import FootprintStore
-from astrometry_service.algorithms.matching.field_search import frame_cells, frame_outline, unique_cells
+from astrometry_service.algorithms.field_search import frame_cells, frame_outline, unique_cells
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.workflows.find_frames import FindFrames
 

@@ -32,7 +32,7 @@ from astrometry_service.adapters.remote_catalogue import MAX_RADIUS_DEG, RemoteC
 from astrometry_service.adapters.remote_distortions import RemoteDistortions
 from astrometry_service.adapters.sky_maker import RemoteSky
 from astrometry_service.adapters.source_input import SourceInput, read_sources
-from astrometry_service.algorithms.matching import frame_cells, unique_cells
+from astrometry_service.algorithms.field_search import frame_cells, unique_cells
 from astrometry_service.domain.solution import AstrometricSolution
 from astrometry_service.ports import SolveEngine
 from astrometry_service.workflows.report_words import report_in_words

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from astro_shared.contracts.frames import FrameFootprint
-from astrometry_service.algorithms.matching import contains, position_keys, unique_cells
+from astrometry_service.algorithms.field_search import contains, position_keys, unique_cells
 
 __all__ = ["FindFrames", "Footprints"]
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from astrometry_service.algorithms.error_model import ErrorModel
-from astrometry_service.algorithms.refinement import median_scatter, no_pairs, pixel_scales_mas, positions_of_transform
+from astrometry_service.algorithms.refinement import median_scatter, no_pairs
 from astrometry_service.algorithms.refinement._regions import mutual_nearest
+from astrometry_service.algorithms.sky_positions import pixel_scales_mas, positions_of_transform
 from astrometry_service.domain.reference import ReferencePositions
 from astrometry_service.domain.solution import AstrometricSolution, SkyTransform
 from astrometry_service.domain.sources import FrameGeometry, SourceList

@@ -39,14 +39,13 @@ from astrometry_service.algorithms.refinement import (
     measure_distortion,
     model_notes,
     pair_residuals,
-    positions_of_fit,
-    positions_of_transform,
     settle_pairs,
     solution_reasons,
     solution_summary,
     thresholds,
 )
 from astrometry_service.algorithms.refinement.first_fit import first_fit
+from astrometry_service.algorithms.sky_positions import positions_of_fit, positions_of_transform
 from astrometry_service.algorithms.wcs import MAX_DEGREE, PlaneFit, n_terms, tpv_cards
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferencePositions, ReferenceStars

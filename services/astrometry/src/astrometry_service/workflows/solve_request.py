@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from astro_shared.contracts.astrometry import DistortionPriorUse, SolveRequest
 from astro_shared.fits.keywords import CALIBRATION_TYPES
 from astrometry_service.algorithms.error_model import ErrorModel
-from astrometry_service.algorithms.matching import frame_outline
+from astrometry_service.algorithms.field_search import frame_outline
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
-from astrometry_service.algorithms.refinement import positions_of_transform
+from astrometry_service.algorithms.sky_positions import positions_of_transform
 from astrometry_service.algorithms.wcs import (
     SipExport,
     TpvTransform,

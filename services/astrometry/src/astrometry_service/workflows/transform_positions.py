@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import TransformRequest, TransformResult
 from astro_shared.fits import header_of_text
-from astrometry_service.algorithms.refinement import transform_to_pixel, transform_to_sky
+from astrometry_service.algorithms.sky_positions import transform_to_pixel, transform_to_sky
 from astrometry_service.algorithms.wcs import validate_header
 from astrometry_service.errors import WcsHeaderError
 

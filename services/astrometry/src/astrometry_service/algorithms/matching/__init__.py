@@ -5,13 +5,6 @@ affine map that `verification` believes, or the reason why there is none.
 """
 
 from astrometry_service.algorithms.matching.all_sky_search import search_all_sky
-from astrometry_service.algorithms.matching.field_search import (
-    contains,
-    frame_cells,
-    frame_outline,
-    position_keys,
-    unique_cells,
-)
 from astrometry_service.algorithms.matching.pointing_search import ScaleRange, SearchOptions, search_around
 from astrometry_service.algorithms.matching.sky_index import IndexOptions, build_sky_index
 from astrometry_service.algorithms.matching.sky_lookup import sky_cone
@@ -23,12 +16,7 @@ __all__ = [
     "SearchOptions",
     "angular_distance_deg",
     "build_sky_index",
-    "contains",
-    "frame_cells",
-    "frame_outline",
-    "position_keys",
     "search_all_sky",
     "search_around",
     "sky_cone",
-    "unique_cells",
 ]

@@ -39,13 +39,6 @@ from astrometry_service.algorithms.refinement.report import (
     solution_summary,
     thresholds,
 )
-from astrometry_service.algorithms.refinement.sky_positions import (
-    pixel_scales_mas,
-    positions_of_fit,
-    positions_of_transform,
-    transform_to_pixel,
-    transform_to_sky,
-)
 
 __all__ = [
     "ASSUMED_EPOCH_ERR_YR",
@@ -77,13 +70,8 @@ __all__ = [
     "model_notes",
     "no_pairs",
     "pair_residuals",
-    "pixel_scales_mas",
-    "positions_of_fit",
-    "positions_of_transform",
     "settle_pairs",
     "solution_reasons",
     "solution_summary",
     "thresholds",
-    "transform_to_pixel",
-    "transform_to_sky",
 ]

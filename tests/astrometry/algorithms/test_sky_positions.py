@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from astro_shared.testing.optics import Camera
-from astrometry_service.algorithms.matching.field_search import (
+from astrometry_service.algorithms.field_search import (
     contains,
     distance_to_outline_deg,
     frame_cells,
     position_keys,
     search_keys,
 )
-from astrometry_service.algorithms.refinement.sky_positions import (
+from astrometry_service.algorithms.sky_positions import (
     footprint,
     positions_of_transform,
     transform_to_pixel,
