@@ -5,10 +5,6 @@ from libc.math cimport NAN, sqrt, sqrtf
 from libc.stdlib cimport calloc, free
 
 
-cdef enum:
-    LARGEST_WIDTH_PX = 49  # 2 LARGEST_HALF_PX + 1 of matched_filter.py
-
-
 cdef inline void combine(float* out, const float** rows, const float* taps, int count, Py_ssize_t n) noexcept nogil:
     """out = sum_k taps[k] rows[k], element by element; four rows a pass, so that it runs from the first cache."""
     cdef Py_ssize_t i
@@ -213,13 +209,13 @@ def filter_flux(
     cdef Py_ssize_t s, j, i, yy, xx, ny = image.shape[0], nx = image.shape[1]
     cdef int half = kernel.shape[0] // 2, width = 2 * half + 1
     cdef double top, bottom, whole = 0.0
-    cdef float column[LARGEST_WIDTH_PX]
+    cdef float* column = <float*>calloc(width, sizeof(float))
     cdef unsigned char bad
     cdef const float* k
     cdef const float* pixel
     cdef const unsigned char* state
-    if width > LARGEST_WIDTH_PX:
-        raise ValueError(f"a kernel may be {LARGEST_WIDTH_PX} pixels wide, this one is {width}")
+    if column == NULL:
+        raise MemoryError
     with nogil:
         for j in range(width):
             for i in range(width):
@@ -256,6 +252,7 @@ def filter_flux(
                     top += kernel[j + half, i + half] * image[yy, xx]
                     bottom += kernel[j + half, i + half] * kernel[j + half, i + half]
             out[s] = <float>(top / bottom if bottom > 0 else NAN)
+    free(column)
 
 
 def half_maximum_moments(
