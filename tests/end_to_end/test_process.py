@@ -261,11 +261,15 @@ def test_users_see_only_their_own(processed: Processed, platform: EmbeddedPlatfo
     assert not (processed.folder / "stolen.csv").exists()
 
 
-def test_results_are_readable_by_the_owner_only_through_signed_addresses(platform: EmbeddedPlatform) -> None:
+def test_results_are_readable_by_the_owner_only_through_signed_addresses(
+    processed: Processed, platform: EmbeddedPlatform
+) -> None:
     import httpx
 
     with AlidadeClient(platform.url, personal_token=platform.token) as client:
-        done = next(view for view in client.reductions() if view.status == "calibrated")
+        views = client.reductions()
+        done = next((view for view in views if view.status == "calibrated"), None)
+        assert done is not None, (processed.summaries(), views)
         path = f"/api/v1/reductions/{done.id}/results/summary.json"
         answer = client._call("GET", path)
     address = answer.headers["location"]
