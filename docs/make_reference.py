@@ -9,6 +9,7 @@ import ast
 import importlib
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import typer
 from pydantic import BaseModel
 
 from alidade.cli.main import app
+from alidade.problem_codes import ClientCode
 from astro_shared.contracts.settings import ProcessingSettings
 from astro_shared.errors import AlidadeError
 from astro_shared.jobs.job_types import JobType
+from astro_shared.web.problems import HTTP_CODES
 from astrometry_service.job_types import job_types as astrometry_jobs
 from catalogs_service.job_types import job_types as catalogs_jobs
 from gateway_service.job_types import JOB_TYPES as GATEWAY_JOBS
@@ -45,15 +48,17 @@ PACKAGES = {
 }
 
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-# carriers of another error's code
-INTERNAL = {"relayed_error", "run_failed"}
+# carriers of another error's code, and a class that only has children
+INTERNAL = {"relayed_error", "run_failed", "task_crashed", "task_failed"}
 
 PROBLEMS_HEAD = """# Problem codes
 
 A refused request is answered with a problem document (RFC 9457, `application/problem+json`). A job or stage that fails has
 a code and a sentence too. `code` does not change between releases: test for it, not for the text of `detail`. *Retry* says
-whether the same request may succeed later. Codes without an HTTP status occur in jobs and on the command line only. A damaged
-file that crashes the reader ends its job with `fits_unreadable` or `catalogue_file_invalid`.
+whether the same request may succeed later. Codes without an HTTP status occur in jobs and on the command line only.
+
+Each entry of `errors` in a problem document names one field of the request. Its `code` is the error type of Pydantic, such as
+`missing` or `greater_than`.
 """
 SETTINGS_HEAD = """# Processing settings
 
@@ -98,7 +103,23 @@ def problems_page() -> str:
             for error in named
         ]
         parts.append("\n".join([f"## {title}", "", "| code | HTTP | retry | meaning |", "|--|--|--|--|", *rows, ""]))
-    return "\n".join(parts)
+    return "\n".join([*parts, _http_problems({error.code for error in known}), _client_problems()])
+
+
+def _http_problems(known: set[str]) -> str:
+    rows = [
+        f"| `{code}` | {status} | {HTTPStatus(status).description} |"
+        for status, code in HTTP_CODES.items()
+        if code not in known
+    ]
+    words = "Refusals of the web framework, before a route of Alidade is reached."
+    return "\n".join(["## HTTP", "", words, "", "| code | HTTP | meaning |", "|--|--|--|", *rows, ""])
+
+
+def _client_problems() -> str:
+    rows = [f"| `{code}` | {code.meaning} |" for code in ClientCode]
+    words = "`AlidadeClientError.code` is the code of the server, or one of these where the client itself has found the fault."
+    return "\n".join(["## Client and command line", "", words, "", "| code | meaning |", "|--|--|", *rows, ""])
 
 
 def settings_page() -> str:

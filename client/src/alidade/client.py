@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
+from alidade.problem_codes import ClientCode
 from astro_shared.contracts.gateway import ReductionPhase, ReductionView, UploadView
 from astro_shared.contracts.jobs import FINAL_PHASES, JobPhase
 from astro_shared.contracts.work import WorkView
@@ -33,11 +34,11 @@ class AlidadeClientError(Exception):
 
     Attributes
     ----------
-    code : stable code of the server, or ``unreachable``
+    code : stable code of the server or of the client (`ClientCode`); docs/problems.md lists all
     status : HTTP status, None where there was no answer
     """
 
-    def __init__(self, message: str, *, code: str = "error", status: int | None = None) -> None:
+    def __init__(self, message: str, *, code: str = ClientCode.BAD_OPTION, status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
@@ -121,7 +122,7 @@ class AlidadeClient:
             size, sha256 = path.stat().st_size, _sha256(path)
         except OSError as error:
             raise AlidadeClientError(
-                f"{path}: {(error.strerror or 'cannot be read').lower()}", code="unreadable"
+                f"{path}: {(error.strerror or 'cannot be read').lower()}", code=ClientCode.UNREADABLE
             ) from None
         if size == 0:
             raise AlidadeClientError(f"{path}: the file is empty", code="fits_truncated")
@@ -286,7 +287,7 @@ class AlidadeClient:
                 watch(step)
         if done.phase is JobPhase.COMPLETED:
             return done
-        reason, code = (done.error.message, done.error.code) if done.error else ("It was stopped.", "aborted")
+        reason, code = (done.error.message, done.error.code) if done.error else ("It was stopped.", ClientCode.ABORTED)
         raise AlidadeClientError(reason, code=code)
 
     def fetch(self, work: WorkView, name: str, path: Path) -> None:
@@ -406,7 +407,7 @@ class AlidadeClient:
 
     def _unreachable(self, error: Exception) -> AlidadeClientError:
         return AlidadeClientError(
-            f"No answer from {self.base_url}: is the server running, and the address right?", code="unreachable"
+            f"No answer from {self.base_url}: is the server running, and the address right?", code=ClientCode.UNREACHABLE
         )
 
 
@@ -425,5 +426,5 @@ def _error(response: httpx.Response) -> AlidadeClientError:
         problems = [f"{p.get('pointer', '')}: {p.get('message', '')}" for p in problem.get("errors") or ()]
         message = f"{message} ({'; '.join(problems)})" if problems and problems[0] not in message else message
     except (ValueError, KeyError, TypeError):
-        message, code = f"The server answered with status {response.status_code}.", "error"
+        message, code = f"The server answered with status {response.status_code}.", ClientCode.BAD_ANSWER
     return AlidadeClientError(message, code=code, status=response.status_code)

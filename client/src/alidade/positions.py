@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alidade.client import AlidadeClientError
+from alidade.problem_codes import ClientCode
 
 _NAMES = {
     "ra_deg": ("ra_deg", "ra", "raj2000", "_raj2000"),
@@ -37,7 +38,7 @@ def read_positions(path: Path) -> list[dict[str, Any]]:
             return list(_rows(path, lines, columns))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise AlidadeClientError(f"{path}: {reason}.", code="unreadable") from None
+        raise AlidadeClientError(f"{path}: {reason}.", code=ClientCode.UNREADABLE) from None
 
 
 def parse_position(text: str, *, pixels: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from alidade.client import AlidadeClient, AlidadeClientError
 from alidade.frames import Frame
+from alidade.problem_codes import ClientCode
 from astro_shared.contracts import products
 from astro_shared.contracts.gateway import ReductionView
 
@@ -62,7 +63,7 @@ def process_frame(
         watch(frame, reduction, "download")
         summary = fetch_results(client, reduction, folder)
     except AlidadeClientError as error:
-        if error.code in ("unreachable", "unauthorized", "forbidden", "settings_invalid", "preset_unknown"):
+        if error.code in (ClientCode.UNREACHABLE, "unauthorized", "forbidden", "settings_invalid", "preset_unknown"):
             raise
         summary = {"frame": frame.path.name, "status": "failed", "reason": str(error), "code": error.code}
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +77,7 @@ def fetch_results(client: AlidadeClient, reduction: ReductionView, folder: Path)
     """Bring the archive of a finished reduction to ``<folder>.zip`` and unpack it into ``folder``, replacing what was there."""
     if products.ARCHIVE not in reduction.results:
         reason = reduction.reason or f"the reduction ended as {reduction.phase} without results"
-        raise AlidadeClientError(reason, code="no_results")
+        raise AlidadeClientError(reason, code=ClientCode.NO_RESULTS)
     folder.parent.mkdir(parents=True, exist_ok=True)
     archive = folder.with_name(folder.name + ".zip")
     client.download(reduction.id, products.ARCHIVE, archive)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from alidade.client import AlidadeClient, AlidadeClientError
+from alidade.problem_codes import ClientCode
 from astro_shared.contracts.jobs import FINAL_PHASES, JobPhase
 
 LOOK_S = 0.2
@@ -37,5 +38,5 @@ def finished_job(
     if job["phase"] != JobPhase.COMPLETED:
         error = job.get("error") or {}
         message = error.get("message", f"the job {job['id']} was stopped")
-        raise AlidadeClientError(message, code=error.get("code", "job_stopped"))
+        raise AlidadeClientError(message, code=error.get("code", ClientCode.ABORTED))
     return job

@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 from alidade.client import AlidadeClientError
+from alidade.problem_codes import ClientCode
 
 __all__ = ["is_fits", "read_star_list"]
 
@@ -25,7 +26,8 @@ def is_fits(path: Path) -> bool:
         with path.open("rb") as file:
             head = file.read(6)
     except OSError as error:
-        raise AlidadeClientError(f"{path}: {(error.strerror or 'cannot be read').lower()}", code="unreadable") from None
+        reason = (error.strerror or "cannot be read").lower()
+        raise AlidadeClientError(f"{path}: {reason}", code=ClientCode.UNREADABLE) from None
     return head.startswith((GZIP, FITS))
 
 
@@ -43,7 +45,7 @@ def read_star_list(path: Path) -> dict[str, list[float]] | None:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AlidadeClientError(f"{path}: neither FITS nor CSV ({error}).", code="unreadable") from None
+        raise AlidadeClientError(f"{path}: neither FITS nor CSV ({error}).", code=ClientCode.UNREADABLE) from None
     if {str(name).strip() for name in (rows[0] if rows else ())} != {"x", "y", "flux"}:
         return None
     numbers = [[_number(row[name]) for name in ("x", "y", "flux")] for row in rows]

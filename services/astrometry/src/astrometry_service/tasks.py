@@ -18,7 +18,7 @@ from astro_shared.contracts.astrometry import AstrometryReport, SolveRequest, So
 from astro_shared.contracts.solutions import SolutionRequest
 from astro_shared.contracts.tables import PAIRS, POSITIONS, TableSchema
 from astro_shared.errors import AlidadeError
-from astro_shared.fits import header_of_text, read_frame
+from astro_shared.fits import FitsUnreadableError, header_of_text, read_frame
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
@@ -57,7 +57,7 @@ def solution(request: SolutionRequest, context: TaskContext) -> TaskOutput:
     header, detector = None, "photometry"
     if request.frame is not None:
         hdu = request.input.hdu
-        with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
+        with context.crash_means(FitsUnreadableError.code, "The file crashes the FITS reader: it is damaged."):
             raw = read_frame(
                 context.input(request.frame), None if isinstance(hdu, str) else hdu, mask_hdu=request.input.mask_hdu,
                 mask_bits=request.input.mask_bits, scratch=context.workspace,

@@ -43,7 +43,7 @@ from catalogs_service.algorithms.sky_match import MatchRadius
 from catalogs_service.domain.positions import Positions
 from catalogs_service.domain.questions import CatalogueAnswer, no_objects
 from catalogs_service.domain.regions import Cone
-from catalogs_service.errors import ReferenceListNotFoundError
+from catalogs_service.errors import CatalogueFileError, ReferenceListNotFoundError
 from catalogs_service.factory import make_crossmatch, make_import, make_lists, make_survey_match
 from catalogs_service.ports import Scope, StarList
 from catalogs_service.workflows.identify_sources import completed, identify_sources
@@ -61,7 +61,7 @@ def import_reference(request: ImportReferenceRequest, context: TaskContext) -> T
         raise ForbiddenError("A list for everyone is made by an administrator, not by a user.")
     scope: Scope = "global" if owner is None and request.owner is None else "user"
     workflow = make_import(Path(target["data_folder"]), target["most_rows"])
-    with context.crash_means("catalogue_file_invalid", "The file is damaged: it crashed the reader."):
+    with context.crash_means(CatalogueFileError.code, "The file is damaged: it crashed the reader."):
         made = workflow.run(
             context.input(request.file),
             name=request.name,
@@ -156,7 +156,7 @@ def crossmatch(request: CrossmatchRequest, context: TaskContext) -> TaskOutput:
         if found is None:
             raise ReferenceListNotFoundError(f"There is no reference list {name}.", name=name)
         right = found
-    with context.crash_means("catalogue_file_invalid", "A table is damaged: it crashed the reader."):
+    with context.crash_means(CatalogueFileError.code, "A table is damaged: it crashed the reader."):
         path = context.workspace / CROSSMATCH_FILE
         with CrossmatchFile(path) as file:
             made = make_crossmatch(target["most_rows"]).run(

@@ -20,7 +20,7 @@ from astro_shared.contracts.photometry import (
     MeasureRequest,
 )
 from astro_shared.contracts.tables import CALIBRATED, CALIBRATORS, SOURCES
-from astro_shared.fits import RawFrame, header_text
+from astro_shared.fits import FitsUnreadableError, RawFrame, header_text
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import read_columns, write_columns
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
@@ -124,7 +124,7 @@ def extinction(request: ExtinctionRequest, context: TaskContext) -> TaskOutput:
 
 def _first_frame(request: MasterRequest, context: TaskContext) -> tuple[list[int], str | None]:
     """Which HDUs are combined, and the filter."""
-    with context.crash_means("fits_unreadable", f"{request.frame_names[0]} crashes the FITS reader: it is damaged."):
+    with context.crash_means(FitsUnreadableError.code, f"{request.frame_names[0]} crashes the FITS reader: it is damaged."):
         images = read_calibration_frames(context.input(request.frames[0]), request.input)
     return list(images), frame_facts(next(iter(images.values())).header).filter
 
@@ -134,7 +134,7 @@ def _raw_frames(
 ) -> Iterator[tuple[str, RawFrame]]:
     """Name and image of every frame, one at a time."""
     for name, ref in zip(request.frame_names, request.frames, strict=True):
-        with context.crash_means("fits_unreadable", f"{name} crashes the FITS reader: it is damaged."):
+        with context.crash_means(FitsUnreadableError.code, f"{name} crashes the FITS reader: it is damaged."):
             images = read_calibration_frames(context.input(ref), request.input)
         if index not in images:
             raise CalibrationError(f"{name} has no amplifier in HDU {index}, which {request.frame_names[0]} has")
@@ -147,7 +147,7 @@ def _prepared(request: MeasureRequest | ForcedRequest, context: TaskContext) -> 
     were read are let go."""
     given = ((MasterKind.BIAS, request.bias), (MasterKind.DARK, request.dark), (MasterKind.FLAT, request.flat))
     masters = {kind: context.input(ref) for kind, ref in given if ref is not None}
-    with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
+    with context.crash_means(FitsUnreadableError.code, "The file crashes the FITS reader: it is damaged."):
         exposure = read_exposure(context.input(request.frame), request.input, masters)
     prepared = prepare_frame(exposure.raw, exposure.settings, request.frame_name)
     texts = {products.HEADER: exposure.raw.original_header, products.CARDS: header_text(exposure.raw.header)}

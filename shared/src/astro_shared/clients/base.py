@@ -32,7 +32,7 @@ _TRANSIENT = frozenset({429, 502, 503, 504})
 
 
 class ServiceUnreachableError(UnavailableError):
-    """No connection, or it broke."""
+    """A service of Alidade does not answer, or the connection broke."""
 
     code = "service_unreachable"
 

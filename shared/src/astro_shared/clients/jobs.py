@@ -9,21 +9,15 @@ from typing import Any
 import httpx
 import stamina
 
-from astro_shared.clients.base import path_segment
+from astro_shared.clients.base import ServiceUnreachableError, path_segment
 from astro_shared.contracts.jobs import JobCreate, JobEvent, JobView
-from astro_shared.errors import RelayedError, UnavailableError
+from astro_shared.errors import RelayedError, UpstreamError
 
 TokenSource = Callable[[], Awaitable[str]]
 
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _STREAM_FAILURES = 5
 _RETRIED = (429, 502, 503, 504)
-
-
-class ServiceUnreachableError(UnavailableError):
-    """The service did not answer."""
-
-    code = "service_unreachable"
 
 
 class ServiceJobsClient:
@@ -141,7 +135,7 @@ def _relayed(response: httpx.Response) -> RelayedError:
         problem = {}
     return RelayedError(
         str(problem.get("detail") or f"the service answered {response.status_code}"),
-        code=str(problem.get("code") or "service_failed"),
+        code=str(problem.get("code") or UpstreamError.code),
         status=response.status_code,
         retryable=response.status_code in _RETRIED,
     )

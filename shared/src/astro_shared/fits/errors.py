@@ -11,6 +11,7 @@
         |-- FitsHeaderInvalidError   422  fits_header_invalid   structural keyword missing or impossible
         |-- FitsSizeMismatchError    422  fits_size_mismatch    claims more data than the file can hold
         |-- FitsCorruptError         422  fits_corrupt          pixels or tables that can not be decoded
+        |-- FitsUnreadableError      422  fits_unreadable       crashed the process that read it
         |-- HduNotFoundError         422  hdu_not_found         no image where one was asked for
         `-- ImageUnusableError       422  image_unusable        read, but nothing can be measured on it
 """
@@ -92,6 +93,12 @@ def damage_named(what: str, **details: object) -> Iterator[None]:
     except READER_ERRORS as error:
         reason = " ".join(str(error).split()).encode("ascii", "replace").decode()[:200] or type(error).__name__
         raise FitsCorruptError(f"{what} can not be decoded ({reason}).", **details) from error
+
+
+class FitsUnreadableError(FitsError):
+    """The file is so damaged that it crashes the FITS reader."""
+
+    code = "fits_unreadable"
 
 
 class HduNotFoundError(FitsError):

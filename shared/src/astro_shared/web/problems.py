@@ -18,11 +18,12 @@ from starlette.exceptions import HTTPException
 from astro_shared.errors import AlidadeError
 from astro_shared.web.context import current_request
 
-__all__ = ["FieldProblem", "Problem", "install_problem_handlers", "problem_response"]
+__all__ = ["HTTP_CODES", "FieldProblem", "Problem", "install_problem_handlers", "problem_response"]
 
 MEDIA_TYPE = "application/problem+json"
 
-_CODES = {
+#: Codes of refusals by the web framework, which have no class of ours.
+HTTP_CODES = {
     400: "bad_request",
     401: "unauthorized",
     403: "forbidden",
@@ -34,6 +35,7 @@ _CODES = {
     415: "unsupported_media_type",
     422: "invalid_request",
     429: "too_many_requests",
+    500: "internal_error",
     502: "upstream_failed",
     503: "unavailable",
     504: "upstream_timeout",
@@ -141,7 +143,7 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
-    code = getattr(error, "code", None) or _CODES.get(error.status_code, f"http_{error.status_code}")
+    code = getattr(error, "code", None) or _code_of(error.status_code)
     return problem_response(
         request.url.path,
         status=error.status_code,
@@ -149,6 +151,11 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
         detail=str(error.detail),
         headers=error.headers,
     )
+
+
+def _code_of(status: int) -> str:
+    other = HTTP_CODES[500] if status >= 500 else HTTP_CODES[400]
+    return HTTP_CODES.get(status, other)
 
 
 def _headers_of(error: AlidadeError) -> dict[str, str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from astro_shared.contracts.astrometry import SolveRequest
-from astro_shared.fits import read_frame, scan
+from astro_shared.fits import FitsUnreadableError, read_frame, scan
 from astro_shared.fits.tables import read_columns
 from astro_shared.jobs.task import TaskContext
 from astro_shared.science.source_extraction import ExtractedSources, extract_sources
@@ -61,7 +61,7 @@ def read_sources(request: SolveRequest, context: TaskContext) -> SourceInput:
         return SourceInput(given.columns, note=given.note)
     if request.frame is None:
         raise NothingToSolveError("astrometry.detector = sep needs the frame itself, not only a source table.")
-    with context.crash_means("fits_unreadable", "The file crashes the FITS reader: it is damaged."):
+    with context.crash_means(FitsUnreadableError.code, "The file crashes the FITS reader: it is damaged."):
         raw = read_frame(context.input(request.frame), request.summary.hdu, mask_hdu="auto", scratch=context.workspace)
     image_e = np.multiply(raw.data, np.float32(request.summary.gain_e_per_adu), out=raw.data)
     saturation_e = inf if request.summary.saturation_e is None else request.summary.saturation_e
