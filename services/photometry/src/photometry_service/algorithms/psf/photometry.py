@@ -28,6 +28,7 @@ from photometry_service.algorithms.psf.build import build_psf
 from photometry_service.algorithms.psf.extrapolation import extrapolated
 from photometry_service.algorithms.psf.fit import PsfFit, fit_psf
 from photometry_service.algorithms.psf.matched_filter import filter_of_psf
+from photometry_service.algorithms.psf.merge import collapsed, one_of_each_cluster
 from photometry_service.algorithms.psf.model import MARGIN_PX, psf_stamp
 from photometry_service.algorithms.psf.options import MeasureOptions, ResidualBackground
 from photometry_service.algorithms.psf.results import (
@@ -116,6 +117,10 @@ def measure_psf(
     if not given and sources is None:
         found = without_halo_maxima(found, psf.fwhm_px, frame.shape, always=psf.kind is PsfKind.MOFFAT_TABLE)
     fit = fit_psf(frame, psf, found.x, found.y, found.flux, options.fit)
+    none = np.zeros(len(found), dtype=bool)
+    measured = MeasuredSources(fit, found, from_residual=none, extended=none)
+    measured = _merged(frame, psf, measured, options)
+    fit = measured.fit
     for _ in range(WING_ROUNDS if not given else 0):
         wings = fit_wings(frame, psf, fit, options.wings)
         psf = wings.psf
@@ -124,13 +129,12 @@ def measure_psf(
             break
         fit = _refit(frame, psf, Sources(fit.x, fit.y, fit.flux, fit.snr), options, fit.residual, None)
     kernel = filter_of_psf(psf)
-    none = np.zeros(len(found), dtype=bool)
-    first = MeasuredSources(fit, found, from_residual=none, extended=none)
-    measured, snr_left = _with_noise_factor(frame, psf, kernel, first, options, buffer, prune=sources is None)
+    measured = replace(measured, fit=fit)
+    measured, snr_left = _with_noise_factor(frame, psf, kernel, measured, options, buffer, prune=sources is None)
     before = len(measured.found)
     measured = _with_pairs(frame, psf, measured, options) if sources is None else measured
     snr_left = snr_left if len(measured.found) == before else None
-    crowded = len(found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
+    crowded = len(measured.found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
     remeasure = remeasure_background if crowded else None
     rounds, left = 0, options.residual_rounds if len(measured.found) else 0
     while left > 0 and rounds < options.residual_rounds + DEFERRED_ROUNDS:
@@ -142,10 +146,11 @@ def measure_psf(
         more, deferred = _residual_round(frame, psf, kernel, measured, options, snr_left, remeasure is not None)
         if more is None:
             break
-        measured, rounds, snr_left = more, rounds + 1, None
+        measured, rounds, snr_left = _merged(frame, psf, more, options), rounds + 1, None
+        measured = _with_pairs(frame, psf, measured, options) if sources is None else measured
         left -= not deferred
     del buffer, snr_left  # the memory of the map
-    measured = _with_pairs(frame, psf, measured, options) if sources is None else measured
+    measured = _merged(frame, psf, measured, options)
     measured = _without_surroundings(frame, psf, kernel, measured, options)
     measured = _without_failures(frame, psf, measured, options)
     normalisation, normalisation_err = 1.0, 0.0
@@ -359,12 +364,27 @@ def _drifted_to_edge(frame: FitFrame, kernel: MatchedFilter, fit: PsfFit) -> NDA
 def _without_failures(
     frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: MeasureOptions
 ) -> MeasuredSources:
-    """Drop sources that their fit does not confirm, and fit the others without them, until all hold."""
+    """Drop sources that their fit does not confirm, and fit the others without them, until all hold.
+
+    Of sources that share one light the weakest goes first: without it the next may hold.
+    """
     for _ in range(PRUNING_ROUNDS):
-        keep = _holds(psf, measured, options)
-        if keep.all():
+        failed = ~_holds(psf, measured, options)
+        if not failed.any():
             break
-        measured = _kept(frame, psf, measured, keep, options)
+        gone = one_of_each_cluster(measured.fit, failed, measured.found.snr, psf.fwhm_px)
+        measured = _kept(frame, psf, measured, ~gone, options)
+    return measured
+
+
+def _merged(frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: MeasureOptions) -> MeasuredSources:
+    """Drop models that a fit has put on other ones, until no two are on one star."""
+    smallest = (options.threshold - options.final_margin) * measured.noise_factor
+    for _ in range(PRUNING_ROUNDS):
+        gone = collapsed(measured.fit, measured.found.snr, psf.fwhm_px, smallest)
+        if not gone.any():
+            break
+        measured = _kept(frame, psf, measured, ~gone, options)
     return measured
 
 
