@@ -1,4 +1,4 @@
-"""Groups of stars too close to be fitted one by one."""
+"""Stars close to each other: groups that cannot be fitted one by one, and neighbours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from photometry_service.domain.psf import FloatArray
 
-__all__ = ["LARGEST_GROUP", "close_groups"]
+__all__ = ["LARGEST_GROUP", "close_groups", "near_any"]
 
 LARGEST_GROUP = 10
 """Larger groups are cut: the closest pairs join first, and no join makes a group larger than this."""
@@ -48,3 +48,14 @@ def close_groups(x: FloatArray, y: FloatArray, radius_px: float) -> tuple[NDArra
     found = sorted(sorted(g) for g in groups.values() if len(g) > 1)
     members = np.array([m for g in found for m in g], dtype=np.intp)
     return members, np.concatenate([[0], np.cumsum([len(g) for g in found])]).astype(np.intp)
+
+
+def near_any(x: FloatArray, y: FloatArray, star_x: FloatArray, star_y: FloatArray, radius: float) -> NDArray[np.bool_]:
+    """(n,): whether a position has one of the stars within a radius; never for positions that are not finite."""
+    near = np.zeros(x.size, dtype=bool)
+    usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    known = np.isfinite(star_x) & np.isfinite(star_y)
+    if known.any() and usable.size:
+        tree = cKDTree(np.stack([star_x[known], star_y[known]], axis=1))
+        near[usable] = tree.query(np.stack([x[usable], y[usable]], axis=1))[0] < radius
+    return near

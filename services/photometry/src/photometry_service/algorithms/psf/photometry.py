@@ -27,6 +27,7 @@ from photometry_service.algorithms.detection.surroundings import surroundings
 from photometry_service.algorithms.psf.build import build_psf
 from photometry_service.algorithms.psf.extrapolation import extrapolated
 from photometry_service.algorithms.psf.fit import PsfFit, fit_psf
+from photometry_service.algorithms.psf.groups import near_any
 from photometry_service.algorithms.psf.matched_filter import filter_of_psf
 from photometry_service.algorithms.psf.merge import collapsed, one_of_each_cluster
 from photometry_service.algorithms.psf.model import MARGIN_PX, psf_stamp
@@ -35,13 +36,12 @@ from photometry_service.algorithms.psf.results import (
     MeasuredSources,
     as_photometry,
     empty_photometry,
-    near_any,
     not_point_like,
 )
 from photometry_service.algorithms.psf.split import split_pairs
 from photometry_service.algorithms.psf.stars import in_halos, select_psf_stars, without_halo_maxima
 from photometry_service.algorithms.psf.wings import curve_of_growth, fit_wings, scaled_psf
-from photometry_service.domain.psf import PsfKind, PsfModel, PsfPhotometry, PsfSummary, Sources
+from photometry_service.domain.psf import FloatArray, PsfKind, PsfModel, PsfPhotometry, PsfSummary, Sources
 
 __all__ = ["MeasureOptions", "ResidualBackground", "find_psf_stars", "measure_psf"]
 
@@ -132,7 +132,9 @@ def measure_psf(
     measured = replace(measured, fit=fit)
     measured, snr_left = _with_noise_factor(frame, psf, kernel, measured, options, buffer, prune=sources is None)
     before = len(measured.found)
-    measured = _with_pairs(frame, psf, measured, options) if sources is None else measured
+    single = np.zeros((0, 2))
+    if sources is None:
+        measured, single = _with_pairs(frame, psf, measured, options, single)
     snr_left = snr_left if len(measured.found) == before else None
     crowded = len(measured.found) * options.crowded_area_fwhm2 * psf.fwhm_px**2 > frame.data.size
     remeasure = remeasure_background if crowded else None
@@ -147,7 +149,8 @@ def measure_psf(
         if more is None:
             break
         measured, rounds, snr_left = _merged(frame, psf, more, options), rounds + 1, None
-        measured = _with_pairs(frame, psf, measured, options) if sources is None else measured
+        if sources is None:
+            measured, single = _with_pairs(frame, psf, measured, options, single)
         left -= not deferred
     del buffer, snr_left  # the memory of the map
     measured = _merged(frame, psf, measured, options)
@@ -278,12 +281,16 @@ def _residual_round(
     ), bool(doubtful.any())
 
 
-def _with_pairs(frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: MeasureOptions) -> MeasuredSources:
-    """Sources that are two stars replaced by both, and all concerned fitted again."""
+def _with_pairs(
+    frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: MeasureOptions, single: FloatArray
+) -> tuple[MeasuredSources, FloatArray]:
+    """Sources that are two stars replaced by both, and all concerned fitted again; and the places, (k, 2), of those that
+    were tried, now and before (``single``), and are not two."""
     fit = measured.fit
-    pairs = split_pairs(frame, psf, fit, options.fit, options.threshold * measured.noise_factor, options.split)
+    threshold = options.threshold * measured.noise_factor
+    pairs = split_pairs(frame, psf, fit, options.fit, threshold, options.split, single=single)
     if pairs.row.size == 0:
-        return measured
+        return measured, pairs.single
     flux, x, y = fit.flux.copy(), fit.x.copy(), fit.y.copy()
     flux[pairs.row], x[pairs.row], y[pairs.row] = pairs.one.T
     detected = measured.found.snr[pairs.row]
@@ -293,13 +300,14 @@ def _with_pairs(frame: FitFrame, psf: PsfModel, measured: MeasuredSources, optio
     at_x, at_y = found.x.copy(), found.y.copy()
     at_x[pairs.row], at_y[pairs.row] = pairs.one[:, 1], pairs.one[:, 2]
     added = np.concatenate([measured.from_residual, np.ones(pairs.row.size, dtype=bool)])
-    return replace(
+    both = replace(
         measured,
         fit=_refit(frame, psf, _joined(moved, new), options, fit.residual, _concerned(fit, moved, new, psf, options)),
         found=_joined(replace(found, x=at_x, y=at_y), new),
         from_residual=added,
         extended=np.zeros(added.size, dtype=bool),
     )
+    return both, pairs.single
 
 
 def _joined(one: Sources, other: Sources) -> Sources:

@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from photometry_service.algorithms.detection.fit_frame import FitFrame
 from photometry_service.algorithms.detection.shape_statistics import shape_statistics
 from photometry_service.algorithms.psf.extrapolation import Extrapolation
 from photometry_service.algorithms.psf.fit import FitOptions, PsfFit
+from photometry_service.algorithms.psf.groups import near_any
 from photometry_service.algorithms.psf.verdict import psf_misfit
 from photometry_service.domain.flags import SourceFlag
-from photometry_service.domain.psf import FloatArray, PsfModel, PsfPhotometry, PsfSummary, Sources
+from photometry_service.domain.psf import PsfModel, PsfPhotometry, PsfSummary, Sources
 
-__all__ = ["MeasuredSources", "as_photometry", "empty_photometry", "near_any", "not_point_like"]
+__all__ = ["MeasuredSources", "as_photometry", "empty_photometry", "not_point_like"]
 
 UNSETTLED_PX, UNSETTLED_SIGMA = 0.03, 0.3
 """A fit whose last step exceeds both, in pixels and in errors of x, did not converge."""
@@ -133,14 +133,3 @@ def _flags(frame: FitFrame, psf: PsfModel, measured: MeasuredSources, options: F
     for flag, where in conditions.items():
         flags |= np.where(where, flag.value, 0)
     return flags
-
-
-def near_any(x: FloatArray, y: FloatArray, star_x: FloatArray, star_y: FloatArray, radius: float) -> NDArray[np.bool_]:
-    """(n,): whether a position has one of the stars within a radius; never for positions that are not finite."""
-    near = np.zeros(x.size, dtype=bool)
-    usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    known = np.isfinite(star_x) & np.isfinite(star_y)
-    if known.any() and usable.size:
-        tree = cKDTree(np.stack([star_x[known], star_y[known]], axis=1))
-        near[usable] = tree.query(np.stack([x[usable], y[usable]], axis=1))[0] < radius
-    return near
