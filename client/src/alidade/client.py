@@ -407,7 +407,8 @@ class AlidadeClient:
 
     def _unreachable(self, error: Exception) -> AlidadeClientError:
         return AlidadeClientError(
-            f"No answer from {self.base_url}: is the server running, and the address right?", code=ClientCode.UNREACHABLE
+            f"No answer from {self.base_url}: is the server running, and the address right?",
+            code=ClientCode.UNREACHABLE,
         )
 
 

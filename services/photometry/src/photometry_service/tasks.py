@@ -124,7 +124,9 @@ def extinction(request: ExtinctionRequest, context: TaskContext) -> TaskOutput:
 
 def _first_frame(request: MasterRequest, context: TaskContext) -> tuple[list[int], str | None]:
     """Which HDUs are combined, and the filter."""
-    with context.crash_means(FitsUnreadableError.code, f"{request.frame_names[0]} crashes the FITS reader: it is damaged."):
+    with context.crash_means(
+        FitsUnreadableError.code, f"{request.frame_names[0]} crashes the FITS reader: it is damaged."
+    ):
         images = read_calibration_frames(context.input(request.frames[0]), request.input)
     return list(images), frame_facts(next(iter(images.values())).header).filter
 

@@ -27,7 +27,8 @@ from astrometry_service.ports import AllSkyStars, ReferenceCatalogue, SolveEngin
 from astrometry_service.workflows.engine_steps import EngineSteps
 from astrometry_service.workflows.match_steps import MatchSteps
 from astrometry_service.workflows.reference_cones import ReferenceCones
-from astrometry_service.workflows.solve_context import MARGIN, Found, SolveContext, centre_of, widened
+from astrometry_service.workflows.solve_context import MARGIN, Found, SolveContext, centre_of
+from astrometry_service.workflows.solve_hints import wcs_hints
 from astrometry_service.workflows.solve_options import SolveOptions
 
 __all__ = ["SolveFrame"]
@@ -177,11 +178,10 @@ class _Solving:
 def _all_hints(hints: Sequence[SolveHints], header: WcsValidation | None) -> tuple[SolveHints, ...]:
     """The given hints, completed with each other's scale, and what a header's WCS says where that is something else."""
     out = list(hints)
-    if header is not None and header.transform is not None:
-        low, high = widened((header.scale_arcsec, header.scale_arcsec), 1.02)
-        of_header = SolveHints(header.ra_deg, header.dec_deg, 0.5, low, high, origin="header WCS")
-        if not any(_covers(hint, of_header, header.scale_arcsec) for hint in hints):
-            out.append(of_header)
+    if header is not None:
+        out += [
+            hint for hint in wcs_hints(header) if not any(_covers(known, hint, header.scale_arcsec) for known in hints)
+        ]
     scale = next((hint.scale_range_arcsec for hint in out if hint.scale_range_arcsec), None)
     if scale is None:
         return tuple(out)

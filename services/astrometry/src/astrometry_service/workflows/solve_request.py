@@ -112,7 +112,7 @@ class SolveRequestWorkflow:
         cards = map_cards(solution.transform)
         sip = _sip(solution, geometry)
         report = solved_report(found, outcome, solution, geometry, len(stars), seconds, sip)
-        notes = (refined.note, reading_note(request, report.ra_center_deg or 0.0, report.dec_center_deg or 0.0))
+        notes = (refined.note, reading_note(request, found, report.ra_center_deg or 0.0, report.dec_center_deg or 0.0))
         report = report.model_copy(
             update={
                 "prior": DistortionPriorUse(**asdict(refined.prior)),

@@ -16,7 +16,7 @@ from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.solution import SkyTransform
 from astrometry_service.domain.sources import FrameGeometry
 
-__all__ = ["FramePlace", "frame_place", "plane_steps"]
+__all__ = ["FramePlace", "frame_place", "plane_steps", "reference_ra_deg"]
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def frame_place(transform: SkyTransform, geometry: FrameGeometry) -> FramePlace:
     ra, dec = (float(v[0]) for v in transform.pixel_to_sky(np.array([x]), np.array([y])))
     steps = plane_steps(transform, np.array([x]), np.array([y]))[0]
     scale_deg = math.sqrt(abs(float(np.linalg.det(steps))))
-    own = _reference_ra(transform)
+    own = reference_ra_deg(transform)
     if own is not None and 90.0 - abs(dec) < POLE_PX * scale_deg:
         steps = plane_steps(transform, np.array([x]), np.array([y]), meridian_deg=own)[0]
     middle_x, middle_y = np.full(_ARC_POINTS, x), np.full(_ARC_POINTS, y)
@@ -109,7 +109,8 @@ def _length(transform: SkyTransform, x: Floats, y: Floats) -> float:
     return float(np.nansum(separation_deg(ra[1:], dec[1:], ra[:-1], dec[:-1])))
 
 
-def _reference_ra(transform: SkyTransform) -> float | None:
+def reference_ra_deg(transform: SkyTransform) -> float | None:
+    """Right ascension of the reference point of a map, deg; None where it has none."""
     if isinstance(transform, TpvTransform):
         return transform.crval_deg[0]
     if isinstance(transform, FitsTransform):
