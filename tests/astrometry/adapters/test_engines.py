@@ -21,7 +21,7 @@ from astrometry_service.adapters.engine_answers import plane_from_cards, scale_l
 from astrometry_service.adapters.engines import all_sky_status, local_engines, usable_engines
 from astrometry_service.adapters.index_builder import build_index_files, index_scales
 from astrometry_service.adapters.index_engine import IndexEngine
-from astrometry_service.adapters.index_folders import IndexFile, IndexSkyStars, find_indexes
+from astrometry_service.adapters.index_folders import IndexFile, IndexSkyStars, find_indexes, read_index_stars
 from astrometry_service.adapters.nova import NovaEngine, submission
 from astrometry_service.adapters.relayed_engine import RelayedEngine, answer_relayed
 from astrometry_service.adapters.siril import SirilEngine, draw_stars, siril_script
@@ -123,6 +123,52 @@ def test_star_positions_of_an_index_agree_with_tycho(indexes):
     apart = np.hypot(sky.ra_deg - 88.79294, sky.dec_deg - 7.40706) * 3600
     assert apart.min() < 1.0 and sky.mag[np.argmin(apart)] < 1
     assert (np.diff(sky.dec_deg) >= 0).all() and len(sky) > 100_000
+
+
+def index_of_stars(path, *, count=40, words=3, scale=1e9, kind="<u4"):
+    """Write the parts of an index file that hold its stars; returns their unit vectors."""
+    vectors = np.random.default_rng(3).normal(size=(count, 3))
+    vectors /= np.linalg.norm(vectors, axis=1)[:, None]
+    bounds = np.array([-1.0, -1.0, -1.0, 1.0, 1.0, 1.0, scale])
+    packed = ((vectors + 1.0) * 1e9).astype(kind)[:, :words]
+    units = [fits.PrimaryHDU()]
+    units[0].header["NSTARS"] = count
+    for name, values in (
+        ("kdtree_data_stars", packed),
+        ("kdtree_range_stars", bounds),
+        ("MAG", np.arange(count, dtype="f4")),
+    ):
+        raw = values.tobytes() if name != "MAG" else None
+        column = (
+            fits.Column(name, "E", array=values)
+            if raw is None
+            else fits.Column(name, f"{len(raw)}A", array=np.frombuffer(raw, dtype=f"S{len(raw)}"))
+        )
+        units.append(fits.BinTableHDU.from_columns([column]))
+    fits.HDUList(units).writeto(path)
+    return vectors
+
+
+def test_what_is_written_is_read(tmp_path):
+    vectors = index_of_stars(tmp_path / "index.fits")
+    ra, dec, mag = read_index_stars(tmp_path / "index.fits")
+    np.testing.assert_allclose(np.sin(np.radians(dec)), vectors[:, 2], atol=1e-8)
+    np.testing.assert_allclose(np.cos(np.radians(dec)) * np.cos(np.radians(ra)), vectors[:, 0], atol=1e-8)
+    np.testing.assert_array_equal(mag, np.arange(40))
+
+
+@pytest.mark.parametrize("damage", [{"words": 2}, {"kind": "<u2"}, {"scale": 0.0}, {"scale": np.nan}, {"scale": 5e8}])
+def test_an_index_whose_stars_are_not_what_its_header_says_is_passed_over(tmp_path, damage):
+    index_of_stars(tmp_path / "bad.fits", **damage)
+    index_of_stars(tmp_path / "good.fits", count=20)
+    with pytest.raises(ValueError, match=r"bad\.fits"):
+        read_index_stars(tmp_path / "bad.fits")
+    files = [
+        IndexFile(tmp_path / name, 1, 10.0, 20.0, stars, 1, -1, 1)
+        for name, stars in (("bad.fits", 40), ("missing.fits", 30), ("good.fits", 20))
+    ]
+    assert len(IndexSkyStars(files).load()) == 20
+    assert IndexSkyStars(files[:2]).load() is None
 
 
 # ---- what is missing is said

@@ -9,18 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from astrometry_service.domain.sky_index import SkyIndex
 from astrometry_service.domain.star_lists import SkyMap
 
-__all__ = ["STANDARD_FOLDERS", "IndexFile", "IndexScan", "IndexSkyStars", "find_indexes", "read_index_stars"]
+__all__ = [
+    "STANDARD_FOLDERS",
+    "IndexFile",
+    "IndexScan",
+    "IndexSkyStars",
+    "find_indexes",
+    "read_index_stars",
+    "richest_sky",
+]
 
 STANDARD_FOLDERS = ("/usr/share/astrometry", "/usr/local/share/astrometry", "/usr/local/astrometry/data")
 # A quad can be found when it is at most this part of the frame's diagonal and at least that part of its shorter side.
 LARGEST_QUAD, SMALLEST_QUAD = 1.0, 0.08
 BLOCK = 2880
+UNIT_ERROR = 1e-6
+"""Of the length of a stored vector; three numbers of 32 bits hold 1e-9."""
+_log = structlog.get_logger("astrometry_service")
 
 
 @dataclass(frozen=True)
@@ -136,45 +148,71 @@ def read_index_stars(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float6
     ra, dec : (n,), deg, J2000, without proper motion
     mag : (n,), of its magnitude column; NaN where it has none
 
+    Raises
+    ------
+    OSError, ValueError
+        It cannot be read, or its tables are not as many stars of three 32-bit numbers as its header says.
+
     Notes
     -----
     Unit vectors are stored as unsigned integers: lowest corner + value / scale, with the corner and the scale in
     the table ``kdtree_range_stars``.
     """
     with fits.open(path, memmap=True) as units:
+        count = int(units[0].header["NSTARS"])
         tables = {str(unit.header.get("TTYPE1", "")): unit for unit in units[1:]}
         if "kdtree_data_stars" not in tables or "kdtree_range_stars" not in tables:
             raise ValueError(f"{path}: holds no stars")
         bounds = np.frombuffer(tables["kdtree_range_stars"].data.tobytes(), dtype="<f8")
-        packed = np.frombuffer(tables["kdtree_data_stars"].data.tobytes(), dtype="<u4").reshape(-1, 3)
+        packed = np.frombuffer(tables["kdtree_data_stars"].data.tobytes(), dtype="<u4")
         column = next((name for name in tables if name.upper().startswith("MAG")), None)
-        mag = (
-            np.asarray(tables[column].data[column], dtype=np.float32) if column else np.full(len(packed), np.nan, "f4")
-        )
-    vectors = bounds[:3] + packed / bounds[6]
-    vectors /= np.linalg.norm(vectors, axis=1)[:, None]
+        mag = np.asarray(tables[column].data[column], dtype=np.float32) if column else np.full(count, np.nan, "f4")
+    if packed.size != 3 * count or mag.shape != (count,) or bounds.size != 7:
+        raise ValueError(f"{path}: its tables do not hold the {count} stars of its header as 32-bit vectors")
+    if not np.isfinite(bounds).all() or bounds[6] <= 0.0:
+        raise ValueError(f"{path}: the range of its stars makes no sense")
+    vectors = bounds[:3] + packed.reshape(-1, 3) / bounds[6]
+    lengths = np.linalg.norm(vectors, axis=1)
+    if not np.allclose(lengths, 1.0, atol=UNIT_ERROR):
+        raise ValueError(f"{path}: its stars are not on the unit sphere")
+    vectors /= lengths[:, None]
     ra = np.degrees(np.arctan2(vectors[:, 1], vectors[:, 0])) % 360.0
     return ra, np.degrees(np.arcsin(np.clip(vectors[:, 2], -1.0, 1.0))), mag
+
+
+def richest_sky(files: Iterable[IndexFile]) -> tuple[SkyMap, IndexFile] | None:
+    """The stars with magnitudes of the index file of the whole sky that has most; a file that cannot be read is passed over."""
+    whole_sky = (file for file in files if file.healpix == -1)
+    for file in sorted(whole_sky, key=lambda file: -file.stars):
+        try:
+            sky = SkyMap.from_columns(*read_index_stars(file.path))
+        except (OSError, ValueError) as error:
+            _log.warning("index_without_stars", path=str(file.path), reason=str(error))
+            continue
+        if len(sky):
+            return sky, file
+    return None
 
 
 class IndexSkyStars:
     """The all-sky star list inside the richest index file that has magnitudes; read once."""
 
     def __init__(self, files: Sequence[IndexFile]) -> None:
-        whole_sky = [file for file in files if file.healpix == -1]
-        self._file = max(whole_sky, key=lambda file: file.stars, default=None)
+        self._files = tuple(files)
         self._stars: SkyMap | None = None
 
     @property
     def path(self) -> Path | None:
-        """The file, or None when no index covers the whole sky."""
-        return self._file.path if self._file else None
+        """The richest file, or None when no index covers the whole sky."""
+        whole_sky = (file for file in self._files if file.healpix == -1)
+        richest = max(whole_sky, key=lambda file: file.stars, default=None)
+        return richest.path if richest else None
 
     def load(self) -> SkyMap | None:
         """Every star with a magnitude, in order of declination."""
-        if self._stars is None and self._file is not None:
-            stars = SkyMap.from_columns(*read_index_stars(self._file.path))
-            self._stars = stars if len(stars) else None
+        if self._stars is None:
+            found = richest_sky(self._files)
+            self._stars = found[0] if found else None
         return self._stars
 
     def patterns(self) -> SkyIndex | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astrometry_service.adapters.index_folders import find_indexes, read_index_stars
+from astrometry_service.adapters.index_folders import find_indexes, richest_sky
 from astrometry_service.algorithms.matching import IndexOptions, build_sky_index
 from astrometry_service.domain.sky_index import IndexLevel, SkyIndex
 from astrometry_service.domain.star_lists import SkyMap
@@ -93,12 +93,11 @@ class SkyIndexStore:
         self, folders: tuple[str, ...] = (), *, progress: Callable[[float], None] | None = None
     ) -> SkyIndex | None:
         """Make the index of the stars in the richest all-sky index file; None when there is no such file."""
-        whole_sky = [file for file in find_indexes(folders).files if file.healpix == -1]
-        richest = max(whole_sky, key=lambda file: file.stars, default=None)
-        if richest is None:
+        found = richest_sky(find_indexes(folders).files)
+        if found is None:
             return None
-        sky = SkyMap.from_columns(*read_index_stars(richest.path))
-        return self.build(sky, richest.path.name, progress=progress) if len(sky) else None
+        sky, file = found
+        return self.build(sky, file.path.name, progress=progress)
 
     def _write(self, folder: Path, index: SkyIndex, source: str) -> None:
         shapes: dict[str, list[int]] = {}
