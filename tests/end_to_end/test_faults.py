@@ -199,7 +199,7 @@ def test_a_frozen_worker_commits_nothing_after_another_took_over(bench: Bench, t
     since = time.monotonic()
     second = subprocess.Popen(
         [
-            sys.executable, "-m", "astro_shared.jobs.host", "--scratch", str(tmp_path),
+            sys.executable, "-m", "astro_shared.jobs.worker.host", "--scratch", str(tmp_path),
             *(f"{name}_service.worker:build" for name in ("photometry", "astrometry", "catalogs", "gateway")),
         ],
         env=platform.variables(), stdout=(tmp_path / "log").open("wb"), stderr=subprocess.STDOUT,
@@ -325,7 +325,7 @@ def test_nothing_is_left_over(bench: Bench) -> None:
     scratch = bench.platform.folder / "scratch"
     until(lambda: not [path for path in scratch.rglob("*") if path.is_file()], 40, "workspaces to go")
     commands = [" ".join(process.cmdline()) for process in _children(bench.platform)]
-    assert sum("astro_shared.jobs.host" in command for command in commands) == 1
+    assert sum("astro_shared.jobs.worker.host" in command for command in commands) == 1
     assert sum("alidade.local.apis" in command for command in commands) == 1
 
 

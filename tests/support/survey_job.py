@@ -16,7 +16,7 @@ import lsdb
 import numpy as np
 
 from astro_shared.database.migrations import upgrade
-from astro_shared.jobs.worker import run_workers
+from astro_shared.jobs.worker.run import run_workers
 from astro_shared.testing.tokens import TokenMint
 from catalogs_service.config import CatalogsSettings
 from catalogs_service.domain.stars import Stars

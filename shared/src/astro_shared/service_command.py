@@ -78,7 +78,7 @@ def _api(service: str) -> int:
 
 
 def _worker(service: str) -> int:
-    from astro_shared.jobs.host import main as host
+    from astro_shared.jobs.worker.host import main as host
 
     _check_surroundings(service, storage=True)
     scratch = _scratch(service)

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astro_shared.contracts.tables import POSITIONS
 from astro_shared.database.migrations import upgrade
 from astro_shared.fits.tables import write_columns
-from astro_shared.jobs.worker import run_workers
+from astro_shared.jobs.worker.run import run_workers
 from astro_shared.testing.tokens import TokenMint
 from catalogs_service.config import CatalogsSettings
 from catalogs_service.factory import CatalogsParts

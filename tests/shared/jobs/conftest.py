@@ -13,10 +13,10 @@ import pytest
 from astro_shared.contracts.jobs import JobView
 from astro_shared.database.engine import make_engine
 from astro_shared.database.migrations import upgrade
-from astro_shared.jobs.attempts import Timing
 from astro_shared.jobs.job_types import JobRun, JobType
-from astro_shared.jobs.ledger import JobLedger
-from astro_shared.jobs.worker import ServiceWorker, WorkerOptions, run_workers
+from astro_shared.jobs.ledger.claims import Timing
+from astro_shared.jobs.ledger.rows import JobLedger
+from astro_shared.jobs.worker.run import ServiceWorker, WorkerOptions, run_workers
 from astro_shared.storage.folder import FolderStore
 from astro_shared.testing.example_tasks import ExampleRequest
 

@@ -15,7 +15,7 @@ from astro_shared.clients.jobs import ServiceJobsClient, ServiceUnreachableError
 from astro_shared.contracts.jobs import JobCreate, JobPhase, JobView
 from astro_shared.errors import RelayedError
 from astro_shared.jobs.api import jobs_router
-from astro_shared.jobs.attempts import Timing
+from astro_shared.jobs.ledger.claims import Timing
 from astro_shared.web.problems import install_problem_handlers
 
 from .conftest import JOB_TYPES

@@ -191,7 +191,7 @@ class LocalPlatform:
             "--grace-s",
             "3",
         ]
-        return [sys.executable, "-m", "astro_shared.jobs.host", *options, *builders]
+        return [sys.executable, "-m", "astro_shared.jobs.worker.host", *options, *builders]
 
     def _launch(self, hosted: _Hosted) -> None:
         hosted.started_at_s = time.monotonic()

@@ -23,7 +23,7 @@ from astro_shared.contracts.settings import (
     SolveSettings,
 )
 from astro_shared.fits import header_text, read_frame
-from astro_shared.jobs.oneshot import DataFolder, OneShotTask, Outcome, run_oneshot
+from astro_shared.oneshot import DataFolder, OneShotTask, Outcome, run_oneshot
 from astrometry_service.adapters.frame_summary import summarise_frame
 from astrometry_service.adapters.reference_file import (
     Columns,

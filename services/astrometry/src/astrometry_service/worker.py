@@ -6,7 +6,7 @@ from astro_shared.clients.user_keys import key_opener
 from astro_shared.contracts.auth import Scope
 from astro_shared.jobs.job_types import Answer
 from astro_shared.jobs.service import JobServiceParts
-from astro_shared.jobs.worker import ServiceWorker
+from astro_shared.jobs.worker.run import ServiceWorker
 from astro_shared.settings import settings_or_exit
 from astrometry_service.adapters.catalogs import CatalogsClient
 from astrometry_service.adapters.distortion_store import ASK_DISTORTIONS, KEEP_DISTORTION, DistortionStore

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from astro_shared.jobs.job_types import JobRun
-from astro_shared.jobs.worker import ServiceWorker
+from astro_shared.jobs.worker.run import ServiceWorker
 from astro_shared.settings import settings_or_exit
 from catalogs_service.adapters.gaia.remote_tiles import QUESTION, answer_tiles
 from catalogs_service.adapters.identification_files import answer_to_json

@@ -12,7 +12,7 @@ from astro_shared.contracts.auth import Scope
 from astro_shared.contracts.jobs import JobView
 from astro_shared.database.engine import make_engine
 from astro_shared.errors import AlidadeError, NotFoundError
-from astro_shared.jobs.ledger import JobLedger
+from astro_shared.jobs.ledger.rows import JobLedger
 from astro_shared.storage.factory import make_store
 from astro_shared.web import Authenticator
 from gateway_service.adapters.astrometry import AstrometryClient

@@ -8,7 +8,7 @@ import structlog
 
 from astro_shared.database.engine import conninfo
 from astro_shared.errors import AlidadeError
-from astro_shared.jobs.worker import ServiceWorker
+from astro_shared.jobs.worker.run import ServiceWorker
 from astro_shared.settings import settings_or_exit
 from gateway_service.adapters.wake_ups import wake_ups
 from gateway_service.config import GatewaySettings

@@ -27,8 +27,8 @@ from astro_shared.contracts.settings import (
     PsfSettings,
 )
 from astro_shared.fits.tables import read_columns
-from astro_shared.jobs.oneshot import DataFolder, OneShotTask, Outcome, run_oneshot
 from astro_shared.jobs.task import OutputFile
+from astro_shared.oneshot import DataFolder, OneShotTask, Outcome, run_oneshot
 from photometry_service.tasks import measure
 
 SOURCES_CSV = "sources.csv"

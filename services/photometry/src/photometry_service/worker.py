@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from astro_shared.jobs.service import JobServiceParts
-from astro_shared.jobs.worker import ServiceWorker
+from astro_shared.jobs.worker.run import ServiceWorker
 from astro_shared.settings import settings_or_exit
 from photometry_service.config import PhotometrySettings
 from photometry_service.job_types import JOB_TYPES

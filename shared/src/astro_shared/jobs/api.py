@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from astro_shared.contracts.jobs import JobCreate, JobView
 from astro_shared.jobs.job_types import JobType, job_type_named
-from astro_shared.jobs.ledger import JobLedger
+from astro_shared.jobs.ledger.rows import JobLedger
 
 _POLL_S = 0.25
 _HEARTBEAT_S = 15

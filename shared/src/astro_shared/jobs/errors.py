@@ -9,7 +9,6 @@
         UnknownKindError           422
       ConflictError
         IdempotencyConflictError   409  same key, other request
-        JobFinalError              409  the job has ended
       AttemptLostError                  another attempt took over, or the job was aborted
       WorkerLostError                   the worker stopped sending heartbeats; retried
       TaskError                         an execution that ended without a result:
@@ -41,12 +40,6 @@ class IdempotencyConflictError(ConflictError):
     """The idempotency key was used for another request."""
 
     code = "idempotency_conflict"
-
-
-class JobFinalError(ConflictError):
-    """The job has ended and cannot be changed."""
-
-    code = "job_final"
 
 
 class AttemptLostError(AlidadeError):

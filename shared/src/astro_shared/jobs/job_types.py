@@ -13,7 +13,7 @@ from astro_shared.contracts.jobs import JobView
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.errors import InvalidRequestError
 from astro_shared.jobs.errors import UnknownKindError
-from astro_shared.jobs.limits import Limits
+from astro_shared.jobs.sandbox.limits import Limits
 from astro_shared.jobs.task import TaskOutput
 from astro_shared.storage.port import ObjectStore
 

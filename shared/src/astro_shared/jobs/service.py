@@ -16,7 +16,7 @@ from astro_shared.database.engine import check_connection, create_database_if_mi
 from astro_shared.database.migrations import upgrade
 from astro_shared.jobs.api import jobs_router
 from astro_shared.jobs.job_types import JobType
-from astro_shared.jobs.ledger import JobLedger
+from astro_shared.jobs.ledger.rows import JobLedger
 from astro_shared.logs import configure_logging
 from astro_shared.settings import ServiceSettings, StorageSettings
 from astro_shared.storage.factory import make_store

@@ -102,7 +102,7 @@ class EmbeddedPlatform:
 
     def worker_host(self) -> psutil.Process:
         """The process that runs the workers of all services."""
-        return self._part("astro_shared.jobs.host")
+        return self._part("astro_shared.jobs.worker.host")
 
     def apis(self) -> psutil.Process:
         """The process that serves the APIs."""
@@ -166,7 +166,7 @@ class EmbeddedPlatform:
         return self.process is not None and self.process.poll() is not None
 
 
-_PARTS = ("astro_shared.jobs.host", "astro_shared.jobs.fork_server", "alidade.local.apis", "postgres")
+_PARTS = ("astro_shared.jobs.worker.host", "astro_shared.jobs.sandbox.fork_server", "alidade.local.apis", "postgres")
 
 
 def up_command(port: int) -> Sequence[str]:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from astro_shared.database.engine import make_engine
-from astro_shared.jobs.attempts import Timing
-from astro_shared.jobs.host import run_worker_process
 from astro_shared.jobs.job_types import JobType
-from astro_shared.jobs.worker import ServiceWorker, WorkerOptions
+from astro_shared.jobs.ledger.claims import Timing
+from astro_shared.jobs.worker.host import run_worker_process
+from astro_shared.jobs.worker.run import ServiceWorker, WorkerOptions
 from astro_shared.logs import configure_logging
 from astro_shared.settings import DatabaseSettings
 from astro_shared.storage.folder import FolderStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import text
 
-from astro_shared.jobs import schema as jobs_schema
+from astro_shared.jobs.ledger import schema as jobs_schema
 
 revision = "gateway_0001"
 down_revision = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from astro_shared.jobs import schema as jobs_schema
+from astro_shared.jobs.ledger import schema as jobs_schema
 
 revision = "photometry_0001"
 down_revision = None

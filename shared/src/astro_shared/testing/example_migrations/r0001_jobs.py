@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from astro_shared.jobs import schema
+from astro_shared.jobs.ledger import schema
 
 revision = "example_0001"
 down_revision = None

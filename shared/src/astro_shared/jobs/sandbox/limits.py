@@ -1,19 +1,51 @@
-"""Resident memory of a child and everything it started, from /proc."""
+"""Bounds of one execution, and the watch over its resident memory."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+MB = 1 << 20
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _INTERVAL_S = 0.1
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What one execution may use.
+
+    Attributes
+    ----------
+    wall_s : s
+        Watched by the worker.
+    memory_mb : MB of resident memory of the child and its own children
+        Watched by the worker, because numerical libraries reserve far more address space than they use.
+    file_mb : MB
+        Largest single file (RLIMIT_FSIZE).
+    cpu_s : s or None
+        Processor time (RLIMIT_CPU); None for four times ``wall_s``: it ends what a frozen worker does not.
+    address_space_mb : MB or None
+        Address space (RLIMIT_AS); for children that only parse.
+    """
+
+    wall_s: float = 1800.0
+    memory_mb: int = 2500
+    file_mb: int = 4096
+    cpu_s: int | None = None
+    address_space_mb: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain form, for the order to the fork server."""
+        return asdict(self)
+
+
 def resident_mb(pid: int) -> float:
     """Return resident memory, MB, of a process and its descendants; 0 where it is gone or there is no /proc."""
-    return sum(_resident_bytes(each) for each in _family(pid)) / (1 << 20)
+    return sum(_resident_bytes(each) for each in _family(pid)) / MB
 
 
 async def watch_memory(pid: int, limit_mb: float, kill: Callable[[], None]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import uuid
@@ -15,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from astro_shared.contracts.jobs import FINAL_PHASES, JobEvent, JobFailure, JobPhase, JobProgress, JobUsage, JobView
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.database.engine import transaction
-from astro_shared.jobs.deliveries import Deliveries
+from astro_shared.jobs.delivery.queue import Deliveries
 from astro_shared.jobs.errors import IdempotencyConflictError, JobNotFoundError
+from astro_shared.jobs.ledger.schema import job_events, jobs
 from astro_shared.jobs.plain import plain
-from astro_shared.jobs.schema import job_events, jobs
 
 
 class JobLedger:
@@ -73,7 +74,7 @@ class JobLedger:
             if created is None:
                 return await self._existing(connection, owner, idempotency_key, digest, callback_url), False
             await add_event(connection, created.id, "phase", {"phase": JobPhase.QUEUED})
-            await self.deliveries.announce(connection, created.id)
+            await self.announce(connection, created.id)
             return self.view(created), True
 
     async def get(self, job_id: str, *, owner: str | None = None) -> JobView:
@@ -122,6 +123,13 @@ class JobLedger:
             return [
                 JobEvent(id=row.id, job_id=str(row.job_id), at=row.at, type=row.type, data=row.data) for row in rows
             ]
+
+    async def announce(
+        self, connection: AsyncConnection, job_id: uuid.UUID, *, at: datetime.datetime | None = None
+    ) -> None:
+        """Queue a delivery of a waiting job and note it in the row, in the caller's transaction."""
+        number = await self.deliveries.announce(connection, job_id, at=at)
+        await connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(delivery_id=number))
 
     async def queue_length(self) -> int:
         """Count jobs that wait for a worker (for scaling and monitoring)."""

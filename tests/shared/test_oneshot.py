@@ -6,8 +6,8 @@ from typing import Literal
 import pytest
 
 from astro_shared.errors import AlidadeError
-from astro_shared.jobs.oneshot import OneShotTask, Outcome, run_oneshot
 from astro_shared.jobs.task import OutputFile
+from astro_shared.oneshot import OneShotTask, Outcome, run_oneshot
 
 
 class EchoTask(OneShotTask):

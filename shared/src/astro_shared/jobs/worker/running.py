@@ -20,16 +20,16 @@ from astro_shared.contracts.jobs import JobPhase, JobUsage, JobView
 from astro_shared.database.engine import conninfo
 from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.errors import AlidadeError, InternalError, UnavailableError
-from astro_shared.jobs.attempt_run import AttemptRunner, FailedRunError
-from astro_shared.jobs.attempts import Attempts, Claim
-from astro_shared.jobs.callbacks import Callbacks
-from astro_shared.jobs.deliveries import delivery_app
+from astro_shared.jobs.delivery.queue import delivery_app
 from astro_shared.jobs.errors import AttemptLostError
-from astro_shared.jobs.fork_client import ForkClient
 from astro_shared.jobs.job_types import job_type_named
-from astro_shared.jobs.ledger import JobLedger
-from astro_shared.jobs.scratch import Scratch
-from astro_shared.jobs.worker_spec import ServiceWorker, WorkerOptions
+from astro_shared.jobs.ledger.claims import Attempts, Claim
+from astro_shared.jobs.ledger.rows import JobLedger
+from astro_shared.jobs.sandbox.fork_client import ForkClient
+from astro_shared.jobs.sandbox.scratch import Scratch
+from astro_shared.jobs.worker.attempt import AttemptRunner, FailedRunError
+from astro_shared.jobs.worker.callbacks import Callbacks
+from astro_shared.jobs.worker.description import ServiceWorker, WorkerOptions
 from astro_shared.logs import bound, get_logger
 
 _log = get_logger(__name__)

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from astro_shared.jobs.fork_client import ForkClient
-from astro_shared.jobs.running_worker import RunningWorker
-from astro_shared.jobs.worker_spec import ServiceWorker, WorkerOptions
+from astro_shared.jobs.sandbox.fork_client import ForkClient
+from astro_shared.jobs.worker.description import ServiceWorker, WorkerOptions
+from astro_shared.jobs.worker.running import RunningWorker
 
 __all__ = ["ServiceWorker", "WorkerOptions", "run_workers"]
 

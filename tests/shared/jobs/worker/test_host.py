@@ -10,12 +10,12 @@ import pytest
 from astro_shared.contracts.jobs import JobPhase
 from astro_shared.database.engine import make_engine
 from astro_shared.database.migrations import upgrade
-from astro_shared.jobs import host
-from astro_shared.jobs.fork_client import ForkClient
-from astro_shared.jobs.ledger import JobLedger
-from astro_shared.jobs.worker import ServiceWorker, WorkerOptions, run_workers
+from astro_shared.jobs.ledger.rows import JobLedger
+from astro_shared.jobs.sandbox.fork_client import ForkClient
+from astro_shared.jobs.worker import host
+from astro_shared.jobs.worker.run import ServiceWorker, WorkerOptions, run_workers
 
-from .conftest import FAST, JOB_TYPES, TASKS
+from ..conftest import FAST, JOB_TYPES, TASKS
 
 
 async def test_services_share_an_event_loop_and_a_fork_server(make_database, store, tmp_path):
@@ -80,7 +80,7 @@ async def test_background_work_runs_beside_and_is_started_again(start_worker):
 
 
 def run_host(tmp_path, *builders: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "astro_shared.jobs.host", "--scratch", str(tmp_path / "scratch"), *builders]
+    command = [sys.executable, "-m", "astro_shared.jobs.worker.host", "--scratch", str(tmp_path / "scratch"), *builders]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=30, env={**os.environ, "TEST_DIR": str(tmp_path)}
     )
@@ -102,7 +102,7 @@ BUILD = """
 from pathlib import Path
 from astro_shared.database.engine import make_engine
 from astro_shared.jobs.job_types import JobType
-from astro_shared.jobs.worker import ServiceWorker
+from astro_shared.jobs.worker.run import ServiceWorker
 from astro_shared.storage.folder import FolderStore
 from astro_shared.testing.example_tasks import ExampleRequest
 
@@ -151,7 +151,7 @@ async def test_the_ready_file_tells_a_live_worker_from_one_that_was_killed(
 def test_a_worker_hides_its_environment_from_its_children(tmp_path):
     """The files of a process that is not dumpable belong to root, whoever runs it."""
     code = (
-        "import ctypes; from astro_shared.jobs.host import keep_private; prctl = ctypes.CDLL(None).prctl\n"
+        "import ctypes; from astro_shared.jobs.worker.host import keep_private; prctl = ctypes.CDLL(None).prctl\n"
         "before = prctl(3, 0, 0, 0, 0); keep_private(); print(before, prctl(3, 0, 0, 0, 0))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)

@@ -1,8 +1,8 @@
 """The fork server: a process with the science libraries loaded that forks a child per task.
 
-``python -m astro_shared.jobs.fork_server --control FD --preload photometry_service.tasks ...`` is started by a worker with
-a clean environment. It has one thread, opens nothing, and does three things: fork on request, kill on request, and
-report how children ended. It dies with the worker and its children die with it.
+``python -m astro_shared.jobs.sandbox.fork_server --control FD --preload photometry_service.tasks ...`` is started by a
+worker with a clean environment. It has one thread, opens nothing, and does three things: fork on request, kill on
+request, and report how children ended. It dies with the worker and its children die with it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def die_with_parent(parent: int) -> None:
 
 def main() -> None:
     """Load what is to be shared, then serve until the worker goes away."""
-    parser = argparse.ArgumentParser(prog="astro_shared.jobs.fork_server")
+    parser = argparse.ArgumentParser(prog="astro_shared.jobs.sandbox.fork_server")
     parser.add_argument("--control", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--preload", nargs="*", default=[])
@@ -52,7 +52,7 @@ def main() -> None:
     try:
         for name in options.preload:
             importlib.import_module(name)
-        importlib.import_module("astro_shared.jobs.child")
+        importlib.import_module("astro_shared.jobs.sandbox.child")
         from astro_shared.logs import configure_logging
 
         configure_logging(service=options.service, log_format=options.log_format)
@@ -133,7 +133,7 @@ class ForkLoop:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             die_with_parent(fork_server)
             self._control.close()
-            from astro_shared.jobs.child import run
+            from astro_shared.jobs.sandbox.child import run
 
             status = run(socket.socket(fileno=descriptor), order)
         finally:

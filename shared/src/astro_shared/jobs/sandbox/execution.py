@@ -21,11 +21,10 @@ from astro_shared.jobs.errors import (
     TimeLimitError,
     WorkerCrashedError,
 )
-from astro_shared.jobs.fork_client import Child, Ending, ForkClient
-from astro_shared.jobs.limits import Limits
-from astro_shared.jobs.memory import watch_memory
+from astro_shared.jobs.sandbox.fork_client import Child, Ending, ForkClient
+from astro_shared.jobs.sandbox.limits import Limits, watch_memory
+from astro_shared.jobs.sandbox.wire import WireError
 from astro_shared.jobs.task import OutputFile, TaskOutput
-from astro_shared.jobs.wire import WireError
 from astro_shared.logs import get_logger
 from astro_shared.storage.port import OCTETS
 

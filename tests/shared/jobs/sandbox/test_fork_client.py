@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from astro_shared.jobs.errors import TaskOutputError, WorkerCrashedError
-from astro_shared.jobs.execution import Outcome, TaskCall, run_task
-from astro_shared.jobs.fork_client import ForkClient, PreloadError
-from astro_shared.jobs.limits import Limits
-from astro_shared.jobs.memory import resident_mb
+from astro_shared.jobs.sandbox.execution import Outcome, TaskCall, run_task
+from astro_shared.jobs.sandbox.fork_client import ForkClient, PreloadError
+from astro_shared.jobs.sandbox.limits import Limits, resident_mb
 
 TASKS = "astro_shared.testing.example_tasks"
 

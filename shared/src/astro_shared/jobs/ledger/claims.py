@@ -16,9 +16,9 @@ from astro_shared.contracts.objects import ObjectRef
 from astro_shared.database.engine import transaction
 from astro_shared.errors import AlidadeError
 from astro_shared.jobs.errors import AttemptLostError, WorkerLostError
-from astro_shared.jobs.ledger import JobLedger, add_event
+from astro_shared.jobs.ledger.rows import JobLedger, add_event
+from astro_shared.jobs.ledger.schema import jobs
 from astro_shared.jobs.plain import plain
-from astro_shared.jobs.schema import jobs
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Attempts:
         )
         async with transaction(self._ledger.engine) as connection:
             for (job_id,) in (await connection.execute(waiting)).all():
-                await self._ledger.deliveries.announce(connection, job_id)
+                await self._ledger.announce(connection, job_id)
 
     async def _failed(
         self, connection: AsyncConnection, row: sa.Row[Any], error: AlidadeError, usage: JobUsage | None
@@ -272,7 +272,7 @@ class Attempts:
         waiting = (await connection.execute(waits)).one()
         await add_event(connection, row.id, "phase", {"phase": JobPhase.SUSPENDED, "attempt": row.attempt, **facts})
         at: datetime.datetime | None = waiting.due_at if delay_s > 0 else None
-        await self._ledger.deliveries.announce(connection, row.id, at=at)
+        await self._ledger.announce(connection, row.id, at=at)
         return self._ledger.view(waiting)
 
     async def _locked(self, connection: AsyncConnection, claim: Claim) -> sa.Row[Any]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astro_shared.contracts.jobs import JobUsage
-from astro_shared.jobs import wire
+from astro_shared.jobs.sandbox import wire
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 PLAIN = st.recursive(

@@ -11,9 +11,9 @@ from astro_shared.contracts.jobs import FINAL_PHASES, NEXT_PHASES, JobPhase, Job
 from astro_shared.database.engine import make_engine, transaction
 from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.errors import UpstreamError
-from astro_shared.jobs.attempts import Attempts, Timing
 from astro_shared.jobs.errors import AttemptLostError, IdempotencyConflictError, JobNotFoundError
-from astro_shared.jobs.schema import jobs
+from astro_shared.jobs.ledger.claims import Attempts, Timing
+from astro_shared.jobs.ledger.schema import jobs
 from astro_shared.settings import DatabaseSettings
 
 USAGE = JobUsage(seconds=1.0, cpu_seconds=0.9, peak_mb=100.0)

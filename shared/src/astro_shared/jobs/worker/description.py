@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from astro_shared.jobs.attempts import Timing
-from astro_shared.jobs.callbacks import TokenSource
 from astro_shared.jobs.job_types import JobType
+from astro_shared.jobs.ledger.claims import Timing
+from astro_shared.jobs.worker.callbacks import TokenSource
 from astro_shared.logs import LogFormat
 from astro_shared.settings import DatabaseSettings
 from astro_shared.storage.port import ObjectStore

@@ -18,11 +18,11 @@ from astro_shared.contracts.jobs import JobUsage, JobView
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.errors import AlidadeError, InternalError
-from astro_shared.jobs.attempts import Attempts, Claim
 from astro_shared.jobs.errors import TaskOutputError, TimeLimitError
-from astro_shared.jobs.execution import Outcome, TaskCall, run_task
-from astro_shared.jobs.fork_client import ForkClient
 from astro_shared.jobs.job_types import Handler, JobType, object_refs
+from astro_shared.jobs.ledger.claims import Attempts, Claim
+from astro_shared.jobs.sandbox.execution import Outcome, TaskCall, run_task
+from astro_shared.jobs.sandbox.fork_client import ForkClient
 from astro_shared.jobs.task import TaskOutput
 from astro_shared.storage.errors import ObjectMissingError, StorageUnavailableError
 from astro_shared.storage.port import ObjectStore

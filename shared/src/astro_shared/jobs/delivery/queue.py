@@ -23,7 +23,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from astro_shared.database.engine import connect_arguments
 from astro_shared.database.errors import DatabaseUnavailableError
-from astro_shared.jobs.schema import jobs
 from astro_shared.logs import get_logger
 from astro_shared.settings import DatabaseSettings
 
@@ -89,15 +88,15 @@ class Deliveries:
 
     async def announce(
         self, connection: AsyncConnection, job_id: uuid.UUID, *, at: datetime.datetime | None = None
-    ) -> None:
-        """Queue a delivery for a job in the caller's transaction, not to be taken before ``at``."""
+    ) -> int:
+        """Queue a delivery for a job in the caller's transaction, not to be taken before ``at``; return its number."""
         delivery = Job(
             queue=self.queue, task_name=TASK, lock=None, queueing_lock=None,
             task_kwargs={"job_id": str(job_id)}, scheduled_at=at,
         )  # fmt: skip
         with _driver_errors():
             deferred = await self._manager.defer_job_async(delivery, connection=await _driver(connection))
-        await connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(delivery_id=deferred.id))
+        return int(deferred.id)  # type: ignore[arg-type]
 
     async def drop_stalled(self, connection: AsyncConnection, silent_s: float) -> None:
         """Remove deliveries that are under way at a worker which has been silent for ``silent_s`` seconds."""

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from astro_shared.errors import InternalError
-from astro_shared.jobs import wire
 from astro_shared.jobs.errors import WorkerCrashedError
-from astro_shared.jobs.limits import Limits
+from astro_shared.jobs.sandbox import wire
+from astro_shared.jobs.sandbox.limits import Limits
 from astro_shared.logs import LogFormat, get_logger
 
 _log = get_logger(__name__)
@@ -203,7 +203,7 @@ class ForkClient:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [
-            sys.executable, "-m", "astro_shared.jobs.fork_server",
+            sys.executable, "-m", "astro_shared.jobs.sandbox.fork_server",
             "--control", str(theirs.fileno()), "--parent", str(os.getpid()),
             "--log-format", self._log_format, "--service", self._service,
             "--preload", *self._preload,

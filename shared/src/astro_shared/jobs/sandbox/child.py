@@ -19,8 +19,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from astro_shared.errors import AlidadeError, error_to_dict
-from astro_shared.jobs import wire
-from astro_shared.jobs.limits import MB
+from astro_shared.jobs.sandbox import wire
+from astro_shared.jobs.sandbox.limits import MB
 from astro_shared.jobs.task import TaskContext, TaskOutput
 from astro_shared.logs import bound
 

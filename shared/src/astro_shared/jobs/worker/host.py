@@ -1,6 +1,6 @@
 """Run workers as a process.
 
-``python -m astro_shared.jobs.host --scratch DIR photometry_service.worker:build astrometry_service.worker:build ...``
+``python -m astro_shared.jobs.worker.host --scratch DIR photometry_service.worker:build astrometry_service.worker:build ...``
 runs the workers of several services in one process. Each ``build`` returns a `ServiceWorker`.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from astro_shared.errors import AlidadeError
-from astro_shared.jobs.worker import ServiceWorker, WorkerOptions, run_workers
+from astro_shared.jobs.worker.run import ServiceWorker, WorkerOptions, run_workers
 from astro_shared.logs import configure_logging, get_logger
 
 _log = get_logger(__name__)
@@ -95,7 +95,7 @@ async def _show_life(ready_file: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of the module."""
-    parser = argparse.ArgumentParser(prog="astro_shared.jobs.host", description="Run the workers of services")
+    parser = argparse.ArgumentParser(prog="astro_shared.jobs.worker.host", description="Run the workers of services")
     parser.add_argument("builders", nargs="+", help="package.module:function that returns a ServiceWorker")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for workspaces")
     parser.add_argument("--ready-file", type=Path, help="written once jobs are taken")
