@@ -88,7 +88,7 @@ validate-frames: install ## Real frames through the platform; writes the table o
 docs: install ## The pages as a site in build/docs; every warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
-docs-tables: install ## The pages of docs/ that come from code: columns, flags, settings, jobs, problem codes, commands
+docs-tables: install ## The pages of docs/ that come from code: columns, flags, settings, jobs, problem codes, warnings, commands
 	$(BIN)/python docs/make_tables.py
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/operations/make_settings.py

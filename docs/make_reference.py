@@ -1,4 +1,4 @@
-"""Write the reference pages that come from code: jobs, problem codes, processing settings and the command line.
+"""Write the reference pages that come from code: jobs, problem codes, warnings, processing settings and the command line.
 
 ``python docs/make_reference.py``
 """
@@ -20,6 +20,7 @@ from alidade.cli.main import app
 from alidade.problem_codes import ClientCode
 from astro_shared.contracts.settings import ProcessingSettings
 from astro_shared.errors import AlidadeError
+from astro_shared.frame_warnings import WarningCode
 from astro_shared.jobs.job_types import JobType
 from astro_shared.web.problems import HTTP_CODES
 from astrometry_service.job_types import job_types as astrometry_jobs
@@ -59,6 +60,14 @@ whether the same request may succeed later. Codes without an HTTP status occur i
 
 Each entry of `errors` in a problem document names one field of the request. Its `code` is the error type of Pydantic, such as
 `missing` or `greater_than`.
+"""
+WARNINGS_HEAD = """# Warnings
+
+A result that may be worse than it looks comes with warnings: sentences with the numbers of the frame in them. `summary.json`
+lists them as `warnings`, and their codes, in the same order, as `warning_codes`. Codes do not change between releases: test for
+them, not for the text of a sentence. Masters, forced photometry and solutions have both lists in their results too.
+
+In the order of the processing:
 """
 SETTINGS_HEAD = """# Processing settings
 
@@ -122,6 +131,12 @@ def _client_problems() -> str:
     return "\n".join(["## Client and command line", "", words, "", "| code | meaning |", "|--|--|", *rows, ""])
 
 
+def warnings_page() -> str:
+    """Text of docs/warnings.md."""
+    rows = [f"| `{code}` | {_cell(code.meaning)} | {_cell(code.advice)} |" for code in WarningCode]
+    return "\n".join([MADE + WARNINGS_HEAD, "| code | when | what to do |", "|--|--|--|", *rows, ""])
+
+
 def settings_page() -> str:
     """Text of docs/processing-settings.md."""
     schema = ProcessingSettings.model_json_schema()
@@ -151,6 +166,7 @@ def pages() -> dict[Path, str]:
     return {
         jobs: with_jobs(jobs.read_text(encoding="utf-8")),
         DOCS / "problems.md": problems_page(),
+        DOCS / "warnings.md": warnings_page(),
         DOCS / "processing-settings.md": settings_page(),
         DOCS / "command-line.md": commands_page(),
     }

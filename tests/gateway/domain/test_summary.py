@@ -10,7 +10,12 @@ from astro_shared.contracts.gateway import CollectStage, StageName, StageState
 from gateway_service.domain.reductions import STAGES
 from gateway_service.domain.summary import outcome, summary
 
-MEASURED = {"sources": 12, "fwhm_psf_px": 2.5, "fwhm_marginal_px": 3.0, "frame": {"warnings": ["no gain"]}}
+MEASURED = {
+    "sources": 12,
+    "fwhm_psf_px": 2.5,
+    "fwhm_marginal_px": 3.0,
+    "frame": {"warnings": ["no gain"], "warning_codes": ["gain_assumed"]},
+}
 SOLVED = {"astrometry": {"solved": True, "state": "calibrated", "ra_center_deg": 10.0, "rms_mas": 20.0}}
 CALIBRATED = {
     "zero_point": {
@@ -52,7 +57,7 @@ def test_a_calibrated_frame_has_no_reason() -> None:
     assert document["identification"]["vsx"] == {"status": "matched", "matches": 2}
     assert document["identification"]["simbad"]["cause"] == "unreachable"
     assert [stage["name"] for stage in document["stages"]] == [*map(str, STAGES[:-1]), "collect"]
-    assert document["warnings"] == ["no gain"]
+    assert document["warnings"] == ["no gain"] and document["warning_codes"] == ["gain_assumed"]
     assert not [name for name in document if name.endswith("_reason")]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from astro_shared.frame_warnings import FrameWarning
 from astrometry_service.domain.distortion import DistortionSample
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.domain.sky_index import SkyIndex
@@ -31,7 +32,7 @@ class ReferenceCone:
     name: str
     layer: str
     truncated: bool = False
-    notes: tuple[str, ...] = ()
+    notes: tuple[FrameWarning, ...] = ()
 
 
 class ReferenceCatalogue(Protocol):

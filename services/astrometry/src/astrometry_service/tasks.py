@@ -21,6 +21,7 @@ from astro_shared.errors import AlidadeError
 from astro_shared.fits import FitsUnreadableError, header_of_text, read_frame
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import write_columns
+from astro_shared.frame_warnings import WarningCode
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from astrometry_service.adapters.debug_files import write_debug_files
 from astrometry_service.adapters.engine_settings import ask_engine_facts
@@ -88,7 +89,7 @@ def _solve(request: SolveRequest, given: SourceInput, header: fits.Header | None
         request, given.columns, header, bad=given.bad, wanted=given.wanted, fwhm_px=given.fwhm_px
     )
     if given.note:
-        warnings = (*done.report.warnings, given.note)
+        warnings = (*done.report.warnings, WarningCode.SOURCE_LIST_INTERPRETED(given.note))
         done = replace(done, report=done.report.model_copy(update={"warnings": warnings}))
     if done.solution is not None and done.report.scale_arcsec_px is not None:
         _keep_footprint(done.report, request.summary.frame_name, context)

@@ -23,6 +23,7 @@ from astro_shared.contracts.tables import CALIBRATED, CALIBRATORS, SOURCES
 from astro_shared.fits import FitsUnreadableError, RawFrame, header_text
 from astro_shared.fits.keywords import frame_facts
 from astro_shared.fits.tables import read_columns, write_columns
+from astro_shared.frame_warnings import FrameWarning
 from astro_shared.jobs.task import OutputFile, TaskContext, TaskOutput
 from photometry_service.adapters.exposure_reader import read_calibration_frames, read_exposure
 from photometry_service.adapters.held_planes import PlaneFolder
@@ -86,7 +87,7 @@ def master(request: MasterRequest, context: TaskContext) -> TaskOutput:
     """Raw bias, dark or flat frames in, one master with its variance out."""
     indexes, filter_name = _first_frame(request, context)
     made: dict[int, MasterFrame] = {}
-    warnings: list[str] = []
+    warnings: list[FrameWarning] = []
     for index in indexes:
         bias, dark = (
             None
@@ -132,7 +133,7 @@ def _first_frame(request: MasterRequest, context: TaskContext) -> tuple[list[int
 
 
 def _raw_frames(
-    request: MasterRequest, context: TaskContext, index: int, warnings: list[str]
+    request: MasterRequest, context: TaskContext, index: int, warnings: list[FrameWarning]
 ) -> Iterator[tuple[str, RawFrame]]:
     """Name and image of every frame, one at a time."""
     for name, ref in zip(request.frame_names, request.frames, strict=True):

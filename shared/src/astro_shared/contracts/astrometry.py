@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from astro_shared.contracts.objects import ObjectRef
 from astro_shared.contracts.photometry import FrameSummary
 from astro_shared.contracts.settings import AstrometrySettings, ProductSettings, ReferenceSettings, SolveSettings
+from astro_shared.contracts.warned import Warned
 
 WcsState = Literal["missing", "malformed", "unverified", "valid", "calibrated"]
 
@@ -74,7 +75,7 @@ class DistortionPriorUse(_Model):
     reason: str = Field("", description="Why it was not used.")
 
 
-class AstrometryReport(_Model):
+class AstrometryReport(_Model, Warned):
     """The solution in numbers; ``report`` holds every count and threshold of the chain."""
 
     state: WcsState
@@ -137,7 +138,6 @@ class AstrometryReport(_Model):
     footprint_deg: tuple[tuple[float, float], ...] = Field(
         (), description="Right ascension and declination around the frame, along the outer edges of its pixels."
     )
-    warnings: tuple[str, ...] = ()
     report: dict[str, Any] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
 

@@ -18,6 +18,7 @@ from astro_shared.contracts.settings import (
     PsfSettings,
     ZeroPointSettings,
 )
+from astro_shared.contracts.warned import Warned
 
 
 class _Model(BaseModel):
@@ -53,7 +54,7 @@ class PointingHint(_Model):
     )
 
 
-class FrameSummary(_Model):
+class FrameSummary(_Model, Warned):
     """What is known of the frame after ``measure``. Values that are not known are null, with a warning."""
 
     frame_name: str
@@ -85,7 +86,6 @@ class FrameSummary(_Model):
     elevation_m: float | None = None
     airmass_header: float | None = None
     image_type: str | None = None
-    warnings: tuple[str, ...] = ()
 
 
 class CompletenessReport(_Model):
@@ -180,7 +180,7 @@ class ZeroPointTerms(_Model):
         return self
 
 
-class ZeroPointReport(_Model):
+class ZeroPointReport(_Model, Warned):
     """magnitude = mag_inst + value + color_term (color - color_zero) + spatial terms - extinction.
 
     The last where ``extinction`` is ``fixed``: extinction_mag of the settings times the airmass (of the star where it is
@@ -223,7 +223,6 @@ class ZeroPointReport(_Model):
     limiting_mag_5sigma: float | None = None
     completeness_50_mag: float | None = Field(None, description="Magnitude at which half of the stars are found.")
     completeness_90_mag: float | None = None
-    warnings: tuple[str, ...] = ()
 
 
 class CalibrateResult(_Model):
@@ -340,7 +339,7 @@ class MasterRequest(_Model):
     input: InputSettings = InputSettings()
 
 
-class MasterResult(_Model):
+class MasterResult(_Model, Warned):
     """Figures of ``master.fits``."""
 
     kind: MasterName
@@ -352,7 +351,6 @@ class MasterResult(_Model):
     error: float = Field(description="Root mean square error of a pixel, one sigma, same unit.")
     masked_pixels: int
     bias_subtracted: bool
-    warnings: tuple[str, ...] = ()
 
 
 class SeriesFrame(_Model):

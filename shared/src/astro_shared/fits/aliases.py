@@ -15,6 +15,7 @@ from astro_shared.fits.exposure_time import EXPOSURE_KEYWORDS, LONGEST_S, SHORTE
 from astro_shared.fits.headers import clean_text
 from astro_shared.fits.pointing import sexagesimal
 from astro_shared.fits.units import plain_number
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class CardReader:
     def __init__(self, header: fits.Header) -> None:
         self.header = header
         self.sources: dict[str, str] = {}
-        self.warnings: list[str] = []
+        self.warnings: list[FrameWarning] = []
 
     def number(self, name: str, factors: dict[str, float] | None = None) -> float | None:
         """The first believable number among the aliases of a quantity, in its unit.
@@ -105,7 +106,8 @@ class CardReader:
             if row.low <= value <= row.high:
                 self.sources[name] = keyword
                 return value
-            self.warnings.append(f"{keyword} = {value:g} {row.unit} in the header is not believed".replace("  ", " "))
+            told = f"{keyword} = {value:g} {row.unit} in the header is not believed".replace("  ", " ")
+            self.warnings.append(WarningCode.HEADER_VALUE_REJECTED(told))
         return None
 
     def text(self, name: str) -> str | None:

@@ -20,6 +20,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from astro_shared.fits.prescan import HduSummary
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 __all__ = ["Companions", "find_companions", "is_companion", "judge_flags", "judge_values"]
 
@@ -53,7 +54,7 @@ class Companions:
     quality: HduSummary | None
     errors: HduSummary | None
     weights: HduSummary | None
-    notes: tuple[str, ...]
+    notes: tuple[FrameWarning, ...]
 
 
 def is_companion(hdu: HduSummary) -> bool:
@@ -69,8 +70,10 @@ def find_companions(images: Sequence[HduSummary], image: HduSummary) -> Companio
         named = [hdu for hdu in images if hdu.index != image.index and _plain_name(hdu) in names]
         fitting = [hdu for hdu in named if hdu.shape[-2:] == image.shape[-2:]]
         notes += [
-            f"the plane {_title(hdu)} is not used: it is {hdu.shape[-1]} x {hdu.shape[-2]} pixels, the image "
-            f"{image.shape[-1]} x {image.shape[-2]}"
+            WarningCode.MASK_PLANE_UNUSED(
+                f"the plane {_title(hdu)} is not used: it is {hdu.shape[-1]} x {hdu.shape[-2]} pixels, the image "
+                f"{image.shape[-1]} x {image.shape[-2]}"
+            )
             for hdu in named
             if not fitting
         ]
@@ -84,7 +87,7 @@ def find_companions(images: Sequence[HduSummary], image: HduSummary) -> Companio
 
 def judge_flags(
     hdu: HduSummary, flags: NDArray[np.float64], header: fits.Header
-) -> tuple[Mask | None, Mask | None, str]:
+) -> tuple[Mask | None, Mask | None, FrameWarning]:
     """Pixels that a data-quality plane rules out, those that it calls saturated, and a sentence about it.
 
     Parameters
@@ -110,10 +113,11 @@ def judge_flags(
         return None, None, _not_believed(title, float(np.mean(bad)))
     left = f"; its bits {_listed(common)} stand on a quarter of the frame or more and are left out" if common else ""
     full = f", {_share(saturated)} saturated" if full_bits else ""
-    return bad, saturated if full_bits else None, f"the plane {title} masks {_share(bad)} of the pixels{full}{left}"
+    told = f"the plane {title} masks {_share(bad)} of the pixels{full}{left}"
+    return bad, saturated if full_bits else None, WarningCode.MASK_PLANE_USED(told)
 
 
-def judge_values(hdu: HduSummary, values: NDArray[np.float64], kind: str) -> tuple[Mask | None, str]:
+def judge_values(hdu: HduSummary, values: NDArray[np.float64], kind: str) -> tuple[Mask | None, FrameWarning]:
     """Pixels without an error or a weight, and a sentence about the plane.
 
     Parameters
@@ -126,22 +130,24 @@ def judge_values(hdu: HduSummary, values: NDArray[np.float64], kind: str) -> tup
     if np.mean(bad) > 0.9:
         return None, _not_believed(title, float(np.mean(bad)))
     what = "have a weight of zero" if kind == "weights" else "have no error"
-    return (
-        bad,
-        f"in the plane {title} {_share(bad)} of the pixels {what}: they are masked; the noise is measured on the image",
+    told = (
+        f"in the plane {title} {_share(bad)} of the pixels {what}: they are masked; the noise is measured on the image"
     )
+    return bad, WarningCode.MASK_PLANE_USED(told)
 
 
-def _judge_marks(title: str, marked: Mask) -> tuple[Mask | None, None, str]:
+def _judge_marks(title: str, marked: Mask) -> tuple[Mask | None, None, FrameWarning]:
     """A plane of two values: the rarer one marks what is bad."""
     share = float(np.mean(marked))
     if share <= MOST_FLAGGED:
-        return marked, None, f"the plane {title} masks {_share(marked)} of the pixels"
+        told = f"the plane {title} masks {_share(marked)} of the pixels"
+        return marked, None, WarningCode.MASK_PLANE_USED(told)
     if share >= 1.0 - MOST_FLAGGED and share < 1.0:
-        return ~marked, None, (
+        told = (
             f"the plane {title} is not zero on {share:.1%} of the pixels, so that zero is taken for bad: "
             f"{_share(~marked)} are masked"
-        )  # fmt: skip
+        )
+        return ~marked, None, WarningCode.MASK_PLANE_USED(told)
     return None, None, _not_believed(title, share)
 
 
@@ -185,8 +191,8 @@ def _listed(bits: Sequence[int]) -> str:
     return ", ".join(str(bit) for bit in bits)
 
 
-def _not_believed(title: str, share: float) -> str:
-    return (
+def _not_believed(title: str, share: float) -> FrameWarning:
+    return WarningCode.MASK_PLANE_UNUSED(
         f"the plane {title} is not used: it would mask {share:.0%} of the pixels; give input.mask_hdu and input.mask_bits "
         "to use it all the same"
     )

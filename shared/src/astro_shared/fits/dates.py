@@ -11,6 +11,7 @@ from astro_shared.fits.date_cards import Part, date_cards
 from astro_shared.fits.date_forms import DAY_S, to_mjd
 from astro_shared.fits.date_stamps import Stamp, parse_date, stamps_of
 from astro_shared.fits.headers import clean_text
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 __all__ = ["MidExposure", "exposure_span_s", "mid_exposure", "to_julian_year", "to_mjd", "to_text"]
 
@@ -33,7 +34,7 @@ class MidExposure:
     when: datetime | None
     keyword: str | None = None
     err_s: float = 0.0
-    notes: tuple[str, ...] = ()
+    notes: tuple[FrameWarning, ...] = ()
 
 
 def mid_exposure(
@@ -60,15 +61,16 @@ def mid_exposure(
     stamps = stamps_of(header, place)
     chosen = next(iter(stamps), None)
     if chosen is None:
-        return MidExposure(None, notes=(f"the header gives no date of observation{_unread(header)}",))
-    notes = (chosen.note,) if chosen.note else ()
+        told = f"the header gives no date of observation{_unread(header)}"
+        return MidExposure(None, notes=(WarningCode.DATE_UNKNOWN(told),))
+    notes = (WarningCode.DATE_INTERPRETED(chosen.note),) if chosen.note else ()
     when, part, err = chosen.moment.when, chosen.part, chosen.moment.err_s
     if part is not Part.MIDDLE and is_stack and (span := _span(stamps)) is not None:
         return MidExposure(span[0] + (span[1] - span[0]) / 2, chosen.keyword, err, notes)
     if part is Part.MIDDLE:
         return MidExposure(when, chosen.keyword, err, notes)
     if exposure_s is None:
-        words = f"the header gives no exposure time: the date is that of the {part.value}"
+        words = WarningCode.EXPOSURE_UNKNOWN(f"the header gives no exposure time: the date is that of the {part.value}")
         return MidExposure(when, chosen.keyword, err, (*notes, words))
     half = timedelta(seconds=exposure_s / 2)
     return MidExposure(when + half if part is Part.START else when - half, chosen.keyword, err, notes)

@@ -9,6 +9,7 @@ from astro_shared.fits.aliases import QUANTITIES, CardReader
 from astro_shared.fits.headers import clean_text
 from astro_shared.fits.stacks import Method, Stack, has_own_value
 from astro_shared.fits.units import PixelKind, PixelUnit, pixel_unit
+from astro_shared.frame_warnings import WarningCode
 
 CAMERA_SETTING_GAIN = 30.0  # a larger whole number in GAIN is the setting of a CMOS camera, not e/ADU
 LARGEST_ADU = 70_000.0  # of one exposure: what a converter of 16 bits gives, and a little
@@ -76,7 +77,8 @@ def _with_comment(unit: PixelUnit, reader: CardReader, keyword: str) -> PixelUni
     """The unit, where its comment says that it is one per second; a unit that is not understood is said."""
     if unit.kind is PixelKind.UNKNOWN:
         name = clean_text(unit.text, limit=20)
-        reader.warnings.append(f"{keyword} = {name!r} is not understood: the pixels are taken as ADU")
+        told = f"{keyword} = {name!r} is not understood: the pixels are taken as ADU"
+        reader.warnings.append(WarningCode.PIXEL_UNIT_UNKNOWN(told))
     is_total = unit.kind in (PixelKind.COUNTS, PixelKind.ELECTRONS) and not unit.per_seconds
     if is_total and _PER_SECOND.search(reader.comment(keyword)):
         return replace(unit, per_seconds=1.0, text=f"{unit.text} per second")
@@ -116,7 +118,8 @@ def read_detector(
             noise *= stack.read_noise_factor
     level = given.saturation_adu or _saturation(reader, unit, stack, of_frame, per_unit)
     if stack is not None and unit.kind is not PixelKind.PHYSICAL:
-        reader.warnings.append(_stack_words(stack, gain, is_own=given.gain_e_per_adu is not None or stacked == 1.0))
+        told = _stack_words(stack, gain, is_own=given.gain_e_per_adu is not None or stacked == 1.0)
+        reader.warnings.append(WarningCode.FRAME_IS_STACK(told))
     return DetectorFacts(gain, noise, level)
 
 
@@ -127,10 +130,13 @@ def _counts_per_unit(reader: CardReader, unit: PixelUnit, exposure_s: float | No
     name = clean_text(unit.text, limit=20)
     if exposure_s is None:
         reader.warnings.append(
-            f"the pixels are in {name} and the exposure is not known: they are taken for those of 1 s"
+            WarningCode.EXPOSURE_UNKNOWN(
+                f"the pixels are in {name} and the exposure is not known: they are taken for those of 1 s"
+            )
         )
         return 1.0
-    reader.warnings.append(f"the pixels are in {name}: they were multiplied by the exposure of {exposure_s:g} s")
+    told = f"the pixels are in {name}: they were multiplied by the exposure of {exposure_s:g} s"
+    reader.warnings.append(WarningCode.PIXELS_PER_SECOND(told))
     return exposure_s / unit.per_seconds
 
 
@@ -138,7 +144,8 @@ def _gain(reader: CardReader, unit: PixelUnit) -> float | None:
     """Electrons per ADU of one frame, as the header tells it."""
     if unit.kind is PixelKind.PHYSICAL:
         name = clean_text(unit.text, limit=20)
-        reader.warnings.append(f"the pixels are in {name}: the gain of the header is not used")
+        told = f"the pixels are in {name}: the gain of the header is not used"
+        reader.warnings.append(WarningCode.PIXELS_IN_PHYSICAL_UNIT(told))
         return None
     plain, exact = reader.value("GAIN"), reader.value("EGAIN")
     words = reader.comment("GAIN")
@@ -146,12 +153,14 @@ def _gain(reader: CardReader, unit: PixelUnit) -> float | None:
     if plain and exact and exact > 0 and plain > 0 and abs(plain / exact - 1) > 0.05:
         inverse = abs(plain * exact - 1) < 0.03 or _ADU_PER_E.search(words)
         if not inverse:
-            reader.warnings.append(f"GAIN = {plain:g} and EGAIN = {exact:g} e/ADU differ: EGAIN is used")
+            told = f"GAIN = {plain:g} and EGAIN = {exact:g} e/ADU differ: EGAIN is used"
+            reader.warnings.append(WarningCode.GAIN_AMBIGUOUS(told))
         reader.sources["gain_e_per_adu"] = "EGAIN"
         return exact
     for key in settings:
         if key == "GAIN" and exact is None:
-            reader.warnings.append(f"GAIN = {plain:g} looks like the setting of a camera, not e/ADU: it is not used")
+            told = f"GAIN = {plain:g} looks like the setting of a camera, not e/ADU: it is not used"
+            reader.warnings.append(WarningCode.GAIN_AMBIGUOUS(told))
     keywords = (*QUANTITIES["gain_e_per_adu"].keywords, *INVERSE_GAINS)
     inverted = {key: reader.value(key) for key in keywords if _is_inverse(reader, key)}
     factors = {key: value**-2 for key, value in inverted.items() if value}
@@ -169,7 +178,8 @@ def _gain(reader: CardReader, unit: PixelUnit) -> float | None:
                 reader.sources["gain_e_per_adu"] = key
                 return 1.0 / value
     if source in factors:
-        reader.warnings.append(f"{source} = {inverted[source]:g} is in ADU per electron: the gain is {gain:g} e/ADU")
+        told = f"{source} = {inverted[source]:g} is in ADU per electron: the gain is {gain:g} e/ADU"
+        reader.warnings.append(WarningCode.GAIN_AMBIGUOUS(told))
     return gain
 
 
@@ -215,7 +225,8 @@ def _saturation(
     in_electrons = (_IN_ELECTRONS.search(words) or source in FULL_WELLS) and not _IN_ADU.search(words)
     if in_electrons and unit.kind is not PixelKind.ELECTRONS:
         if not gain:
-            reader.warnings.append(f"{source} = {level:g} is in electrons and the gain is not known: it is not used")
+            told = f"{source} = {level:g} is in electrons and the gain is not known: it is not used"
+            reader.warnings.append(WarningCode.SATURATION_AMBIGUOUS(told))
             return None
         level /= gain
         return level * grown / counts_per_unit
@@ -225,7 +236,8 @@ def _saturation(
     beyond = unit.kind is PixelKind.COUNTS and level * counts_per_unit > LARGEST_ADU * grown
     beyond = beyond or bool(_IN_ADU.search(words))
     if counts_per_unit != 1.0 and beyond and not _PER_SECOND.search(words):
-        reader.warnings.append(f"{source} = {level:g} is taken as ADU of the exposure: the pixels are per second")
+        told = f"{source} = {level:g} is taken as ADU of the exposure: the pixels are per second"
+        reader.warnings.append(WarningCode.SATURATION_AMBIGUOUS(told))
         return level * grown / counts_per_unit
     return level * grown if stack is not None and stack.method is Method.SUM and level < LARGEST_ADU else level
 

@@ -9,6 +9,7 @@ from astropy.io import fits
 
 from astro_shared.fits.headers import clean_text
 from astro_shared.fits.units import SECONDS_PER, seconds
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 #: Keywords of the exposure time, the first that holds a believable value wins.
 EXPOSURE_KEYWORDS = (
@@ -63,7 +64,7 @@ class ExposureTime:
     seconds: float | None
     keyword: str = ""
     comment: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[FrameWarning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,16 @@ def read_exposure_time(header: fits.Header, span_s: float | None = None, *, fram
     """
     told = _cards(header)
     notes = [
-        f"{card.keyword} = {card.number:g} in the header is not believed" for card in told if not _is_possible(card)
+        WarningCode.HEADER_VALUE_REJECTED(f"{card.keyword} = {card.number:g} in the header is not believed")
+        for card in told
+        if not _is_possible(card)
     ]
     told = [card for card in told if _is_possible(card) and card.number]
     if not told:
         unread = [
-            f"{key} = {clean_text(header[key], limit=30)!r} in the header is not understood"
+            WarningCode.HEADER_VALUE_REJECTED(
+                f"{key} = {clean_text(header[key], limit=30)!r} in the header is not understood"
+            )
             for key in SAME
             if isinstance(header.get(key), str) and header[key].strip() and seconds(header[key], "")[0] is None
         ]
@@ -108,12 +113,13 @@ def read_exposure_time(header: fits.Header, span_s: float | None = None, *, fram
     first, peers = told[0], told[1:]
     found, why = _by_peers(first, peers, frames) or _by_span(first, span_s) or (first.seconds, "")
     if why:
-        notes.append(why)
+        notes.append(WarningCode.EXPOSURE_AMBIGUOUS(why))
     elif _is_too_long(first, span_s, frames):
-        notes.append(
+        told_why = (
             f"{first.keyword} = {first.number:g} names no unit and is too long for seconds: it is not believed, magnitudes "
             "are for 1 s (set input.exposure_s)"
         )
+        notes.append(WarningCode.EXPOSURE_UNKNOWN(told_why))
         return ExposureTime(None, first.keyword, first.comment, tuple(notes))
     else:
         notes += _differences(first, peers, frames)
@@ -198,10 +204,12 @@ def _is_too_long(first: _Told, span_s: float | None, frames: int) -> bool:
     return first.unit is None and first.seconds > LONGEST_SINGLE_S and not explained
 
 
-def _differences(first: _Told, peers: list[_Told], frames: int) -> list[str]:
+def _differences(first: _Told, peers: list[_Told], frames: int) -> list[FrameWarning]:
     """Words where cards of the same meaning differ."""
     return [
-        f"{first.keyword} = {first.seconds:g} s and {peer.keyword} = {peer.seconds:g} s differ: {first.keyword} is used"
+        WarningCode.EXPOSURE_AMBIGUOUS(
+            f"{first.keyword} = {first.seconds:g} s and {peer.keyword} = {peer.seconds:g} s differ: {first.keyword} is used"
+        )
         for peer in peers
         if first.keyword in SAME and peer.keyword in SAME and abs(first.seconds / peer.seconds - 1) > 0.05
         and not (frames > 1 and _near(max(first.seconds, peer.seconds) / min(first.seconds, peer.seconds), frames))

@@ -20,6 +20,7 @@ from astro_shared.fits.media import PlainFile, open_plain
 from astro_shared.fits.pixels import read_plane, read_values
 from astro_shared.fits.prescan import FitsReport, HduSummary, scan_file
 from astro_shared.fits.sky_cards import tidy_sky_cards
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 AUTO = "auto"
 
@@ -50,7 +51,7 @@ class RawFrame:
     data: NDArray[np.float32]
     mask: NDArray[np.bool_]
     header: fits.Header
-    warnings: tuple[str, ...]
+    warnings: tuple[FrameWarning, ...]
     hdu_index: int
     shape: tuple[int, int]
     original_header: str = ""
@@ -115,7 +116,7 @@ class FitsFile:
         notes = [*self.report.warnings, *notes]
         planes = int(np.prod(summary.shape[:-2]))
         if planes > 1:
-            notes.append(f"the image has {planes} planes, the first is used")
+            notes.append(WarningCode.FIRST_PLANE_USED(f"the image has {planes} planes, the first is used"))
         mask = mask_and_fill(data, limits=self._limits)
         if mask_hdu == AUTO:
             notes += self._companions(summary, data, mask, header)
@@ -127,7 +128,7 @@ class FitsFile:
         headers = [summary.header, *([self.report.hdus[0].header] if summary.index > 0 else [])]
         return RawFrame(data, mask, header, tuple(notes), summary.index, (ny, nx), original_text(headers))
 
-    def _header(self, summary: HduSummary) -> tuple[fits.Header, list[str]]:
+    def _header(self, summary: HduSummary) -> tuple[fits.Header, list[FrameWarning]]:
         """The safe header of an image, and warnings."""
         header, notes = read_cards(summary.header)
         if summary.index > 0:
@@ -142,7 +143,7 @@ class FitsFile:
 
     def _companions(
         self, summary: HduSummary, data: NDArray[np.float32], mask: NDArray[np.bool_], header: fits.Header
-    ) -> list[str]:
+    ) -> list[FrameWarning]:
         """Mark what the planes beside an image rule out, in place, and say so.
 
         Saturated pixels are not masked but put to one level, which the header then names.

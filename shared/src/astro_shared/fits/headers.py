@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from astropy.io import fits
 
 from astro_shared.fits.cards import RawHeader
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 #: Keywords that describe how pixels are stored; they are dropped because the pixels delivered are stored otherwise.
 _LAYOUT = re.compile(
@@ -35,7 +36,7 @@ def clean_text(value: str, *, limit: int = 200) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in value[: 4 * limit]).strip()[:limit]
 
 
-def read_cards(raw: RawHeader) -> tuple[fits.Header, list[str]]:
+def read_cards(raw: RawHeader) -> tuple[fits.Header, list[FrameWarning]]:
     """Decode the cards of a header, without those that describe the storage of pixels.
 
     Returns
@@ -62,9 +63,11 @@ def read_cards(raw: RawHeader) -> tuple[fits.Header, list[str]]:
                 header.append(kept, end=True, bottom=True)
     notes = []
     if as_text:
-        notes.append(f"the values of {names_of(as_text)} break the FITS standard and are read as text")
+        told = f"the values of {names_of(as_text)} break the FITS standard and are read as text"
+        notes.append(WarningCode.HEADER_CARDS_INVALID(told))
     if left_out:
-        notes.append(f"{len(left_out)} header cards break the FITS standard and are ignored: {names_of(left_out)}")
+        told = f"{len(left_out)} header cards break the FITS standard and are ignored: {names_of(left_out)}"
+        notes.append(WarningCode.HEADER_CARDS_INVALID(told))
     return header, notes
 
 

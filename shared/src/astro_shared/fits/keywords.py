@@ -19,6 +19,7 @@ from astro_shared.fits.pointing import PointingReading, find_hour_angle, pointin
 from astro_shared.fits.site import SkyEvidence, east_longitude
 from astro_shared.fits.stacks import Method, Stack, read_stack, total_exposure
 from astro_shared.fits.units import PixelKind, PixelUnit, plain_number
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 __all__ = ["CALIBRATION_TYPES", "QUANTITIES", "TEXTS", "FrameFacts", "frame_facts"]
 
@@ -80,7 +81,7 @@ class FrameFacts:
     instrument: str | None = None
     stack_is_assumed: bool = False
     sources: dict[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
 
 
 def frame_facts(
@@ -116,7 +117,7 @@ def frame_facts(
     if longitude is not None:
         evidence = SkyEvidence(mjd, ra, dec, latitude, find_hour_angle(header), airmass)
         longitude, remark = east_longitude(longitude, read.comment(read.sources["longitude_deg"]), evidence)
-        read.warnings += [remark] if remark else []
+        read.warnings += [WarningCode.LONGITUDE_SIGN(remark)] if remark else []
     if middle.keyword:
         read.sources["date"] = middle.keyword
     return FrameFacts(
@@ -153,7 +154,9 @@ def _exposure(read: CardReader, unit: PixelUnit, stack: Stack | None, span_s: fl
     if told.seconds is None:
         if span_s is not None and not told.keyword:
             read.warnings.append(
-                f"the header gives no exposure time: the {span_s:g} s from its start to its end are taken"
+                WarningCode.EXPOSURE_UNKNOWN(
+                    f"the header gives no exposure time: the {span_s:g} s from its start to its end are taken"
+                )
             )
             read.sources["exposure_s"] = "DATE-END"
             return span_s
@@ -169,7 +172,7 @@ def _exposure(read: CardReader, unit: PixelUnit, stack: Stack | None, span_s: fl
         span_s,
         is_rate=unit.per_seconds > 0 or unit.kind is PixelKind.PHYSICAL,
     )
-    read.warnings.append(words)
+    read.warnings.append(WarningCode.FRAME_IS_STACK(words))
     return total
 
 

@@ -16,6 +16,8 @@ from astropy.coordinates import FK5, ICRS, SkyCoord
 from astropy.io import fits
 from astropy.time import Time
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
+
 #: Keywords of right ascension and declination, first found wins.
 POINTING_KEYWORDS: tuple[tuple[str, str], ...] = (
     ("RA", "DEC"),
@@ -92,7 +94,7 @@ def sexagesimal(text: str) -> float | None:
     return -value if match[1] == "-" else value
 
 
-def pointing_readings(header: fits.Header) -> tuple[list[PointingReading], list[str]]:
+def pointing_readings(header: fits.Header) -> tuple[list[PointingReading], list[FrameWarning]]:
     """Every way to read the pointing of a header, and warnings.
 
     Returns
@@ -102,14 +104,15 @@ def pointing_readings(header: fits.Header) -> tuple[list[PointingReading], list[
     A solver tries them in this order and takes the first that the stars confirm. The warnings are about the first.
     """
     ranked: list[tuple[int, int, PointingReading]] = []
-    notes: list[str] = []
+    notes: list[FrameWarning] = []
     remark_of: dict[int, str] = {}
     for rank, (ra_keyword, dec_keyword) in enumerate(POINTING_KEYWORDS):
         if ra_keyword not in header or dec_keyword not in header:
             continue
         found = list(_pair(header, ra_keyword, dec_keyword))
         if not found and str(header[ra_keyword]).strip() not in ("", "UNKNOWN", "N/A"):
-            notes.append(f"{ra_keyword} and {dec_keyword} can not be read as a place on the sky")
+            told = f"{ra_keyword} and {dec_keyword} can not be read as a place on the sky"
+            notes.append(WarningCode.POINTING_UNREADABLE(told))
         for doubt, reading, remark in found:
             ranked.append((doubt, rank, reading))
             remark_of.setdefault(id(reading), remark)
@@ -119,7 +122,7 @@ def pointing_readings(header: fits.Header) -> tuple[list[PointingReading], list[
         if all(_apart_deg(reading, other) > SAME_PLACE_DEG for other in readings):
             readings.append(reading)
     if readings and remark_of[id(readings[0])]:
-        notes.append(remark_of[id(readings[0])])
+        notes.append(WarningCode.POINTING_INTERPRETED(remark_of[id(readings[0])]))
     return readings[:MAX_READINGS], notes
 
 

@@ -15,6 +15,7 @@ from astro_shared.fits.errors import (
 )
 from astro_shared.fits.limits import MIB, FitsLimits
 from astro_shared.fits.tiles import check_descriptors, check_tiles
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 BITPIX = (8, 16, 32, 64, -32, -64)
 
@@ -65,7 +66,7 @@ class FitsReport:
     size: int
     packing: str | None
     hdus: tuple[HduSummary, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[FrameWarning, ...]
 
     @property
     def images(self) -> tuple[HduSummary, ...]:
@@ -82,7 +83,7 @@ def scan_file(file: BinaryIO, size: int, *, limits: FitsLimits, packing: str | N
         Of the kind that fits; see `astro_shared.fits.errors`.
     """
     hdus: list[HduSummary] = []
-    warnings: list[str] = []
+    warnings: list[FrameWarning] = []
     offset = 0
     while True:
         if len(hdus) >= limits.max_hdus:
@@ -92,14 +93,15 @@ def scan_file(file: BinaryIO, size: int, *, limits: FitsLimits, packing: str | N
         end = hdu.header.data_offset + hdu.data_bytes
         offset = -(-end // BLOCK) * BLOCK
         if offset > size:
-            warnings.append("the last data unit is not padded to a whole block")
+            warnings.append(WarningCode.FILE_STRUCTURE("the last data unit is not padded to a whole block"))
         if offset >= size:
             break
         file.seek(offset)
         following = file.read(BLOCK)
         if not following.startswith(b"XTENSION"):
             if following.strip(b"\0 "):
-                warnings.append(f"{size - offset} bytes after the last HDU are ignored")
+                told = f"{size - offset} bytes after the last HDU are ignored"
+                warnings.append(WarningCode.FILE_STRUCTURE(told))
             break
     return FitsReport(size, packing, tuple(hdus), tuple(warnings))
 

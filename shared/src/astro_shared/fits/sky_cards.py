@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from astro_shared.fits.headers import names_of
 from astro_shared.fits.units import plain_number
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 MAX_SIP_ORDER = 9
 MAX_PV_INDEX = 39
@@ -33,7 +34,7 @@ _PAIRS = (("RA", "DEC"), *((f"{kind}LON", f"{kind}LAT") for kind in "GEHST"))
 _NO_SKY = {"", "LINEAR", "PIXEL", "X", "Y"}
 
 
-def tidy_sky_cards(header: fits.Header) -> tuple[fits.Header, list[str]]:
+def tidy_sky_cards(header: fits.Header) -> tuple[fits.Header, list[FrameWarning]]:
     """Take what could do harm, or belongs to other axes, out of the world coordinates of a header.
 
     Returns
@@ -47,29 +48,33 @@ def tidy_sky_cards(header: fits.Header) -> tuple[fits.Header, list[str]]:
     What is only wrong (text in place of numbers, a singular matrix, a declination of 95) stays: who solves the frame
     repairs it or says what is wrong with it.
     """
-    result, warnings = header.copy(), []
+    result = header.copy()
+    warnings: list[FrameWarning] = []
     for pattern, words in (
         (_ALTERNATE, "alternate world coordinates are left out"),
         (_LOOKUP, "look-up-table distortions of the WCS are ignored"),
     ):
         if found := _remove(result, pattern):
-            warnings.append(f"{words}: {names_of(found)}")
+            warnings.append(WarningCode.WCS_CARDS_IGNORED(f"{words}: {names_of(found)}"))
     if found := _drop_other_axes(result):
-        warnings.append(f"the image is the plane of the first two axes: {names_of(found)} are left out")
+        told = f"the image is the plane of the first two axes: {names_of(found)} are left out"
+        warnings.append(WarningCode.WCS_CARDS_IGNORED(told))
     if reason := _wild_order(result):
         found = _remove(result, _SIP)
-        warnings.append(f"{reason}: the SIP polynomials are left out ({names_of(found, most=4)})")
+        told = f"{reason}: the SIP polynomials are left out ({names_of(found, most=4)})"
+        warnings.append(WarningCode.WCS_CARDS_IGNORED(told))
     wild = {keyword: reason for keyword in dict.fromkeys(result) if (reason := _bad_card(keyword, result))}
     for keyword in wild:
         result.remove(keyword, remove_all=True)
     if wild:
-        warnings.append(f"left out of the WCS: {'; '.join(list(wild.values())[:10])}")
+        told = f"left out of the WCS: {'; '.join(list(wild.values())[:10])}"
+        warnings.append(WarningCode.WCS_CARDS_IGNORED(told))
     types = _text(result, "CTYPE1"), _text(result, "CTYPE2")
     if not has_sky(result) and not set(types) <= _NO_SKY:
         told = f"axes 1 and 2 are {types[0]!r} and {types[1]!r}, not a pair on the sky"
-        warnings.append(f"the WCS of the header breaks the standard: {told}")
+        warnings.append(WarningCode.WCS_NOT_STANDARD(f"the WCS of the header breaks the standard: {told}"))
     elif not any(types) and "CTYPE1" not in result and any(_SCALES.fullmatch(k) for k in result):
-        warnings.append("the WCS of the header has no axis types (CTYPE1, CTYPE2)")
+        warnings.append(WarningCode.WCS_NOT_STANDARD("the WCS of the header has no axis types (CTYPE1, CTYPE2)"))
     return result, warnings
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from astropy.io import fits
 
 from astro_shared.fits.units import plain_number, seconds
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 
 #: Keywords that count the frames of a stack.
 COUNTS = ("NCOMBINE", "NCOMB", "NCOADD", "NCOADDS", "NSTACK", "NSTACKED", "STACKCNT", "STACKNUM", "STCKCNT", "NUMSTACK",
@@ -93,7 +94,7 @@ class Stack:
         return float(self.frames) if self.method is Method.SUM else 1.0
 
 
-def read_stack(header: fits.Header) -> tuple[Stack | None, list[str]]:
+def read_stack(header: fits.Header) -> tuple[Stack | None, list[FrameWarning]]:
     """Whether the image is a mean, median or sum of frames, and warnings.
 
     Notes
@@ -108,10 +109,11 @@ def read_stack(header: fits.Header) -> tuple[Stack | None, list[str]]:
             continue
         comment = str(header.comments[keyword])
         if keyword in DOUBTFUL_COUNTS and not _COMBINED.search(f"{comment} {words}"):
-            return None, [
+            told = (
                 f"{keyword} = {frames:g} in the header: if the image is made of so many frames, its gain is not that of one "
                 "(set input.gain_e_per_adu and input.read_noise_e)"
-            ]
+            )
+            return None, [WarningCode.FRAME_IS_STACK(told)]
         method = _method(comment) or _method(words)
         return Stack(int(frames), method or Method.MEAN, method is not None, keyword), []
     inputs = sum(_INPUT.fullmatch(key) is not None for key in header)

@@ -8,13 +8,14 @@ from typing import Literal
 from astro_shared.contracts.photometry import FrameSummary, PointingHint
 from astro_shared.fits.frame import RawFrame
 from astro_shared.fits.keywords import FrameFacts
+from astro_shared.frame_warnings import FrameWarning
 
 __all__ = ["summarise"]
 
 
 def summarise(
     raw: RawFrame, facts: FrameFacts, name: str, *, gain_e_per_adu: float, read_noise_e: float,
-    saturation_e: float | None, noise_model: Literal["header", "request", "assumed"], warnings: tuple[str, ...],
+    saturation_e: float | None, noise_model: Literal["header", "request", "assumed"], warnings: tuple[FrameWarning, ...],
 ) -> FrameSummary:  # fmt: skip
     """The detector's constants are as the caller takes them, everything else as header and request say."""
     ny, nx = raw.data.shape

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.settings import ReferenceSettings
 from astro_shared.fits.tables import read_columns
+from astro_shared.frame_warnings import WarningCode
 from astro_shared.jobs.task import TaskContext
 from astrometry_service.domain.reference import ReferenceStars
 from astrometry_service.errors import ReferenceListError
@@ -59,7 +60,8 @@ class RemoteCatalogue:
         if "source_id" not in columns or columns["source_id"].dtype.kind not in "iuSU":
             columns["source_id"] = _identifiers(columns["ra"], columns["dec"])
         self._seen.append(columns)
-        notes = tuple(str(header[key]) for key in header if key.startswith("SKIP"))
+        skipped = [str(header[key]) for key in header if key.startswith("SKIP")]
+        notes = tuple(map(WarningCode.REFERENCE_UNREACHABLE, skipped))
         layer = str(answer.get("layer") or header.get("REFLAYER", "list"))
         if len(columns["ra"]) == 0:
             raise ReferenceListError(f"{self._settings.name} has no stars there", count=0)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from astro_shared.frame_warnings import FrameWarning
 from astrometry_service.domain.distortion import DistortionSample
 from astrometry_service.domain.wcs_state import WcsState
 
@@ -120,4 +121,4 @@ class AstrometricSolution:
     report: Mapping[str, Any]
     products: Mapping[str, Any] = field(default_factory=dict)
     distortion: DistortionSample | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[FrameWarning, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.frame_warnings import FrameWarning
 from astrometry_service.domain.header_evidence import HeaderEvidence
 from astrometry_service.domain.plane_affine import PlaneAffine
 from astrometry_service.domain.reference import ReferenceStars
@@ -180,7 +181,7 @@ class SolveOutcome:
     reference: ReferenceStars | None = None
     reference_name: str = ""
     reference_layer: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[FrameWarning, ...] = ()
     evidence: HeaderEvidence | None = None
 
     @property

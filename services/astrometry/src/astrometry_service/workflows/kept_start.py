@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from astro_shared.frame_warnings import WarningCode
 from astrometry_service.algorithms.error_model import ErrorModel
 from astrometry_service.algorithms.refinement import median_scatter, no_pairs
 from astrometry_service.algorithms.refinement._regions import mutual_nearest
@@ -54,7 +55,7 @@ def kept_start(
     return AstrometricSolution(
         WcsState.VALID, start, {}, False, (reason,), places.epoch_jyear, positions_of_transform(start, sources, model),
         no_pairs(), {"pairs": 0, **failure, "start_scatter_mas": sigma_mas if model else None, **report},
-        notes=(reason,),
+        notes=(WarningCode.SOLUTION_NOT_REFINED(reason),),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from astro_shared.errors import AlidadeError
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from astrometry_service.algorithms.matching import angular_distance_deg, sky_cone
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
 from astrometry_service.domain.reference import ReferenceStars
@@ -48,7 +49,7 @@ class ReferenceCones:
         self._widest_deg = widest_deg
         self._kept: list[tuple[float, float, float, ReferenceCone, SkyStars]] = []
         self.questions = 0
-        self.notes: list[str] = []
+        self.notes: list[FrameWarning] = []
         self.reached = False
 
     def stars(self, ra_deg: float, dec_deg: float, radius_deg: float) -> SkyStars:
@@ -86,7 +87,7 @@ class ReferenceCones:
             "the reference catalogue has no stars on this frame: the solution stands on the local all-sky list, which has "
             "neither proper motions nor magnitudes for a zero point"
         )
-        return ReferenceCone(rows, "all-sky", "list", notes=(note,))
+        return ReferenceCone(rows, "all-sky", "list", notes=(WarningCode.REFERENCE_ALL_SKY_LIST(note),))
 
     def _ask(
         self, ra_deg: float, dec_deg: float, radius_deg: float, *, contained: bool = True
@@ -107,10 +108,11 @@ class ReferenceCones:
             self.reached = True
             note = f"a disc of {radius_deg:.2g} deg around {ra_deg:.3f}, {dec_deg:.3f}: {error}"
             if len(self.notes) < MOST_NOTES:
-                self.notes.append(note)
+                self.notes.append(WarningCode.REFERENCE_EMPTY(note))
             return None
         except AlidadeError as error:
-            self.notes.append(f"the reference catalogue gave no stars: {error}")
+            told = WarningCode.REFERENCE_UNREACHABLE(f"the reference catalogue gave no stars: {error}")
+            self.notes.append(told)
             self._catalogue = None
             return None
         self.questions += 1

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import AstrometryReport, SolveAttempt
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from astrometry_service.algorithms.wcs import SipExport, WcsValidation, map_cards
 from astrometry_service.algorithms.wcs.frame_place import frame_place
 from astrometry_service.domain.header_evidence import HeaderEvidence
@@ -114,7 +115,8 @@ def may_be_accepted(failed: Solved, evidence: HeaderEvidence | None) -> Solved:
     tip = "where the header's WCS is known to be good, set solve.accept_header = true: its positions, marked unverified"
     update = {"advice": (*failed.report.advice, tip), **_counts(evidence)}
     if evidence is not None and evidence.against:
-        update["warnings"] = (*failed.report.warnings, f"stars speak against the header's WCS: {evidence.words}")
+        told = WarningCode.WCS_CONTRADICTED(f"stars speak against the header's WCS: {evidence.words}")
+        update["warnings"] = (*failed.report.warnings, told)
     return replace(failed, report=failed.report.model_copy(update=update))
 
 
@@ -125,12 +127,12 @@ def with_header(
     """A frame that was not solved, with the places that its header's WCS gives; how wrong they are nobody knows."""
     ra, dec = transform.pixel_to_sky(np.asarray(sources["x"], float), np.asarray(sources["y"], float))
     unknown = np.full(ra.size, np.nan)
-    warning = f"right ascension and declination are those of the header's WCS, {_verdict(evidence)}"
+    told = f"right ascension and declination are those of the header's WCS, {_verdict(evidence)}"
     report = failed.report.model_copy(
         update={
             **_place(transform, geometry),
             "epoch_jyear": geometry.epoch_jyear,
-            "warnings": (*failed.report.warnings, warning),
+            "warnings": (*failed.report.warnings, WarningCode.WCS_UNVERIFIED(told)),
             "header_kept": True,
             **_counts(evidence),
         }
@@ -163,9 +165,9 @@ def _attempts(outcome: SolveOutcome | None) -> tuple[SolveAttempt, ...]:
     )
 
 
-def _warnings(found: WcsValidation, outcome: SolveOutcome | None) -> tuple[str, ...]:
+def _warnings(found: WcsValidation, outcome: SolveOutcome | None) -> tuple[FrameWarning, ...]:
     """What was mended in the header's WCS, and what solving noticed."""
-    repairs = tuple(f"WCS of the header: {repair}" for repair in found.repairs)
+    repairs = tuple(WarningCode.WCS_REPAIRED(f"WCS of the header: {repair}") for repair in found.repairs)
     return (*repairs, *(outcome.notes if outcome is not None else ()))
 
 

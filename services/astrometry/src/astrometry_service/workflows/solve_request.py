@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from astro_shared.contracts.astrometry import DistortionPriorUse, SolveRequest
 from astro_shared.fits.keywords import CALIBRATION_TYPES
+from astro_shared.frame_warnings import WarningCode
 from astrometry_service.algorithms.error_model import ErrorModel
 from astrometry_service.algorithms.field_search import frame_outline
 from astrometry_service.algorithms.reference_positions import positions_at_epoch
@@ -112,7 +113,8 @@ class SolveRequestWorkflow:
         cards = map_cards(solution.transform)
         sip = _sip(solution, geometry)
         report = solved_report(found, outcome, solution, geometry, len(stars), seconds, sip)
-        notes = (refined.note, reading_note(request, found, report.ra_center_deg or 0.0, report.dec_center_deg or 0.0))
+        reading = reading_note(request, found, report.ra_center_deg or 0.0, report.dec_center_deg or 0.0)
+        notes = (WarningCode.EPOCH_ASSUMED(refined.note), WarningCode.POINTING_INTERPRETED(reading))
         report = report.model_copy(
             update={
                 "prior": DistortionPriorUse(**asdict(refined.prior)),

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from astro_shared.contracts.gateway import CollectStage, ReductionStatus, StageName, StageState
+from astro_shared.contracts.warned import coded_warnings
+from astro_shared.frame_warnings import FrameWarning
 from gateway_service.domain.frame_time import BarycentricDate, frame_time
 
 _ASTROMETRY = (
@@ -61,6 +63,7 @@ def summary(
     status, reason = outcome(stages)
     measured = stages[StageName.MEASURE].result or {}
     airmass, airmass_reason = _airmass(stages)
+    warnings = _warnings(stages)
     document: dict[str, Any] = {
         "frame": frame_name,
         "status": status,
@@ -77,7 +80,8 @@ def summary(
         "airmass": airmass,
         "time": frame_time(stages, airmass, barycentric),
         "identification": _identification(stages[StageName.IDENTIFY]),
-        "warnings": _warnings(stages),
+        "warnings": [str(warning) for warning in warnings],
+        "warning_codes": [str(warning.code) for warning in warnings],
         "stages": [*(_stage(stage) for stage in stages.values()), *own],
     }
     for name in ("sources", "fwhm_psf_px", "fwhm_marginal_px"):
@@ -171,10 +175,10 @@ def _identification(stage: CollectStage) -> dict[str, dict[str, Any]]:
     }
 
 
-def _warnings(stages: Mapping[StageName, CollectStage]) -> list[str]:
+def _warnings(stages: Mapping[StageName, CollectStage]) -> list[FrameWarning]:
     measured, solved = stages[StageName.MEASURE].result or {}, stages[StageName.SOLVE].result or {}
     sources = (measured.get("frame", {}), solved.get("astrometry", {}), _report(stages))
-    return [text for source in sources for text in source.get("warnings", ())]
+    return [warning for source in sources for warning in coded_warnings(source)]
 
 
 def _stage(stage: CollectStage) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from astro_shared.fits.headers import names_of
 from astro_shared.fits.keywords import FrameFacts, frame_facts
 from astro_shared.fits.stacks import stack_keywords
 from astro_shared.fits.units import plain_number
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.adapters.master_files import read_master
 from photometry_service.algorithms.detector import (
     Amplifier,
@@ -125,9 +126,10 @@ def _without_overscan(raw: RawFrame, place: DetectorSection | None = None) -> tu
     bias = parse_section(raw.header.get("BIASSEC"))
     if bias is not None and bias.inside(raw.shape):
         data, level = subtract_overscan(data, bias)
-        notes.append(f"an overscan of {np.median(level):.1f} ADU was taken off")
+        told = f"an overscan of {np.median(level):.1f} ADU was taken off"
+        notes.append(WarningCode.OVERSCAN_SUBTRACTED(told))
     else:
-        notes.append("there is no usable BIASSEC: no overscan was taken off")
+        notes.append(WarningCode.OVERSCAN_MISSING("there is no usable BIASSEC: no overscan was taken off"))
     section = _data_section(raw, place)
     header = raw.header.copy()
     mask = raw.mask
@@ -188,7 +190,8 @@ def _calibrated(raw: RawFrame, settings: InputSettings, masters: Mapping[MasterK
     check_image(data, done.mask)
     left = settings.model_copy(update={"saturation_adu": level / gain}) if isfinite(level) else settings
     names = ", ".join(sorted(masters))
-    warnings = (*raw.warnings, *notes, *done.warnings, f"calibrated with the master {names}")
+    applied = WarningCode.MASTERS_APPLIED(f"calibrated with the master {names}")
+    warnings = (*raw.warnings, *notes, *done.warnings, applied)
     variance = (done.variance / np.float32(gain**2)).astype(np.float32)
     calibrated = replace(raw, data=data, mask=done.mask, warnings=warnings, shape=data.shape)
     return Exposure(calibrated, variance, left)
@@ -196,7 +199,7 @@ def _calibrated(raw: RawFrame, settings: InputSettings, masters: Mapping[MasterK
 
 def _apply(
     raw: RawFrame, facts: FrameFacts, settings: InputSettings, masters: Mapping[MasterKind, MasterFrame]
-) -> tuple[CalibratedImage, tuple[str, ...]]:
+) -> tuple[CalibratedImage, tuple[FrameWarning, ...]]:
     """The calibrated image in electrons, and what there is to say of its saturation, which the raw pixels tell best."""
     found = find_saturation(raw.data, raw.mask, facts.saturation_adu, given=settings.saturation_adu)
     done = apply_calibration(
@@ -257,10 +260,11 @@ def _mosaic(file: FitsFile, settings: InputSettings, masters: Mapping[MasterKind
     first = raws[0]
     warnings = tuple(dict.fromkeys(note for raw in raws for note in raw.warnings))
     if lost := [name for name in raws[0].header if name.startswith(SKY) and name not in header]:
-        warnings += (f"the first amplifier is read backwards: its sky coordinates are left out ({names_of(lost)})",)
+        told_lost = f"the first amplifier is read backwards: its sky coordinates are left out ({names_of(lost)})"
+        warnings += (WarningCode.WCS_CARDS_IGNORED(told_lost),)
+    told_joined = f"{len(parts)} amplifiers were joined with gains of {listed} e/ADU"
     raw = RawFrame(
-        joined.data, joined.mask, header,
-        (*warnings, f"{len(parts)} amplifiers were joined with gains of {listed} e/ADU"),
+        joined.data, joined.mask, header, (*warnings, WarningCode.AMPLIFIERS_JOINED(told_joined)),
         first.hdu_index, (joined.data.shape[0], joined.data.shape[1]), first.original_header,
     )  # fmt: skip
     # the amplifiers are in electrons now: a gain or a level of the request was used for them

@@ -9,6 +9,8 @@ from math import inf, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.frame_warnings import FrameWarning
+
 __all__ = ["Frame", "NoiseModel"]
 
 
@@ -54,7 +56,7 @@ class Frame:
     exposure_s: float | None = None
     filter_name: str | None = None
     mid_time_mjd: float | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse arrays that a kernel could not read and constants without meaning."""
@@ -82,6 +84,6 @@ class Frame:
         """Return the same frame with other pixels, and another mask if given."""
         return replace(self, data=data, mask=self.mask if mask is None else mask)
 
-    def with_warning(self, *sentences: str) -> Frame:
+    def with_warning(self, *warnings: FrameWarning) -> Frame:
         """Return the same frame with warnings added."""
-        return replace(self, warnings=(*self.warnings, *sentences))
+        return replace(self, warnings=(*self.warnings, *warnings))

@@ -10,6 +10,7 @@ import numpy as np
 from astro_shared.contracts.photometry import MasterRequest, MasterResult
 from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import frame_facts
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.detector import (
     CalibrationError,
     Hold,
@@ -95,7 +96,7 @@ class BuildMaster:
         stack.exposures_s.append(exposure)
 
 
-def describe(masters: dict[int, MasterFrame], warnings: Iterable[str]) -> MasterResult:
+def describe(masters: dict[int, MasterFrame], warnings: Iterable[FrameWarning]) -> MasterResult:
     """Figures of a master of one image or of several amplifiers."""
     first = next(iter(masters.values()))
     good = {index: ~master.mask for index, master in masters.items()}
@@ -105,7 +106,8 @@ def describe(masters: dict[int, MasterFrame], warnings: Iterable[str]) -> Master
     variance = np.concatenate([masters[index].variance[plane] for index, plane in good.items()])
     notes = list(dict.fromkeys(warnings))
     if first.n_frames < FEW_FRAMES:
-        notes.append(f"{first.n_frames} frames: outliers and the scatter are known badly below {FEW_FRAMES}")
+        told = f"{first.n_frames} frames: outliers and the scatter are known badly below {FEW_FRAMES}"
+        notes.append(WarningCode.FEW_FRAMES_IN_MASTER(told))
     return MasterResult(
         kind=first.kind.value,
         n_frames=first.n_frames,

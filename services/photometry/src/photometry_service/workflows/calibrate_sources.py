@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import CalibrateRequest, ZeroPointReport
+from astro_shared.frame_warnings import WarningCode
 from photometry_service.algorithms.calibration import (
     SkyMatches,
     ZeroPointFit,
@@ -61,7 +62,8 @@ class CalibrateSources:
         exposure_s = frame.exposure_s or 1.0
         if (refused := _refusal(request)) is not None:
             return _uncalibrated(sources, refused)
-        warnings = [] if frame.exposure_s else ["the exposure is not known: magnitudes are for 1 s"]
+        unknown = WarningCode.EXPOSURE_UNKNOWN("the exposure is not known: magnitudes are for 1 s")
+        warnings = [] if frame.exposure_s else [unknown]
         own = rows_of(sources, positions)
         air = frame_extinction(request, positions["ra"][own], positions["dec"][own])
         try:

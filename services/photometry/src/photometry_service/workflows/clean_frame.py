@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.settings import CosmicRaySettings
+from astro_shared.frame_warnings import WarningCode
 from photometry_service.algorithms.cosmic_rays import CosmicRayOptions, CosmicRays, remove_cosmic_rays
 from photometry_service.algorithms.fwhm import bright_peaks
 from photometry_service.domain.frame import Frame, NoiseModel
@@ -60,15 +61,19 @@ def clean_frame(frame: Frame, settings: CosmicRaySettings) -> CleanFrame:
     rays = remove_cosmic_rays(frame, options)
     if settings.enabled == "auto" and takes_stars(frame, rays):
         left = frame.with_warning(
-            "cosmic rays were left in: nearly everything bright is as narrow as they are, so these are the stars "
-            "(cosmic_rays.enabled = on takes them out)"
+            WarningCode.COSMIC_RAYS_LEFT(
+                "cosmic rays were left in: nearly everything bright is as narrow as they are, so these are the stars "
+                "(cosmic_rays.enabled = on takes them out)"
+            )
         )
         return CleanFrame(left, None, only_stars=True)
     # the width is that of the cleaned frame: hits are narrower than stars
     if settings.enabled == "auto" and rays.fwhm_guess_px < MIN_FWHM_PX:
         left = frame.with_warning(
-            f"cosmic rays were left in: stars of about {rays.fwhm_guess_px:.1f} px look like them "
-            "(cosmic_rays.enabled = on takes them out)"
+            WarningCode.COSMIC_RAYS_LEFT(
+                f"cosmic rays were left in: stars of about {rays.fwhm_guess_px:.1f} px look like them "
+                "(cosmic_rays.enabled = on takes them out)"
+            )
         )
         return CleanFrame(left, None, only_stars=False)
     # hits are not searched for beside bad pixels: where these are many, some are left and only their profile tells

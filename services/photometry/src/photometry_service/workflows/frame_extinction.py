@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import CalibrateRequest, FrameSummary
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.calibration import altitude_deg, refraction_deg
 from photometry_service.algorithms.calibration.airmass import airmass
 
@@ -37,7 +38,7 @@ class FrameExtinction:
     center_mag: float
     source_mag: Array
     differential: bool = False
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
 
 
 def frame_extinction(request: CalibrateRequest, ra_deg: Array, dec_deg: Array) -> FrameExtinction:
@@ -48,19 +49,22 @@ def frame_extinction(request: CalibrateRequest, ra_deg: Array, dec_deg: Array) -
     settings, frame = request.zero_point, request.measure.frame
     center, reason = center_airmass(request)
     fixed = settings.extinction == "fixed" or settings.mode == "classic"
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
     if settings.extinction == "fit":
         instead = "extinction_mag per airmass is taken" if fixed else "it is absorbed in the zero point"
         warnings = (
-            f"extinction = fit needs five frames or more that span 0.3 in airmass, and this is one: {instead} here; "
-            "POST /api/v1/extinction fits it over finished reductions",
+            WarningCode.EXTINCTION_NOT_FITTED(
+                f"extinction = fit needs five frames or more that span 0.3 in airmass, and this is one: {instead} here; "
+                "POST /api/v1/extinction fits it over finished reductions"
+            ),
         )
     nothing = np.zeros(len(ra_deg))
     if not fixed:
         return FrameExtinction("absorbed", center, reason, 0.0, nothing, warnings=warnings)
     if center is None:
         told = f"extinction is absorbed in the zero point: the airmass is not known ({reason})"
-        return FrameExtinction("absorbed", None, reason, 0.0, nothing, warnings=(*warnings, told))
+        warnings = (*warnings, WarningCode.EXTINCTION_UNCORRECTED(told))
+        return FrameExtinction("absorbed", None, reason, 0.0, nothing, warnings=warnings)
     k = settings.extinction_mag
     field_deg = max(frame.width_px, frame.height_px) * request.scale_arcsec_px / 3600
     if field_deg > WIDE_FIELD_DEG or center > LOW_AIRMASS:
@@ -69,7 +73,7 @@ def frame_extinction(request: CalibrateRequest, ra_deg: Array, dec_deg: Array) -
             source_mag = k * np.where(np.isfinite(own), own, center)
             return FrameExtinction("fixed", center, None, k * center, source_mag, True, warnings)
         told = "the site or the time is not known: every star is given the extinction of the centre of the field"
-        warnings = (*warnings, told)
+        warnings = (*warnings, WarningCode.EXTINCTION_UNCORRECTED(told))
     return FrameExtinction("fixed", center, None, k * center, nothing + k * center, warnings=warnings)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.photometry import MeasureRequest, MeasureResult
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.background import Background
 from photometry_service.algorithms.detector import assess_noise
 from photometry_service.algorithms.fwhm import MarginalFwhm
@@ -40,7 +41,7 @@ def judge_measurement(
     no_sky = prepared.no_sky or dark_objects(sky.data, sky.frame.mask, rms=rms, level=background.median)
     warnings = [*sky.frame.warnings, *noise.warnings]
     if no_sky is not None:
-        warnings.append(f"taken for {no_sky}: it is not calibrated")
+        warnings.append(WarningCode.NOT_THE_SKY(f"taken for {no_sky}: it is not calibrated"))
     else:
         warnings += [*unflattened_words(background), *_told_by_stars(columns, tie, model)]
         warnings += verdict_words(psf.summary.verdict)
@@ -72,9 +73,12 @@ def judge_measurement(
     )
 
 
-def _told_by_stars(columns: dict[str, NDArray[Any]], tie: ApertureTie, model: PsfModel | None) -> tuple[str, ...]:
+def _told_by_stars(
+    columns: dict[str, NDArray[Any]], tie: ApertureTie, model: PsfModel | None
+) -> tuple[FrameWarning, ...]:
     """What is wrong with the stars, where there should be some."""
-    few = (f"no aperture correction: clean stars are too few ({tie.stars})",) if np.isnan(tie.correction_mag) else ()
+    told = WarningCode.APERTURE_CORRECTION_MISSING(f"no aperture correction: clean stars are too few ({tie.stars})")
+    few = (told,) if np.isnan(tie.correction_mag) else ()
     if model is None:
         return few
     kind, stars = str(model.kind), model.quality.n_stars

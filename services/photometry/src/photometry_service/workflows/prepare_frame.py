@@ -15,6 +15,7 @@ from astro_shared.fits import RawFrame
 from astro_shared.fits.keywords import CALIBRATION_TYPES, FrameFacts, frame_facts
 from astro_shared.fits.stacks import Method
 from astro_shared.fits.summary import summarise
+from astro_shared.frame_warnings import WarningCode
 from photometry_service.algorithms.detector import (
     blend_mosaic,
     check_image,
@@ -59,8 +60,10 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
     if "assumed" in (gain_from, noise_from):
         missing = [name for name, where in (("gain", gain_from), ("read noise", noise_from)) if where == "assumed"]
         warnings.append(
-            f"the header has no {' and no '.join(missing)}: {gain:g} e/ADU and {noise:g} e are used, "
-            "so errors are as good as that assumption (set input.gain_e_per_adu and input.read_noise_e)"
+            WarningCode.GAIN_ASSUMED(
+                f"the header has no {' and no '.join(missing)}: {gain:g} e/ADU and {noise:g} e are used, "
+                "so errors are as good as that assumption (set input.gain_e_per_adu and input.read_noise_e)"
+            )
         )
     pixels, mask = checked.data, checked.mask
     found = find_saturation(pixels, mask, facts.saturation_adu, given=settings.saturation_adu)
@@ -70,8 +73,10 @@ def prepare_frame(raw: RawFrame, settings: InputSettings, frame_name: str) -> Pr
     if pattern is not None:
         pixels, mask = blend_mosaic(pixels, mask, saturation=found.level)
         warnings.append(
-            f"the frame is a colour mosaic ({pattern}): every pixel was made a mean of its surroundings that holds all "
-            "colours in equal parts, so magnitudes are those of the colours together"
+            WarningCode.COLOUR_MOSAIC(
+                f"the frame is a colour mosaic ({pattern}): every pixel was made a mean of its surroundings that holds all "
+                "colours in equal parts, so magnitudes are those of the colours together"
+            )
         )
     model = (
         NoiseModel.ASSUMED

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.contracts.settings import BackgroundSettings
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.background import Background, BackgroundOptions, SkyFloor, estimate_background
 from photometry_service.algorithms.detector import visible_light, working_noise, working_pixels
 from photometry_service.algorithms.fwhm import guess_fwhm
@@ -83,9 +84,9 @@ def subtract_sky(clean: CleanFrame, settings: BackgroundSettings) -> SkySubtract
     return SkySubtracted(told, background, data, saturated, rms)
 
 
-def _cut_off(floor: SkyFloor, gain_e_per_adu: float) -> str:
+def _cut_off(floor: SkyFloor, gain_e_per_adu: float) -> FrameWarning:
     """What was lost, and how to keep it."""
-    return (
+    return WarningCode.SKY_CUT_OFF(
         f"the sky was cut off at its lowest value: {100 * floor.share:.0f} % of its pixels stand at "
         f"{floor.value / gain_e_per_adu:.4g} ADU, as when a dark or bias is taken off in whole positive numbers. Level and "
         f"noise ({floor.sky:.3g} and {floor.sigma:.3g} e) are those that the pixels above it tell, and the errors of faint "

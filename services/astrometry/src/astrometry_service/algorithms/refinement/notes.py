@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from astrometry_service.algorithms.error_model.terms import ErrorModel
 from astrometry_service.domain.reference import ReferenceStars
 
@@ -16,7 +17,7 @@ _ALPHA_NOTES = {
 }
 
 
-def list_notes(reference: ReferenceStars, epoch_jyear: float) -> tuple[str, ...]:
+def list_notes(reference: ReferenceStars, epoch_jyear: float) -> tuple[FrameWarning, ...]:
     """What the reference list does not say and the systematic scatter therefore holds."""
     lacking = []
     if not np.any(reference.column("ra_error") > 0) and not np.any(reference.column("dec_error") > 0):
@@ -26,10 +27,11 @@ def list_notes(reference: ReferenceStars, epoch_jyear: float) -> tuple[str, ...]
         lacking.append(f"proper motions (over up to {years:.1f} years)")
     if not lacking:
         return ()
-    return (f"the reference list has no {' and no '.join(lacking)}: the systematic scatter of the solution holds them",)
+    told = f"the reference list has no {' and no '.join(lacking)}: the systematic scatter of the solution holds them"
+    return (WarningCode.REFERENCE_LIST_INCOMPLETE(told),)
 
 
-def model_notes(model: ErrorModel) -> tuple[str, ...]:
+def model_notes(model: ErrorModel) -> tuple[FrameWarning, ...]:
     """Which figures of the error model are no measurements, and why."""
     notes = []
     if model.catalogue_factor != 1.0:
@@ -39,4 +41,4 @@ def model_notes(model: ErrorModel) -> tuple[str, ...]:
         notes.append(f"alpha is not determined: the residuals leave room for no more than {model.alpha_upper:.2g}")
     elif model.note in _ALPHA_NOTES:
         notes.append(f"alpha is not determined and held at 1: {_ALPHA_NOTES[model.note]}")
-    return tuple(notes)
+    return tuple(map(WarningCode.ERROR_MODEL_UNDETERMINED, notes))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from astro_shared.science.robust_statistics import mad_std
 from photometry_service.errors import TooFewCalibratorsError
 
@@ -112,7 +113,7 @@ class ZeroPointFit(ZeroPointModel):
     chi2_red: float
     used: NDArray[np.bool_]
     residual: Array
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[FrameWarning, ...] = field(default=())
 
 
 def fit_zero_point(
@@ -173,10 +174,11 @@ def fit_zero_point(
 
 def _color_model(
     color: Array, usable: NDArray[np.bool_], options: ZeroPointOptions
-) -> tuple[bool, float, float, tuple[str, ...]]:
+) -> tuple[bool, float, float, tuple[FrameWarning, ...]]:
     known = color[usable & np.isfinite(color)]
     if len(known) == 0:
-        return False, 0.0, 0.0, ("no calibrator has a colour",) if options.color_term else ()
+        told = WarningCode.COLOR_TERM_MISSING("no calibrator has a colour")
+        return False, 0.0, 0.0, (told,) if options.color_term else ()
     zero = float(np.median(known))
     scatter = float(mad_std(known, zero))
     if not options.color_term:
@@ -184,7 +186,7 @@ def _color_model(
     low, high = np.percentile(known, [5, 95])
     if len(known) < max(MIN_FOR_COLOR, 0.5 * usable.sum()) or high - low < MIN_COLOR_SPAN_MAG:
         note = f"no colour term: {len(known)} calibrators with colours that span {high - low:.2f} mag"
-        return False, zero, scatter, (note,)
+        return False, zero, scatter, (WarningCode.COLOR_TERM_MISSING(note),)
     return True, zero, scatter, ()
 
 
@@ -204,7 +206,7 @@ def _design(x: Array, y: Array, color_offset: Array, has_color: bool, order: int
 
 def _robust(
     design: Array, target: Array, variance: Array, usable: NDArray[np.bool_], clip: float, *,
-    has_color: bool, order: int, color_zero: float, color_scatter: float, notes: tuple[str, ...],
+    has_color: bool, order: int, color_zero: float, color_scatter: float, notes: tuple[FrameWarning, ...],
 ) -> ZeroPointFit:  # fmt: skip
     theta = np.zeros(design.shape[1])
     theta[0] = np.median(target[usable])

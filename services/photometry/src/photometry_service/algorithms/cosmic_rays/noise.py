@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.background.estimate import BackgroundOptions, NoGoodPixelsError, estimate_background
 from photometry_service.algorithms.background.map import Background
 from photometry_service.algorithms.detector.noise import SUSPECT_RATIO, model_rms
@@ -44,7 +45,7 @@ class SearchPixels:
     read_noise_e: float
     saturation_e: float
     scale: float = 1.0
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
 
 
 def search_pixels(frame: Frame) -> SearchPixels:
@@ -72,7 +73,7 @@ def search_pixels(frame: Frame) -> SearchPixels:
     light *= factor
     np.maximum(light, 0, out=light)
     light += (background.rms_map() * factor) ** 2
-    warning = (
+    warning = WarningCode.COSMIC_RAY_SEARCH_ADAPTED(
         f"gain and read noise do not explain the noise of the sky ({background.rms_median:.3g} per pixel): cosmic rays "
         "were searched with the measured noise"
     )

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.cosmic_rays import _search
 from photometry_service.algorithms.cosmic_rays.noise import SearchPixels, search_pixels
 from photometry_service.algorithms.fwhm import guess_fwhm
@@ -122,7 +123,7 @@ class CosmicRays:
     values: NDArray[np.float32]
     rounds: int
     options: CosmicRayOptions
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
     fwhm_guess_px: float = float("nan")
 
     @property
@@ -163,13 +164,14 @@ def remove_cosmic_rays(frame: Frame, options: CosmicRayOptions | None = None) ->
     if fwhm_px < UNDERSAMPLED_FWHM_PX and options != cautious:
         found = _find_in(frame, pixels, cautious)
         warnings += (
-            f"stars are undersampled (FWHM about {fwhm_px:.1f} px): cosmic rays searched with full medians and "
-            f"objlim {cautious.objlim:g} instead of {options.medians} medians and {options.objlim:g}",
+            WarningCode.COSMIC_RAY_SEARCH_ADAPTED(
+                f"stars are undersampled (FWHM about {fwhm_px:.1f} px): cosmic rays searched with full medians and "
+                f"objlim {cautious.objlim:g} instead of {options.medians} medians and {options.objlim:g}"
+            ),
         )
     if found.count > MAX_SHARE * found.mask.size:
-        warnings += (
-            f"{100 * found.count / found.mask.size:.0f} % of the pixels looked like cosmic rays: none was used",
-        )
+        told = f"{100 * found.count / found.mask.size:.0f} % of the pixels looked like cosmic rays: none was used"
+        warnings += (WarningCode.COSMIC_RAYS_LEFT(told),)
         found = replace(found, mask=np.zeros_like(found.mask), values=found.values[:0])
     return replace(found, warnings=(*warnings, *found.warnings), fwhm_guess_px=fwhm_px)
 
@@ -204,7 +206,7 @@ def find_cosmic_rays(
         raise ValueError(f"frame {data.shape} and planes {[plane.shape for plane in planes]} differ")
     if min(data.shape) < MIN_SIDE_PX:
         warning = f"frame of {data.shape[1]}x{data.shape[0]} px is too small for a cosmic-ray search"
-        return _nothing(data.shape, options, warning)
+        return _nothing(data.shape, options, WarningCode.COSMIC_RAYS_LEFT(warning))
     engine = sparse_cosmic_rays if options.engine == "sparse" else astroscrappy_cosmic_rays
     return engine(data, mask, read_noise_e, saturation_e, variance, options)
 
@@ -254,7 +256,8 @@ def sparse_cosmic_rays(
     )
     if rounds < 0:
         share = f"more than {100 * options.max_candidate_share:.0f} % of the pixels stand out of their surroundings"
-        return _nothing(data.shape, options, f"{share}: no cosmic rays were searched")
+        told = f"{share}: no cosmic rays were searched"
+        return _nothing(data.shape, options, WarningCode.COSMIC_RAYS_LEFT(told))
     mask = hit.view(np.bool_)
     return CosmicRays(mask, cleaned[mask], rounds, options)
 
@@ -322,7 +325,7 @@ def _find_in(frame: Frame, pixels: SearchPixels, options: CosmicRayOptions) -> C
     return found if pixels.scale == 1.0 else replace(found, values=found.values / np.float32(pixels.scale))
 
 
-def _nothing(shape: tuple[int, ...], options: CosmicRayOptions, *warnings: str) -> CosmicRays:
+def _nothing(shape: tuple[int, ...], options: CosmicRayOptions, *warnings: FrameWarning) -> CosmicRays:
     """A frame without hits."""
     return CosmicRays(np.zeros(shape, np.bool_), np.empty(0, np.float32), 0, options, warnings)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.frame_warnings import FrameWarning
 from photometry_service.algorithms.detector.master_frames import MIN_FLAT, MasterFrame, check_shape, pedestal
 
 __all__ = ["CalibratedImage", "apply_calibration"]
@@ -35,7 +36,7 @@ class CalibratedImage:
     mask: NDArray[np.bool_]
     saturated: NDArray[np.bool_]
     saturation_e: float
-    warnings: tuple[str, ...]
+    warnings: tuple[FrameWarning, ...]
 
 
 def apply_calibration(

@@ -12,6 +12,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from astro_shared.science.robust_statistics import mad_std
 from photometry_service.algorithms.background.estimate import BackgroundOptions, NoGoodPixelsError, estimate_background
 from photometry_service.errors import ImageUnusableError, ShapeMismatchError
@@ -62,7 +63,7 @@ class CheckedImage:
     mask: NDArray[np.bool_]
     not_finite: int
     saturated_fraction: float
-    warnings: tuple[str, ...]
+    warnings: tuple[FrameWarning, ...]
 
 
 def check_image(
@@ -194,13 +195,15 @@ def _local_level(pixels: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray
         return np.full(pixels.shape, np.median(pixels[~bad]), np.float32)
 
 
-def _warnings(not_finite: int, dead: int, size: int, saturated: float) -> tuple[str, ...]:
+def _warnings(not_finite: int, dead: int, size: int, saturated: float) -> tuple[FrameWarning, ...]:
     """What the reader should know."""
-    sentences = []
+    warnings = []
     if not_finite:
-        sentences.append(f"{not_finite} pixels ({100 * not_finite / size:.2g} %) are not finite and were masked")
+        told = f"{not_finite} pixels ({100 * not_finite / size:.2g} %) are not finite and were masked"
+        warnings.append(WarningCode.PIXELS_MASKED(told))
     if dead:
-        sentences.append(f"{dead} pixels ({100 * dead / size:.2g} %) far below the sky around them were masked")
+        told = f"{dead} pixels ({100 * dead / size:.2g} %) far below the sky around them were masked"
+        warnings.append(WarningCode.PIXELS_MASKED(told))
     if saturated > 0.05:
-        sentences.append(f"{100 * saturated:.0f} % of the pixels are saturated")
-    return tuple(sentences)
+        warnings.append(WarningCode.MANY_SATURATED(f"{100 * saturated:.0f} % of the pixels are saturated"))
+    return tuple(warnings)

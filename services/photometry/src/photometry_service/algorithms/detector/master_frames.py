@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astro_shared.errors import InvalidRequestError
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from astro_shared.science.robust_statistics import MAD_TO_SIGMA, mad_std
 
 __all__ = [
@@ -235,7 +236,7 @@ def build_flat(
 
 def pedestal(
     shape: tuple[int, ...], exposure_s: float | None, bias: MasterFrame | None, dark: MasterFrame | None
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], tuple[FrameWarning, ...]]:
     """Bias and scaled dark, their variance, the bias alone (all ADU), and what is doubtful."""
     zero = np.zeros((1, 1), np.float32)
     bias_data, bias_variance = (zero, zero) if bias is None else (bias.data, bias.variance)
@@ -250,11 +251,13 @@ def pedestal(
                 f"the dark of {dark.exposure_s:g} s still holds its bias and can not be scaled to {exposure_s:g} s"
             )
         return dark.data, dark.variance, bias_data, ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
     if bias is None:
-        warnings = ("the dark has its bias taken off, and no bias was given: the bias level stays in the frame",)
+        told = "the dark has its bias taken off, and no bias was given: the bias level stays in the frame"
+        warnings = (WarningCode.BIAS_MISSING(told),)
     if scale > MAX_DARK_SCALE:
-        warnings += (f"the dark of {dark.exposure_s:g} s is scaled up {scale:.1f} times; its noise is multiplied",)
+        told = f"the dark of {dark.exposure_s:g} s is scaled up {scale:.1f} times; its noise is multiplied"
+        warnings += (WarningCode.DARK_SCALED(told),)
     s = np.float32(scale)
     return bias_data + s * dark.data, bias_variance + s**2 * dark.variance, bias_data, warnings
 

@@ -14,6 +14,7 @@ from math import pi
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.background.estimate import Background
 from photometry_service.domain.frame import Frame, NoiseModel
 
@@ -47,7 +48,7 @@ class NoiseQuality:
     model_e: float
     rms_ratio: float
     healthy: bool
-    warnings: tuple[str, ...]
+    warnings: tuple[FrameWarning, ...]
 
 
 def model_rms(
@@ -90,12 +91,14 @@ def assess_noise(background: Background, frame: Frame) -> NoiseQuality:
     measured, model = background.rms_median, float(np.median(expected))
     meaningful = background.median > 0 and model > 0 and background.floor is None
     ratio = float(np.median(background.mesh_rms / expected)) if meaningful else float("nan")
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
     if meaningful and not SUSPECT_RATIO[0] <= ratio <= SUSPECT_RATIO[1]:
         origin = "assumed" if frame.noise_model is NoiseModel.ASSUMED else "given"
         warnings = (
-            f"sky noise is {measured:.3g} e per pixel, {ratio:.2g} times what the {origin} gain "
-            f"({frame.gain_e_per_adu:g} e/ADU) and read noise ({frame.read_noise_e:g} e) predict: gain suspect",
+            WarningCode.NOISE_UNEXPLAINED(
+                f"sky noise is {measured:.3g} e per pixel, {ratio:.2g} times what the {origin} gain "
+                f"({frame.gain_e_per_adu:g} e/ADU) and read noise ({frame.read_noise_e:g} e) predict: gain suspect"
+            ),
         )
     healthy = meaningful and HEALTHY_RATIO[0] <= ratio <= HEALTHY_RATIO[1]
     return NoiseQuality(measured, model, ratio, healthy, warnings)

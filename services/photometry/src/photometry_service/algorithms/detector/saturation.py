@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.detector.star_tops import StarTops, sky_of, star_tops
 
 __all__ = ["Saturation", "find_saturation", "level_saturated"]
@@ -61,7 +62,7 @@ class Saturation:
     level: float
     lower: NDArray[np.intp]
     lowest: float
-    sentences: tuple[str, ...] = ()
+    sentences: tuple[FrameWarning, ...] = ()
 
 
 def find_saturation(
@@ -105,15 +106,13 @@ def find_saturation(
             return Saturation(inf, nothing, inf, (_says_not(card, unit, sharp, None),))
         return Saturation(card or inf, nothing, card or inf)
     lowest, highest = float(levels.min()), float(levels.max())
-    sentences: tuple[str, ...] = ()
+    sentences: tuple[FrameWarning, ...] = ()
     if card is None:
-        sentences = (
-            f"the header gives no saturation, and {_told(told, unit)}: that is taken for it (input.saturation_adu)",
-        )
+        words = f"the header gives no saturation, and {_told(told, unit)}: that is taken for it (input.saturation_adu)"
+        sentences = (WarningCode.SATURATION_FROM_PIXELS(words),)
     elif lowest < CARD_BELOW * card:
-        sentences = (
-            f"{_told(told, unit)}; the header says {card:g}: what piles up is taken for saturated (input.saturation_adu)",
-        )
+        words = f"{_told(told, unit)}; the header says {card:g}: what piles up is taken for saturated (input.saturation_adu)"
+        sentences = (WarningCode.SATURATION_FROM_PIXELS(words),)
     elif _contradicted(sharp, card, sky):
         sentences = (_says_not(card, unit, sharp, lowest),)
     else:
@@ -256,11 +255,11 @@ def _short(value: float) -> str:
     return f"{float(f'{value:.4g}'):g}"
 
 
-def _says_not(card: float, unit: str, sharp: StarTops, found: float | None) -> str:
+def _says_not(card: float, unit: str, sharp: StarTops, found: float | None) -> FrameWarning:
     """A level of the header that is not believed."""
     count = int(np.count_nonzero(sharp.star_like & (sharp.high > card)))
     told = "none is used" if found is None else f"{found:g} {unit} is used, where pixels pile up"
-    return (
+    return WarningCode.SATURATION_FROM_PIXELS(
         f"the header says that pixels saturate at {card:g} {unit}, but {count} stars are brighter and as sharp as the "
         f"others: {told} (input.saturation_adu)"
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from astro_shared.science.robust_statistics import mad_std
 from photometry_service.algorithms.detection.fit_frame import FitFrame
 from photometry_service.algorithms.psf.fit import PsfFit
@@ -130,17 +131,18 @@ def psf_misfit(
     return PsfMisfit(verdict, flux, place)
 
 
-def verdict_words(verdict: PsfVerdict) -> tuple[str, ...]:
+def verdict_words(verdict: PsfVerdict) -> tuple[FrameWarning, ...]:
     """The warning that the PSF does not hold; nothing when it does."""
     if verdict.holds:
         return ()
     where = f", most in the {verdict.worst_zone} ({_percent(verdict.worst_misfit)})" if verdict.worst_zone else ""
-    return (
+    told = (
         f"{PSF_DOES_NOT_HOLD}: of {verdict.stars} bright stars {verdict.beyond} leave more than noise explains, "
         f"{_percent(verdict.misfit)} of their light in the median{where}: the profile does not follow these optics. "
         f"Errors of fluxes hold {_percent(verdict.flux_error)} of the flux for it; faint sources beside bright stars may "
-        "be remains of these",
+        "be remains of these"
     )
+    return (WarningCode.PSF_DOES_NOT_HOLD(told),)
 
 
 def _percent(share: float) -> str:

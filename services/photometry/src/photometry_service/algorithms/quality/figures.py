@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.domain.flags import SourceFlag
 
 Array = NDArray[np.float64]
@@ -95,8 +96,8 @@ def clean_stars(columns: Mapping[str, NDArray[Any]], min_snr: float) -> NDArray[
 
 def shape_warnings(
     columns: Mapping[str, NDArray[Any]], kind: str | None, fwhm_px: float, *, ellipticity: float = 0.0, stars: int = 10
-) -> tuple[str, ...]:
-    """Sentences where the sources of a frame are no stars, or the profile is no good: assumed, or within a pixel.
+) -> tuple[FrameWarning, ...]:
+    """Warnings where the sources of a frame are no stars, or the profile is no good: assumed, or within a pixel.
 
     Parameters
     ----------
@@ -105,35 +106,38 @@ def shape_warnings(
     fwhm_px, ellipticity : of the PSF; 1 - minor / major axis
     stars : that made it
     """
-    sentences = []
+    warnings = []
     if kind == "assumed":
-        sentences.append(
+        told = (
             f"no star was clean and bright enough for a profile: a Moffat of {fwhm_px:.1f} px was assumed, fluxes and "
             "positions depend on it"
         )
+        warnings.append(WarningCode.PSF_ASSUMED(told))
     elif fwhm_px < NARROW_FWHM_PX:
-        sentences.append(
+        told = (
             f"stars are narrower than a pixel (FWHM {fwhm_px:.2f} px before the integration over it): where in its pixel a "
             "star lies is hardly known, which fluxes and positions suffer from; was the frame reduced in size?"
         )
+        warnings.append(WarningCode.PSF_UNDERSAMPLED(told))
     if kind != "assumed" and stars < FEW_PSF_STARS:
         made_of = f"{stars} star{'s' if stars > 1 else ''}"
-        sentences.append(f"the profile was made from {made_of} only: fluxes and positions are as good as that")
+        told = f"the profile was made from {made_of} only: fluxes and positions are as good as that"
+        warnings.append(WarningCode.PSF_OF_FEW_STARS(told))
     if kind != "assumed" and ellipticity > ELONGATED:
-        sentences.append(
-            f"stars are elongated (minor axis {1 - ellipticity:.2f} of the major): the frame is trailed, or out of focus"
-        )
+        told = f"stars are elongated (minor axis {1 - ellipticity:.2f} of the major): the frame is trailed, or out of focus"
+        warnings.append(WarningCode.STARS_ELONGATED(told))
     odd = (columns["flags"] & int(SourceFlag.NOT_POINT_LIKE)) != 0
     clear = columns["snr"] > SHAPE_SNR
     for chosen, what in ((clear, f"sources above S/N {SHAPE_SNR:g}"), (np.ones(odd.size, dtype=bool), "sources")):
         number, strange = np.count_nonzero(chosen), np.count_nonzero(odd & chosen)
         if number >= FEWEST_FOR_SHAPE and strange > MOST_ODD_SHAPES * number:
-            sentences.append(
+            told = (
                 f"{strange} of {number} {what} do not have the shape of a star: the frame may be trailed, out of focus, "
                 "uneven, no picture of the sky, or not linear"
             )
+            warnings.append(WarningCode.SHAPES_NOT_STELLAR(told))
             break
-    return tuple(sentences)
+    return tuple(warnings)
 
 
 def median_chi2(columns: Mapping[str, NDArray[Any]]) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.background.map import Background
 
 __all__ = ["UNFLATTENED", "FallOff", "find_fall_off", "unflattened_words"]
@@ -90,16 +91,17 @@ def find_fall_off(background: Background) -> FallOff | None:
     return FallOff(fall, *(float(0.5 * (n - 1) + c * half) for n, c in zip((nx, ny), centre, strict=True)))
 
 
-def unflattened_words(background: Background) -> tuple[str, ...]:
+def unflattened_words(background: Background) -> tuple[FrameWarning, ...]:
     """A warning where a frame looks as if no flat field had been applied; else nothing."""
     found = find_fall_off(background)
     if found is None:
         return ()
-    return (
+    told = (
         f"{UNFLATTENED}: its sky falls off by {100 * found.fall:.0f} % from a maximum at x {found.x:.0f}, y {found.y:.0f} "
         "to the corners, as light does without a flat field; fluxes fall with it, and calibrated magnitudes are right only "
-        "as far as the zero point follows it over the frame (apply a flat field if there is one)",
+        "as far as the zero point follows it over the frame (apply a flat field if there is one)"
     )
+    return (WarningCode.NOT_FLATTENED(told),)
 
 
 def _terms(background: Background) -> NDArray[np.float64]:
