@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from astro_shared.testing.profiles import add_stars, crlb
 from photometry_service.algorithms.detection.fit_frame import FitFrame, fit_frame
+from photometry_service.algorithms.psf import _model
 from photometry_service.algorithms.psf.fit import FitOptions, fit_psf
 from photometry_service.algorithms.psf.groups import LARGEST_GROUP, close_groups
 from photometry_service.algorithms.psf.model import evaluate_psf, moffat_psf, round_shape, table_grid
@@ -222,6 +225,30 @@ def test_the_same_input_gives_the_same_bits():
     one, other = (fit_psf(frame, PSF, x, y, flux) for _ in range(2))
     assert one.flux.tobytes() == other.flux.tobytes()
     assert one.residual.tobytes() == other.residual.tobytes()
+
+
+def test_a_fit_without_room_to_keep_local_psfs_is_the_same(monkeypatch):
+    grid = table_grid(3.2)
+    field = np.zeros((3, 3))
+    field[1, 1:] = 0.1, -0.15
+    psf = moffat_psf(round_shape(3.2, 3.0), field, (200, 200), grid)
+    x, y = lattice(8, 200, 14)
+    flux = np.geomspace(1e3, 1e5, x.size)
+    frame = simulated(x, y, flux, size=200)
+    kept = fit_psf(frame, psf, x, y, flux)
+    monkeypatch.setattr(_model, "StarPsfs", partial(_model.StarPsfs, room=0))
+    anew = fit_psf(frame, psf, x, y, flux)
+    assert np.array_equal(kept.flux, anew.flux)
+    assert np.array_equal(kept.residual, anew.residual)
+
+
+def test_a_constant_psf_of_several_equal_tables_fits_like_one():
+    two = replace(PSF, tables=np.concatenate([PSF.tables, PSF.tables]), mixing=np.array([[0.75], [0.25]]))
+    x, y = lattice(8, 200, 14)
+    flux = np.geomspace(1e3, 1e5, x.size)
+    frame = simulated(x, y, flux, size=200)
+    one, other = fit_psf(frame, PSF, x, y, flux), fit_psf(frame, two, x, y, flux)
+    np.testing.assert_allclose(one.flux, other.flux, rtol=1e-6)
 
 
 def test_the_order_of_the_stars_does_not_matter_beyond_rounding():

@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 
 from photometry_service.algorithms.psf._elementary cimport alidade_exp, alidade_log
 from photometry_service.algorithms.psf._model cimport (
-    PsfTables, Stamp, psf_evaluate, psf_tables, stamp_allocate, stamp_release,
+    LocalPsf, PsfTables, Stamp, local_allocate, local_sum, psf_evaluate, psf_tables, stamp_allocate, stamp_release,
 )
 
 cdef enum:
@@ -157,10 +157,12 @@ def star_equations(
 
     With ``with_shape`` the PSF is the Moffat of each star's row of ``shapes`` (n, 4), else that of the tables.
     ``star`` (n, 4) is updated in place. ``matrix`` (n, 4, 4) and ``vector`` (n, 4) become the normal equations of
-    d ln s, d e1, d e2, d beta at each star, its own four unknowns eliminated (Schur complement). ``misfit`` is an error of the model in
-    units of its peak, in the weights. Stars with fewer than 8 good pixels keep their values and get ``chi2_red`` = NaN (set by the caller beforehand).
+    d ln s, d e1, d e2, d beta at each star, its own four unknowns eliminated (Schur complement). ``misfit`` is an error
+    of the model in units of its peak, in the weights. Stars with fewer than 8 good pixels keep their values and get
+    ``chi2_red`` = NaN (set by the caller beforehand).
     """
     cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
+    cdef LocalPsf local
     cdef Stamp value
     cdef int k, c, j, i, m, good, columns = ALL if with_shape else OWN, size = (2 * half + 1) * (2 * half + 1) + 8
     cdef Py_ssize_t s, cx, cy, yy, xx
@@ -177,12 +179,13 @@ def star_equations(
     cdef double* weighted = design + size * ALL
     cdef double* residual = weighted + size * ALL
     cdef double* weight = residual + size
-    ready = stamp_allocate(&value, half, oversampling)
+    ready = local_allocate(&local, half, oversampling)
+    ready = stamp_allocate(&value, half, oversampling) and ready
     value.stride = (2 * half + 4 + 7) // 8 * 8
     plane = <size_t>(2 * half + 1) * value.stride
     analytic = <float*>calloc(7 * plane, sizeof(float))
     if not ready or place == NULL or design == NULL or analytic == NULL:
-        stamp_release(&value); free(place); free(design); free(analytic)
+        stamp_release(&value); free(place); free(design); free(analytic); free(local.nodes)
         raise MemoryError("no memory for the PSF stars")
     with nogil:
         for s in range(star.shape[0]):
@@ -198,7 +201,8 @@ def star_equations(
                     value.slope_x[k] = analytic[plane + k]
                     value.slope_y[k] = analytic[2 * plane + k]
             else:
-                psf_evaluate(&psf, &mix[s, 0], dx, dy, half, True, &value)
+                local_sum(&psf, &mix[s, 0], half, &local)
+                psf_evaluate(&local, dx, dy, half, True, &value)
             m = 0
             chi = 0.0
             allowed = misfit * flux * value.value[half * value.stride + half]
@@ -271,7 +275,7 @@ def star_equations(
             star[s, 1] += min(0.3, max(-0.3, rhs[5]))
             star[s, 2] += min(0.3, max(-0.3, rhs[10]))
             star[s, 3] += rhs[15]
-    stamp_release(&value); free(place); free(design); free(analytic)
+    stamp_release(&value); free(place); free(design); free(analytic); free(local.nodes)
 
 
 def residual_equations(
@@ -288,6 +292,7 @@ def residual_equations(
     model in units of its peak, only widens the limit beyond which pixels are ignored.
     """
     cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
+    cdef LocalPsf local
     cdef Stamp value
     cdef Py_ssize_t s, cx, cy, yy, xx
     cdef int j, i, a, c, k, centre = nodes // 2, width = 2 * half + 1
@@ -296,8 +301,10 @@ def residual_equations(
     cdef double weight[16]
     cdef int* base = <int*>calloc(2 * width, sizeof(int))
     cdef double* spline = <double*>calloc(8 * width, sizeof(double))
-    if not stamp_allocate(&value, half, oversampling) or base == NULL or spline == NULL:
-        stamp_release(&value); free(base); free(spline)
+    cdef bint ready = local_allocate(&local, half, oversampling)
+    ready = stamp_allocate(&value, half, oversampling) and ready
+    if not ready or base == NULL or spline == NULL:
+        stamp_release(&value); free(base); free(spline); free(local.nodes)
         raise MemoryError("no memory for the PSF stars")
     with nogil:
         for s in range(star.shape[0]):
@@ -306,7 +313,8 @@ def residual_equations(
             cy = <Py_ssize_t>floor(star[s, 2] + 0.5)
             dx = star[s, 1] - cx
             dy = star[s, 2] - cy
-            psf_evaluate(&psf, &mix[s, 0], dx, dy, half, False, &value)
+            local_sum(&psf, &mix[s, 0], half, &local)
+            psf_evaluate(&local, dx, dy, half, False, &value)
             allowed = misfit * flux * value.value[half * value.stride + half]
             for k in range(2 * width):
                 u = ((k % width) - half - (dx if k < width else dy)) / spacing
@@ -347,4 +355,4 @@ def residual_equations(
                         vector[index[c]] += weight[c] * r
                         for a in range(c, 16):
                             band[index[c], index[a] - index[c]] += wa * weight[a]
-    stamp_release(&value); free(base); free(spline)
+    stamp_release(&value); free(base); free(spline); free(local.nodes)

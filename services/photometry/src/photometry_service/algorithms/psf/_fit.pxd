@@ -1,6 +1,6 @@
 """What the fits of single stars and of groups share: a frame in memory, and drawing a star on its residual image."""
 
-from photometry_service.algorithms.psf._model cimport PsfTables, Stamp
+from photometry_service.algorithms.psf._model cimport LocalPsf, Stamp
 
 cdef struct Frame:
     const float* data
@@ -19,6 +19,6 @@ cdef Frame frame_view(
 cdef double limited(double v, double limit) noexcept nogil
 cdef bint is_inside(double x, double y, const Frame* frame, int half) noexcept nogil
 cdef void render(
-    const Frame* frame, const PsfTables* psf, const float* mix, double flux, double x, double y, int half, double sign,
+    const Frame* frame, const LocalPsf* psf, double flux, double x, double y, int half, double sign,
     Stamp* stamp,
 ) noexcept nogil

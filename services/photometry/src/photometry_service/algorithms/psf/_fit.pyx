@@ -9,7 +9,7 @@ from libc.math cimport NAN, fabs, floor, isfinite, sqrt
 from libc.stdlib cimport calloc, free
 
 from photometry_service.algorithms.psf._model cimport (
-    PsfTables, Stamp, psf_evaluate, psf_tables, stamp_allocate, stamp_release,
+    LocalPsf, Stamp, StarPsfs, psf_evaluate, stamp_allocate, stamp_release,
 )
 
 cdef enum:
@@ -120,7 +120,7 @@ cdef void accumulate(const Frame* frame, const Pixels* p, const Stamp* psf, bint
     cdef float b0[LANES]
     cdef float b1[LANES]
     cdef float b2[LANES]
-    cdef int j, k, l, inset = psf.half - p.half
+    cdef int j, k, l
     cdef float m, v, w, wp, wx, wy, r
     cdef const float *P
     cdef const float *X
@@ -133,9 +133,9 @@ cdef void accumulate(const Frame* frame, const Pixels* p, const Stamp* psf, bint
         n0[l] = n1[l] = n2[l] = n3[l] = n4[l] = n5[l] = b0[l] = b1[l] = b2[l] = 0.0
     for j in range(2 * p.half + 1):
         for k in range(0, p.stride, 8):
-            P = psf.value + (j + inset) * psf.stride + inset + k
-            X = psf.slope_x + (j + inset) * psf.stride + inset + k
-            Y = psf.slope_y + (j + inset) * psf.stride + inset + k
+            P = psf.value + j * psf.stride + k
+            X = psf.slope_x + j * psf.stride + k
+            Y = psf.slope_y + j * psf.stride + k
             R = p.residual + j * p.stride + k
             M = p.model + j * p.stride + k
             V = p.variance + j * p.stride + k
@@ -165,9 +165,9 @@ cdef void accumulate(const Frame* frame, const Pixels* p, const Stamp* psf, bint
         n0[l] = n1[l] = n2[l] = n3[l] = n4[l] = n5[l] = b0[l] = b1[l] = 0.0
     for j in range(2 * p.half + 1):
         for k in range(0, p.stride, 8):
-            P = psf.value + (j + inset) * psf.stride + inset + k
-            X = psf.slope_x + (j + inset) * psf.stride + inset + k
-            Y = psf.slope_y + (j + inset) * psf.stride + inset + k
+            P = psf.value + j * psf.stride + k
+            X = psf.slope_x + j * psf.stride + k
+            Y = psf.slope_y + j * psf.stride + k
             R = p.residual + j * p.stride + k
             M = p.model + j * p.stride + k
             V = p.variance + j * p.stride + k
@@ -239,19 +239,18 @@ cdef bint is_inside(double x, double y, const Frame* frame, int half) noexcept n
 
 def fit_stars(
     const float[:, ::1] data, float[:, ::1] residual, const float[:, ::1] rms, const unsigned char[:, ::1] state,
-    double shot, double weight_floor, const float[::1] planes, int terms, int oversampling, int half_table,
-    const float[:, ::1] mix, const Py_ssize_t[::1] order, const int[::1] half_fit, const int[::1] half_render,
-    int sweeps, int full_sweeps, double tolerance, double largest_step, bint fit_position, double[:, ::1] star,
-    double[::1] change,
+    double shot, double weight_floor, StarPsfs psfs, const Py_ssize_t[::1] order, const int[::1] half_fit,
+    const int[::1] half_render, int sweeps, int full_sweeps, double tolerance, double largest_step,
+    bint fit_position, double[:, ::1] star, double[::1] change,
 ):
     """Draw all stars, then improve each in turn; see ``psf_fit.fit_psf``.
 
     ``star`` (n, 3), flux, x and y, and ``residual``, which enters as a copy of the data, are changed in place;
     ``change`` (n,) becomes the last step in pixels, or its equal in sigma of flux (0.1 sigma counts as 0.003 px).
     """
-    cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
     cdef Frame frame = frame_view(data, residual, rms, state, shot, weight_floor)
-    cdef Stamp old, new
+    cdef const LocalPsf* psf
+    cdef Stamp near, whole
     cdef Pixels pixels
     cdef Sums sums
     cdef Py_ssize_t s, u, cx, cy
@@ -262,16 +261,17 @@ def fit_stars(
     for s in range(star.shape[0]):
         largest_fit = max(largest_fit, half_fit[s])
         largest_render = max(largest_render, half_render[s])
-    ready = stamp_allocate(&old, largest_render, oversampling)
-    ready = stamp_allocate(&new, largest_render, oversampling) and ready
+    ready = stamp_allocate(&near, largest_fit, psfs.psf.oversampling)
+    ready = stamp_allocate(&whole, largest_render, psfs.psf.oversampling) and ready
     ready = pixels_allocate(&pixels, largest_fit) and ready
     if not ready:
-        stamp_release(&old); stamp_release(&new); pixels_release(&pixels)
+        stamp_release(&near); stamp_release(&whole); pixels_release(&pixels)
         raise MemoryError("no memory for PSF stamps")
     with nogil:
         for s in range(star.shape[0]):
             if is_inside(star[s, 1], star[s, 2], &frame, half_render[s]):
-                render(&frame, &psf, &mix[s, 0], star[s, 0], star[s, 1], star[s, 2], half_render[s], -1.0, &old)
+                render(&frame, psfs.at(s, half_render[s]), star[s, 0], star[s, 1], star[s, 2], half_render[s], -1.0,
+                       &whole)
         for sweep in range(sweeps):
             for u in range(order.shape[0]):
                 s = order[u]
@@ -286,8 +286,9 @@ def fit_stars(
                 if pixels.good < 6:
                     change[s] = 0.0
                     continue
-                psf_evaluate(&psf, &mix[s, 0], x - cx, y - cy, half_render[s], True, &old)
-                accumulate(&frame, &pixels, &old, False, &sums)
+                psf = psfs.at(s, half_render[s])
+                psf_evaluate(psf, x - cx, y - cy, half_fit[s], True, &near)
+                accumulate(&frame, &pixels, &near, False, &sums)
                 dx = dy = 0.0
                 if fit_position and flux * sqrt(sums.n[0]) > 3.0 and invert(sums.n, flux, c):
                     df = c[0] * sums.b[0] + flux * (c[1] * sums.b[1] + c[2] * sums.b[2])
@@ -302,22 +303,21 @@ def fit_stars(
                 star[s, 1] = x + dx
                 star[s, 2] = y + dy
                 change[s] = max(sqrt(dx * dx + dy * dy), 0.03 * fabs(df) * sqrt(sums.n[0]))
+                psf_evaluate(psf, x - cx, y - cy, half_render[s], False, &whole)
                 if dx == 0 and dy == 0:
-                    put(&frame, &old, cx, cy, -df)
+                    put(&frame, &whole, cx, cy, -df)
                     continue
-                put(&frame, &old, cx, cy, flux)
-                render(&frame, &psf, &mix[s, 0], star[s, 0], star[s, 1], star[s, 2], half_render[s], -1.0, &new)
-    stamp_release(&old); stamp_release(&new); pixels_release(&pixels)
+                put(&frame, &whole, cx, cy, flux)
+                render(&frame, psf, star[s, 0], star[s, 1], star[s, 2], half_render[s], -1.0, &whole)
+    stamp_release(&near); stamp_release(&whole); pixels_release(&pixels)
 
 
 def describe_stars(
     const float[:, ::1] data, float[:, ::1] residual, const float[:, ::1] rms, const unsigned char[:, ::1] state,
-    double shot, double weight_floor, const float[::1] planes, int terms, int oversampling, int half_table,
-    const float[:, ::1] mix, const Py_ssize_t[::1] index, const int[::1] half_fit, bint fit_position,
-    bint statistics_only, const double[:, ::1] star, double[:, ::1] result,
+    double shot, double weight_floor, StarPsfs psfs, const Py_ssize_t[::1] index, const int[::1] half_fit,
+    bint fit_position, bint statistics_only, const double[:, ::1] star, double[:, ::1] result,
 ):
     """Covariances and residual statistics of stars into their rows of ``result`` (NaN beforehand)."""
-    cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
     cdef Frame frame = frame_view(data, residual, rms, state, shot, weight_floor)
     cdef Stamp stamp
     cdef Pixels pixels
@@ -327,7 +327,7 @@ def describe_stars(
     cdef bint ready
     for s in range(star.shape[0]):
         largest = max(largest, half_fit[s])
-    ready = stamp_allocate(&stamp, largest, oversampling)
+    ready = stamp_allocate(&stamp, largest, psfs.psf.oversampling)
     ready = pixels_allocate(&pixels, largest) and ready
     if not ready:
         stamp_release(&stamp); pixels_release(&pixels)
@@ -339,7 +339,7 @@ def describe_stars(
                 continue
             cx, cy = <Py_ssize_t>floor(star[s, 1] + 0.5), <Py_ssize_t>floor(star[s, 2] + 0.5)
             gather(&frame, cx, cy, half_fit[s], &pixels)
-            psf_evaluate(&psf, &mix[s, 0], star[s, 1] - cx, star[s, 2] - cy, half_fit[s], True, &stamp)
+            psf_evaluate(psfs.at(s, half_fit[s]), star[s, 1] - cx, star[s, 2] - cy, half_fit[s], True, &stamp)
             accumulate(&frame, &pixels, &stamp, True, &sums)
             if not statistics_only:
                 covariance(&pixels, &sums, star[s, 0], fit_position, &result[s, 0])
@@ -348,7 +348,7 @@ def describe_stars(
 
 
 cdef void render(
-    const Frame* frame, const PsfTables* psf, const float* mix, double flux, double x, double y, int half, double sign,
+    const Frame* frame, const LocalPsf* psf, double flux, double x, double y, int half, double sign,
     Stamp* stamp,
 ) noexcept nogil:
     """Add ``sign`` times a star to the residual image."""
@@ -356,7 +356,7 @@ cdef void render(
     if not is_inside(x, y, frame, half):
         return
     cx, cy = <Py_ssize_t>floor(x + 0.5), <Py_ssize_t>floor(y + 0.5)
-    psf_evaluate(psf, mix, x - cx, y - cy, half, False, stamp)
+    psf_evaluate(psf, x - cx, y - cy, half, False, stamp)
     put(frame, stamp, cx, cy, sign * flux)
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from photometry_service.algorithms.psf._model import StarPsfs
+
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
@@ -16,11 +18,7 @@ def fit_groups(
     state: U8,
     shot: float,
     weight_floor: float,
-    planes: F32,
-    terms: int,
-    oversampling: int,
-    half_table: int,
-    mix: F32,
+    psfs: StarPsfs,
     members: IntP,
     start: IntP,
     half_fit: I32,

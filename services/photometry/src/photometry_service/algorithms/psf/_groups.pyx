@@ -5,9 +5,7 @@ from libc.math cimport NAN, fabs, floor, isfinite, sqrt
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from photometry_service.algorithms.psf._model cimport (
-    PsfTables, Stamp, psf_evaluate, psf_tables, stamp_allocate, stamp_release,
-)
+from photometry_service.algorithms.psf._model cimport Stamp, StarPsfs, psf_evaluate, stamp_allocate, stamp_release
 from photometry_service.algorithms.psf._fit cimport Frame, frame_view, is_inside, limited, render
 
 cdef enum:
@@ -150,17 +148,15 @@ cdef double quadratic(const double* m, int n, const double* a, const double* b) 
 
 def fit_groups(
     const float[:, ::1] data, float[:, ::1] residual, const float[:, ::1] rms, const unsigned char[:, ::1] state,
-    double shot, double weight_floor, const float[::1] planes, int terms, int oversampling, int half_table,
-    const float[:, ::1] mix, const Py_ssize_t[::1] members, const Py_ssize_t[::1] start, const int[::1] half_fit,
-    const int[::1] half_render, int rounds, double largest_step, bint fit_position, double[:, ::1] star,
-    double[::1] change, double[:, ::1] result,
+    double shot, double weight_floor, StarPsfs psfs, const Py_ssize_t[::1] members, const Py_ssize_t[::1] start,
+    const int[::1] half_fit, const int[::1] half_render, int rounds, double largest_step, bint fit_position,
+    double[:, ::1] star, double[::1] change, double[:, ::1] result,
 ):
     """Improve the members of each group together and give them the covariances of the joint fit; see ``fit_psf``.
 
     ``members[start[k]:start[k + 1]]`` are the stars of group k, at most 10. A group whose equations are singular is
     left as the single fits made it.
     """
-    cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
     cdef Frame frame = frame_view(data, residual, rms, state, shot, weight_floor)
     cdef Stamp stamps[LARGEST]
     cdef Group group
@@ -174,7 +170,7 @@ def fit_groups(
     for s in range(members.shape[0]):
         largest = max(largest, half_render[members[s]])
     for k in range(LARGEST):
-        ready = stamp_allocate(&stamps[k], largest, oversampling) and ready
+        ready = stamp_allocate(&stamps[k], largest, psfs.psf.oversampling) and ready
     if not ready:
         for k in range(LARGEST):
             stamp_release(&stamps[k])
@@ -195,7 +191,7 @@ def fit_groups(
                 for k in range(group.count):
                     s = member[k]
                     cx[k], cy[k] = <Py_ssize_t>floor(star[s, 1] + 0.5), <Py_ssize_t>floor(star[s, 2] + 0.5)
-                    psf_evaluate(&psf, &mix[s, 0], star[s, 1] - cx[k], star[s, 2] - cy[k], reach, True, &stamps[k])
+                    psf_evaluate(psfs.at(s, reach), star[s, 1] - cx[k], star[s, 2] - cy[k], reach, True, &stamps[k])
                     group.free[3 * k] = True
                     group.free[3 * k + 1] = fit_position and result[s, 1] > 0
                     group.free[3 * k + 2] = group.free[3 * k + 1]
@@ -213,13 +209,13 @@ def fit_groups(
                 for k in range(group.count):
                     s = member[k]
                     flux = star[s, 0]
-                    render(&frame, &psf, &mix[s, 0], flux, star[s, 1], star[s, 2], half_render[s], 1.0, &stamps[k])
+                    render(&frame, psfs.at(s, reach), flux, star[s, 1], star[s, 2], half_render[s], 1.0, &stamps[k])
                     dx, dy = limited(group.b[3 * k + 1], largest_step), limited(group.b[3 * k + 2], largest_step)
                     star[s, 0] = flux + group.b[3 * k]
                     star[s, 1] += dx
                     star[s, 2] += dy
                     change[s] = max(sqrt(dx * dx + dy * dy), 0.03 * fabs(group.b[3 * k]) * sqrt(result[s, 12]))
-                    render(&frame, &psf, &mix[s, 0], star[s, 0], star[s, 1], star[s, 2], half_render[s], -1.0,
+                    render(&frame, psfs.at(s, reach), star[s, 0], star[s, 1], star[s, 2], half_render[s], -1.0,
                            &stamps[k])
                     usable = usable and is_inside(star[s, 1], star[s, 2], &frame, 0)
     for k in range(LARGEST):

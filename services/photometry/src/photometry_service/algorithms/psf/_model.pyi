@@ -6,6 +6,17 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
+class StarPsfs:
+    def __init__(
+        self,
+        planes: F32,
+        terms: int,
+        oversampling: int,
+        half_table: int,
+        mix: F32,
+        room: int = ...,
+    ) -> None: ...
+
 def moffat_nodes(
     shapes: F64,
     oversampling: int,

@@ -3,13 +3,51 @@
 
 A table holds cubic B-spline coefficients of the pixel-integrated PSF on nodes ``oversampling`` times finer than the
 pixels. All pixels of a star have the same phase between nodes, hence the same 4 x 4 weights; the tables are kept
-phase by phase (every ``oversampling``-th node side by side) so that these sums run along contiguous memory.
+phase by phase (every ``oversampling``-th node side by side) so that these sums run along contiguous memory. Where the
+PSF changes over the field its terms are summed once for a star, over the nodes that its stamps need.
 """
 
 from libc.math cimport exp, floor, sqrt
 from libc.stdlib cimport calloc, free
 
+import numpy as np
+
 from photometry_service.algorithms.psf._elementary cimport alidade_exp, alidade_log
+
+cdef extern from *:
+    """
+    /* Rows of whole groups of eight numbers, of which ``out`` shares none with the others. */
+    static inline void alidade_scale(float *restrict out, const float *a, float weight, size_t n) {
+        for (size_t i = 0; i < n; i += 8)
+            for (int k = 0; k < 8; ++k)
+                out[i + k] = weight * a[i + k];
+    }
+
+    static inline void alidade_blend(float *restrict out, const float *a, const float *b, const float *c,
+                                     const float *d, const float *weight, size_t n) {
+        const float w = weight[0], x = weight[1], y = weight[2], z = weight[3];
+        for (size_t i = 0; i < n; i += 8)
+            for (int k = 0; k < 8; ++k)
+                out[i + k] = w * a[i + k] + x * b[i + k] + y * c[i + k] + z * d[i + k];
+    }
+
+    static inline void alidade_blend_more(float *restrict out, const float *a, const float *b, const float *c,
+                                          const float *d, const float *weight, size_t n) {
+        const float w = weight[0], x = weight[1], y = weight[2], z = weight[3];
+        for (size_t i = 0; i < n; i += 8)
+            for (int k = 0; k < 8; ++k)
+                out[i + k] += w * a[i + k] + x * b[i + k] + y * c[i + k] + z * d[i + k];
+    }
+    """
+    void alidade_scale(float* out, const float* a, float weight, size_t n) noexcept nogil
+    void alidade_blend(float* out, const float* a, const float* b, const float* c, const float* d, const float* weight,
+                       size_t n) noexcept nogil
+    void alidade_blend_more(float* out, const float* a, const float* b, const float* c, const float* d,
+                            const float* weight, size_t n) noexcept nogil
+
+cdef enum:
+    MARGIN = 3                      # psf.model.MARGIN_PX
+    ROOM_FLOATS = 16777216          # 64 MB of local PSFs
 
 # ------------------------------------------------------------------------------------------ Moffat at the nodes
 def moffat_nodes(
@@ -85,26 +123,121 @@ cdef PsfTables psf_tables(const float[::1] planes, int terms, int oversampling, 
     return psf
 
 
-cdef bint stamp_allocate(Stamp* stamp, int half, int oversampling) noexcept:
+cdef inline int padded(int width) noexcept nogil:
+    """The next multiple of eight."""
+    return (width + 7) // 8 * 8
+
+
+cdef void set_reach(LocalPsf* local, int half, int oversampling) noexcept nogil:
+    """Sizes for stamps up to a half size, at any place within the middle pixel."""
+    local.oversampling = oversampling
+    local.half = half
+    local.margin = 2 if oversampling == 1 else 1
+    local.rows = 2 * (half + local.margin) + 1
+    local.pitch = padded(local.rows)
+
+
+cdef inline size_t floats_of(const LocalPsf* local) noexcept nogil:
+    """Memory of a sum of terms; the last row of a stamp reads a little beyond it."""
+    return <size_t>local.oversampling * local.oversampling * local.rows * local.pitch + 16
+
+
+cdef bint local_allocate(LocalPsf* local, int half, int oversampling) noexcept nogil:
     """Memory for stamps up to a half size; False when there is none. Zeroed, so that unused lanes stay finite."""
-    cdef size_t stride = (2 * half + 4 + 7) // 8 * 8, rows = 2 * half + 4
+    set_reach(local, half, oversampling)
+    local.nodes = <float*>calloc(floats_of(local), sizeof(float))
+    return local.nodes != NULL
+
+
+cdef void local_sum(const PsfTables* psf, const float* mix, int half, LocalPsf* local) noexcept nogil:
+    """Sum the terms of the PSF at one place of the field, as far as stamps of a half size need them.
+
+    ``mix`` holds the weights of the terms. half <= psf.half - 3, and at most that which the memory was made for.
+    """
+    cdef int phases = psf.oversampling * psf.oversampling, phase, row, term, first
+    cdef size_t size = <size_t>phases * psf.nodes * psf.nodes
+    cdef const float* source
+    cdef float* out = local.nodes
+    set_reach(local, half, psf.oversampling)
+    first = psf.half - half - local.margin
+    for phase in range(phases):
+        for row in range(local.rows):
+            source = psf.planes + (<size_t>phase * psf.nodes + first + row) * psf.nodes + first
+            if psf.terms == 1:
+                alidade_scale(out, source, mix[0], local.pitch)
+            else:
+                alidade_blend(out, source, source + size, source + 2 * size, source + 3 * size, mix, local.pitch)
+                for term in range(4, psf.terms, 4):
+                    alidade_blend_more(out, source + term * size, source + (term + 1) * size,
+                                       source + (term + 2) * size, source + (term + 3) * size, mix + term, local.pitch)
+            out += local.pitch
+
+
+cdef class StarPsfs:
+    """The PSF at the place of each star, summed when it is first asked for and kept while there is room.
+
+    Stars share one sum where the PSF is constant. ``mix`` (n, terms) holds the weights of the terms at the stars; ``room`` is the largest number of floats kept.
+    """
+
+    def __cinit__(
+        self, const float[::1] planes, int terms, int oversampling, int half_table, const float[:, ::1] mix,
+        size_t room=ROOM_FLOATS,
+    ):
+        self.psf = psf_tables(planes, terms, oversampling, half_table)
+        self.planes = planes
+        self.mix = mix
+        self.room = room
+        self.constant = not np.ptp(mix, axis=0).any()
+        self.kept = <LocalPsf*>calloc(max(mix.shape[0], 1), sizeof(LocalPsf))
+        if not local_allocate(&self.scratch, half_table - MARGIN, oversampling) or self.kept == NULL:
+            raise MemoryError("no memory for PSF stamps")
+
+    def __dealloc__(self):
+        cdef Py_ssize_t star
+        free(self.scratch.nodes)
+        if self.kept != NULL:
+            for star in range(self.mix.shape[0]):
+                free(self.kept[star].nodes)
+            free(self.kept)
+
+    cdef const LocalPsf* at(self, Py_ssize_t star, int half) noexcept nogil:
+        """The PSF of a star for stamps up to a half size; valid until the next call."""
+        cdef LocalPsf* local
+        if self.constant:
+            star = 0
+        local = &self.kept[star]
+        if local.nodes != NULL and local.half >= half:
+            return local
+        if local.nodes != NULL:
+            free(local.nodes)
+            local.nodes = NULL
+            self.room += floats_of(local)
+        set_reach(local, half, self.psf.oversampling)
+        if floats_of(local) > self.room or not local_allocate(local, half, self.psf.oversampling):
+            local_sum(&self.psf, &self.mix[star, 0], half, &self.scratch)
+            return &self.scratch
+        self.room -= floats_of(local)
+        local_sum(&self.psf, &self.mix[star, 0], half, local)
+        return local
+
+
+cdef bint stamp_allocate(Stamp* stamp, int half, int oversampling) noexcept:
+    """Memory for stamps up to a half size; False when there is none."""
+    cdef size_t stride = padded(2 * half + 4), rows = 2 * half + 5
     cdef size_t plane = rows * stride + 64
-    stamp.capacity = half
     stamp.half = half
     stamp.stride = <int>stride
-    stamp.composed = <float*>calloc(oversampling * oversampling * rows * stride + 64, sizeof(float))
     stamp.across = <float*>calloc(oversampling * rows * stride + 64, sizeof(float))
     stamp.across_slope = <float*>calloc(oversampling * rows * stride + 64, sizeof(float))
     stamp.value = <float*>calloc(plane, sizeof(float))
     stamp.slope_x = <float*>calloc(plane, sizeof(float))
     stamp.slope_y = <float*>calloc(plane, sizeof(float))
-    return (stamp.composed != NULL and stamp.across != NULL and stamp.across_slope != NULL
+    return (stamp.across != NULL and stamp.across_slope != NULL
             and stamp.value != NULL and stamp.slope_x != NULL and stamp.slope_y != NULL)
 
 
 cdef void stamp_release(Stamp* stamp) noexcept:
     """Give the memory of a stamp back."""
-    free(stamp.composed)
     free(stamp.across)
     free(stamp.across_slope)
     free(stamp.value)
@@ -125,86 +258,51 @@ cdef inline void spline_weights(double t, double scale, float* weight, float* sl
     slope[3] = <float>(0.5 * t * t * scale)
 
 
-cdef inline void blend(float* out, const float* a, const float* b, const float* c, const float* d,
-                       const float* w, int n) noexcept nogil:
-    """out = w0 a + w1 b + w2 c + w3 d, element by element."""
-    cdef int i
-    cdef float w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3]
-    for i in range(n):
-        out[i] = w0 * a[i] + w1 * b[i] + w2 * c[i] + w3 * d[i]
-
-
-cdef inline void compose(const PsfTables* psf, const float* mix, int row0, int col0, int rows, int stride,
-                         float* out) noexcept nogil:
-    """Sum the terms of the PSF at one place of the field, over the nodes that a stamp needs."""
-    cdef int phases = psf.oversampling * psf.oversampling, phase, row, term, i
-    cdef size_t size = <size_t>phases * psf.nodes * psf.nodes
-    cdef const float* source
-    cdef float m
-    for phase in range(phases):
-        for row in range(rows):
-            source = psf.planes + (<size_t>phase * psf.nodes + row0 + row) * psf.nodes + col0
-            if psf.terms == 1:
-                m = mix[0]
-                for i in range(stride):
-                    out[i] = m * source[i]
-            else:
-                blend(out, source, source + size, source + 2 * size, source + 3 * size, mix, stride)
-                for term in range(4, psf.terms):
-                    m = mix[term]
-                    if m != 0:
-                        for i in range(stride):
-                            out[i] += m * source[term * size + i]
-            out += stride
-
-
-cdef void psf_evaluate(
-    const PsfTables* psf, const float* mix, double dx, double dy, int half, bint slopes, Stamp* stamp
-) noexcept nogil:
+cdef void psf_evaluate(const LocalPsf* psf, double dx, double dy, int half, bint slopes, Stamp* stamp) noexcept nogil:
     """Fill a stamp with the PSF of a star at (dx, dy) from the centre of the middle pixel, |dx|, |dy| <= 0.5.
 
-    ``mix`` holds the weights of the terms; ``slopes`` asks for the derivatives as well. half <= psf.half - 3.
+    ``slopes`` asks for the derivatives as well. half <= psf.half.
     """
-    cdef int os = psf.oversampling, stride = (2 * half + 4 + 7) // 8 * 8, a, rows, phase, n
+    cdef int os = psf.oversampling, stride = padded(2 * half + 1), inset = psf.half - half + psf.margin
+    cdef int a, phase, row, rows
     cdef double ux = -dx * os, uy = -dy * os, fx = floor(ux), fy = floor(uy)
+    cdef size_t phase_size = <size_t>psf.rows * psf.pitch, n
     cdef float wx[4]
     cdef float wy[4]
     cdef float ex[4]
     cdef float ey[4]
-    cdef int px[4]
-    cdef int kx[4]
-    cdef int py[4]
+    cdef size_t at_x[4]
+    cdef size_t at_y[4]
     cdef int ky[4]
+    cdef const float* base
     spline_weights(ux - fx, -os, wx, ex)
     spline_weights(uy - fy, -os, wy, ey)
     for a in range(4):
-        kx[a] = (<int>fx - 1 + a + 64 * os) // os - 64
-        px[a] = <int>fx - 1 + a - kx[a] * os
+        row = (<int>fx - 1 + a + 64 * os) // os - 64
+        at_x[a] = (<int>fx - 1 + a - row * os) * phase_size + inset + row
         ky[a] = (<int>fy - 1 + a + 64 * os) // os - 64
-        py[a] = <int>fy - 1 + a - ky[a] * os
     rows = 2 * half + 1 + ky[3] - ky[0]
-    compose(psf, mix, psf.half + ky[0] - half, psf.half + kx[0] - half, rows, stride, stamp.composed)
-    n = rows * stride
-    cdef const float* base
-    for phase in range(os):
-        base = stamp.composed + <size_t>phase * os * n
-        blend(stamp.across + phase * n, base + px[0] * n, base + px[1] * n + kx[1] - kx[0],
-              base + px[2] * n + kx[2] - kx[0], base + px[3] * n + kx[3] - kx[0], wx, n)
-        if slopes:
-            blend(stamp.across_slope + phase * n, base + px[0] * n, base + px[1] * n + kx[1] - kx[0],
-                  base + px[2] * n + kx[2] - kx[0], base + px[3] * n + kx[3] - kx[0], ex, n)
-    cdef int at[4]
+    n = <size_t>rows * stride
     for a in range(4):
-        at[a] = py[a] * n + (ky[a] - ky[0]) * stride
+        at_y[a] = (<int>fy - 1 + a - ky[a] * os) * n + (ky[a] - ky[0]) * stride
+    for phase in range(os):
+        base = psf.nodes + phase * os * phase_size + <size_t>(inset + ky[0]) * psf.pitch
+        for row in range(rows):
+            alidade_blend(stamp.across + phase * n + row * stride, base + at_x[0], base + at_x[1], base + at_x[2],
+                          base + at_x[3], wx, stride)
+            if slopes:
+                alidade_blend(stamp.across_slope + phase * n + row * stride, base + at_x[0], base + at_x[1],
+                              base + at_x[2], base + at_x[3], ex, stride)
+            base += psf.pitch
     stamp.half = half
     stamp.stride = stride
-    n = (2 * half + 1) * stride
+    n = <size_t>(2 * half + 1) * stride
     base = stamp.across
-    blend(stamp.value, base + at[0], base + at[1], base + at[2], base + at[3], wy, n)
+    alidade_blend(stamp.value, base + at_y[0], base + at_y[1], base + at_y[2], base + at_y[3], wy, n)
     if slopes:
-        blend(stamp.slope_y, base + at[0], base + at[1], base + at[2], base + at[3], ey, n)
+        alidade_blend(stamp.slope_y, base + at_y[0], base + at_y[1], base + at_y[2], base + at_y[3], ey, n)
         base = stamp.across_slope
-        blend(stamp.slope_x, base + at[0], base + at[1], base + at[2], base + at[3], wy, n)
+        alidade_blend(stamp.slope_x, base + at_y[0], base + at_y[1], base + at_y[2], base + at_y[3], wy, n)
 
 
 def evaluate_stamps(
@@ -216,19 +314,25 @@ def evaluate_stamps(
     With one plane instead of three, the values alone.
     """
     cdef PsfTables psf = psf_tables(planes, terms, oversampling, half_table)
+    cdef LocalPsf local
     cdef Stamp stamp
     cdef Py_ssize_t s, j, i
     cdef bint slopes = out.shape[1] == 3
-    if not stamp_allocate(&stamp, half, oversampling):
+    cdef bint ready = local_allocate(&local, half, oversampling)
+    ready = stamp_allocate(&stamp, half, oversampling) and ready
+    if not ready:
+        free(local.nodes)
         stamp_release(&stamp)
         raise MemoryError("no memory for PSF stamps")
     with nogil:
         for s in range(x.shape[0]):
-            psf_evaluate(&psf, &mix[s, 0], x[s] - floor(x[s] + 0.5), y[s] - floor(y[s] + 0.5), half, slopes, &stamp)
+            local_sum(&psf, &mix[s, 0], half, &local)
+            psf_evaluate(&local, x[s] - floor(x[s] + 0.5), y[s] - floor(y[s] + 0.5), half, slopes, &stamp)
             for j in range(2 * half + 1):
                 for i in range(2 * half + 1):
                     out[s, 0, j, i] = stamp.value[j * stamp.stride + i]
                     if slopes:
                         out[s, 1, j, i] = stamp.slope_x[j * stamp.stride + i]
                         out[s, 2, j, i] = stamp.slope_y[j * stamp.stride + i]
+    free(local.nodes)
     stamp_release(&stamp)

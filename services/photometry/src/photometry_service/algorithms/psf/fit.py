@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photometry_service.algorithms.detection.fit_frame import FitFrame, saturated_centre
-from photometry_service.algorithms.psf import _fit, _groups
+from photometry_service.algorithms.psf import _fit, _groups, _model
 from photometry_service.algorithms.psf.groups import close_groups
 from photometry_service.algorithms.psf.model import EvaluationTables, evaluation_tables, psf_stamp
 from photometry_service.domain.psf import FloatArray, PsfModel
@@ -161,19 +161,19 @@ def fit_psf(
         half_fit = _fit_radius(frame, psf, star, options, tables)
         half_render = _render_radius(frame, psf, star, options, half_fit, tables)
         pixels_of = (frame.data, residual, frame.rms, frame.state, frame.shot_noise, options.weight_floor)
-        psf_of = (tables.planes, tables.terms, tables.oversampling, tables.half_px, mix)
+        psfs = _model.StarPsfs(tables.planes, tables.terms, tables.oversampling, tables.half_px, mix)
         _fit.fit_stars(
-            *pixels_of, *psf_of, moving, half_fit, half_render, options.sweeps, options.full_sweeps,
+            *pixels_of, psfs, moving, half_fit, half_render, options.sweeps, options.full_sweeps,
             options.tolerance_px, options.largest_step_px, fit_position, star, change,
         )  # fmt: skip
-        _fit.describe_stars(*pixels_of, *psf_of, order, half_fit, fit_position, False, star, result)
+        _fit.describe_stars(*pixels_of, psfs, order, half_fit, fit_position, False, star, result)
         members, start = close_groups(star[:, 1], star[:, 2], options.group_fwhm * psf.fwhm_px)
         if start.size > 1:
             _groups.fit_groups(
-                *pixels_of, *psf_of, members, start, half_fit, half_render, options.group_rounds,
+                *pixels_of, psfs, members, start, half_fit, half_render, options.group_rounds,
                 options.largest_step_px, fit_position, star, change, result,
             )  # fmt: skip
-            _fit.describe_stars(*pixels_of, *psf_of, members, half_fit, fit_position, True, star, result)
+            _fit.describe_stars(*pixels_of, psfs, members, half_fit, fit_position, True, star, result)
             group[members] = np.repeat(np.arange(1, start.size), np.diff(start))
     columns = (result[:, k].copy() for k in range(12))
     fv, xv, yv, xy, fx, fy, chi2, qfit, cfit, pixels, missing, saturated = columns
