@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import csv
+import shutil
+import subprocess
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from astropy.io.votable import parse_single_table
+from astropy.io.votable import parse, parse_single_table
 from astropy.table import Table
+from astropy.units import Unit
 
 from astro_shared.contracts.tables import catalog_schema
+from astro_shared.testing.components import leave_out
+from astro_shared.votable import vounit
 from gateway_service.adapters import table_files
 from gateway_service.adapters.archive import write_archive
 
@@ -77,9 +83,8 @@ def test_parquet_holds_units_and_nulls(tmp_path: Path, columns: dict[str, np.nda
 
 
 def test_ecsv_and_votable_hold_units_and_values(tmp_path: Path, columns: dict[str, np.ndarray]) -> None:
-    table = table_files.to_table(columns, SCHEMA, {"frame": "a.fits"})
-    table_files.write_ecsv(tmp_path / "a.ecsv", table)
-    table_files.write_votable(tmp_path / "a.vot", table)
+    table_files.write_ecsv(tmp_path / "a.ecsv", columns, SCHEMA, {"frame": "a.fits"})
+    table_files.write_votable(tmp_path / "a.vot", columns, SCHEMA, {"frame": "a.fits"})
     ecsv = Table.read(tmp_path / "a.ecsv", format="ascii.ecsv")
     votable = parse_single_table(tmp_path / "a.vot")
     assert ecsv.colnames == [field.name for field in votable.fields] == list(SCHEMA.names())
@@ -122,11 +127,72 @@ def test_astropy_reads_the_parquet_file_back(tmp_path: Path) -> None:
 def test_facts_about_the_table_are_in_every_format_that_has_a_place_for_them(tmp_path):
     columns = {column.name: np.zeros(2, column.dtype if column.dtype != "str" else "U3") for column in SCHEMA.columns}
     meta = {"date_mid": "2025-03-01T02:00:30.000Z", "bjd_tdb_mid": 2460735.58765432, "exposure_s": 60.0, "filter": "r"}
-    table = table_files.to_table(columns, SCHEMA, meta)
     table_files.write_parquet(tmp_path / "a.parquet", columns, SCHEMA, meta)
-    table_files.write_ecsv(tmp_path / "a.ecsv", table)
-    table_files.write_votable(tmp_path / "a.vot", table)
+    table_files.write_ecsv(tmp_path / "a.ecsv", columns, SCHEMA, meta)
+    table_files.write_votable(tmp_path / "a.vot", columns, SCHEMA, meta)
     assert pq.read_schema(tmp_path / "a.parquet").metadata[b"bjd_tdb_mid"] == b"2460735.58765432"
     assert dict(Table.read(tmp_path / "a.ecsv").meta) == meta
     params = {p.name: p.value for p in parse_single_table(tmp_path / "a.vot").params}
     assert {name: params[name] for name in meta} == meta
+
+
+TEXTS = ["", "é Car", "\U0001d54f star", 'a "b", c', "tab\tnew\nline"]
+
+
+def text_table(rows: int) -> dict[str, np.ndarray]:
+    names = np.array(TEXTS)
+    given = {"id": np.arange(rows), "simbad_id": names[np.arange(rows) % 5], "x": np.linspace(-1.0, 1.0, rows)}
+    return table_files.conform(given, SCHEMA, rows)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 2 * table_files.BATCH_ROWS + 7])
+def test_text_of_every_kind_comes_back_from_every_format(tmp_path: Path, rows: int) -> None:
+    columns = text_table(rows)
+    wanted = columns["simbad_id"].tolist()
+    table_files.write_csv(tmp_path / "a.csv", columns)
+    table_files.write_ecsv(tmp_path / "a.ecsv", columns, SCHEMA, {})
+    table_files.write_votable(tmp_path / "a.vot", columns, SCHEMA, {})
+    assert (read_csv(tmp_path / "a.csv")["simbad_id"] if rows else []) == wanted
+    ecsv = Table.read(tmp_path / "a.ecsv", format="ascii.ecsv").filled("")
+    assert list(ecsv["simbad_id"]) == wanted and list(ecsv["id"]) == list(range(rows))
+    votable = parse_single_table(tmp_path / "a.vot").array
+    assert list(votable["simbad_id"]) == [text.replace("\U0001d54f", "\ufffd") for text in wanted]
+    np.testing.assert_array_equal(np.asarray(votable["x"]), columns["x"])
+
+
+def test_ecsv_has_the_head_that_astropy_writes_and_reads_as_it_would(tmp_path: Path, columns) -> None:
+    meta = {"frame": "a.fits", "exposure_s": 60.0}
+    table_files.write_ecsv(tmp_path / "ours.ecsv", columns, SCHEMA, meta)
+    ours = Table.read(tmp_path / "ours.ecsv", format="ascii.ecsv")
+    ours.write(tmp_path / "theirs.ecsv", format="ascii.ecsv")
+    again = Table.read(tmp_path / "theirs.ecsv", format="ascii.ecsv")
+    assert ours.colnames == again.colnames and dict(ours.meta) == meta
+    for name in ours.colnames:
+        assert ours[name].dtype == again[name].dtype and ours[name].unit == again[name].unit, name
+        assert ours[name].meta == again[name].meta and ours[name].description == again[name].description, name
+        np.testing.assert_array_equal(np.ma.filled(ours[name], ""), np.ma.filled(again[name], ""), err_msg=name)
+
+
+def test_every_unit_of_a_votable_is_one_of_the_standard(tmp_path: Path, columns) -> None:
+    """VOUnits 1.0: known units, powers by `**`, others in quotes."""
+    for column in SCHEMA.columns:
+        made = Unit(vounit(column.unit), format="vounit")
+        if "electron" not in column.unit:
+            assert made == Unit(column.unit, format="fits"), column.name
+    assert vounit("electron/pix") == "'electron'/pix" and vounit("pix2") == "pix**2"
+    table_files.write_votable(tmp_path / "a.vot", columns, SCHEMA, {"epoch": "J2025.200000"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        votable = parse(tmp_path / "a.vot", verify="exception")
+    (frame,) = votable.resources[0].coordinate_systems
+    assert (frame.system, frame.epoch) == ("ICRS", "J2025.200000")
+    assert votable.get_first_table().get_field_by_id_or_name("ra").ref == frame.ID
+
+
+def test_stilts_finds_the_votable_valid(tmp_path: Path, columns) -> None:
+    stilts = shutil.which("stilts")
+    if stilts is None:
+        leave_out("stilts is not installed")
+    table_files.write_votable(tmp_path / "a.vot", columns, SCHEMA, {"frame": "a & b.fits", "exposure_s": 60.0})
+    said = subprocess.run([stilts, "votlint", str(tmp_path / "a.vot")], capture_output=True, text=True, check=True)
+    assert said.stdout + said.stderr == ""

@@ -39,11 +39,9 @@ class TableFiles(Protocol):
 
     def write_parquet(self, path: Path, columns: Columns, schema: TableSchema, meta: Mapping[str, Any]) -> None: ...
 
-    def to_table(self, columns: Columns, schema: TableSchema, meta: Mapping[str, Any]) -> Any: ...
+    def write_ecsv(self, path: Path, columns: Columns, schema: TableSchema, meta: Mapping[str, Any]) -> None: ...
 
-    def write_ecsv(self, path: Path, table: Any) -> None: ...
-
-    def write_votable(self, path: Path, table: Any) -> None: ...
+    def write_votable(self, path: Path, columns: Columns, schema: TableSchema, meta: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -134,9 +132,8 @@ class CollectResults:
             meta["epoch"] = f"J{report['epoch_jyear']:.6f}"
         meta |= table_facts(frame_time(stages, known_airmass(stages), self._barycentric))
         self._tables.write_parquet(parquet, table, schema, meta)
-        full = self._tables.to_table(table, schema, meta)
-        self._tables.write_ecsv(ecsv, full)
-        self._tables.write_votable(votable, full)
+        self._tables.write_ecsv(ecsv, table, schema, meta)
+        self._tables.write_votable(votable, table, schema, meta)
         return paths
 
     def _joined(self, inputs: Mapping[str, Path]) -> dict[str, np.ndarray]:
