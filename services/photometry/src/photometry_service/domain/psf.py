@@ -241,6 +241,7 @@ class PsfSummary:
     engine : ``alidade`` or ``photutils``
     first_fwhm_px : width guessed before there was a PSF
     n_detected, n_residual, n_dropped : found in the first pass, added from residuals, fitted and dropped again
+    n_repeated : of those dropped, parts of bright stars that several of these show
     rounds : residual rounds done
     background_remeasured : whether the background was taken again on the star-subtracted frame
     weight_floor : the fraction of the model that was added to the noise in the weights
@@ -256,6 +257,7 @@ class PsfSummary:
     n_detected: int = 0
     n_residual: int = 0
     n_dropped: int = 0
+    n_repeated: int = 0
     rounds: int = 0
     background_remeasured: bool = False
     weight_floor: float = 0.0

@@ -12,7 +12,7 @@ from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.background import Background
 from photometry_service.algorithms.detector import assess_noise
 from photometry_service.algorithms.fwhm import MarginalFwhm
-from photometry_service.algorithms.psf import psf_stamp, verdict_words
+from photometry_service.algorithms.psf import psf_stamp, repeated_words, verdict_words
 from photometry_service.algorithms.quality import (
     core_residual,
     curve_of_growth,
@@ -44,7 +44,7 @@ def judge_measurement(
         warnings.append(WarningCode.NOT_THE_SKY(f"taken for {no_sky}: it is not calibrated"))
     else:
         warnings += [*unflattened_words(background), *_told_by_stars(columns, tie, model)]
-        warnings += verdict_words(psf.summary.verdict)
+        warnings += [*verdict_words(psf.summary.verdict), *repeated_words(psf.summary, len(psf))]
     fwhm_px = model.fwhm_px if model else marginal.fwhm_px
     return MeasureResult(
         frame=prepared.summary.model_copy(update={"warnings": tuple(dict.fromkeys(warnings))}),

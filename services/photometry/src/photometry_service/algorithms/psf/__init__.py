@@ -10,7 +10,7 @@ from photometry_service.algorithms.psf.forced import ForcedOptions, ForcedPhotom
 from photometry_service.algorithms.psf.model import psf_from_arrays, psf_stamp, psf_to_arrays, psf_values
 from photometry_service.algorithms.psf.options import MeasureOptions
 from photometry_service.algorithms.psf.photometry import measure_psf
-from photometry_service.algorithms.psf.verdict import verdict_words
+from photometry_service.algorithms.psf.verdict import repeated_words, verdict_words
 
 __all__ = [
     "ForcedOptions",
@@ -22,5 +22,6 @@ __all__ = [
     "psf_stamp",
     "psf_to_arrays",
     "psf_values",
+    "repeated_words",
     "verdict_words",
 ]

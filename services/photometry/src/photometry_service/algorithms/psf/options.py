@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photometry_service.algorithms.detection.first_look import FIRST_FWHM_PX
+from photometry_service.algorithms.detection.repeated_places import RepeatOptions
 from photometry_service.algorithms.detection.residuals import ResidualDetectionOptions
 from photometry_service.algorithms.psf.build import PsfBuildOptions
 from photometry_service.algorithms.psf.fit import FitOptions
@@ -55,4 +56,5 @@ class MeasureOptions:
     fit: FitOptions = field(default_factory=FitOptions)
     wings: WingOptions = field(default_factory=WingOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
+    repeats: RepeatOptions = field(default_factory=RepeatOptions)
     residual: ResidualDetectionOptions = field(default_factory=ResidualDetectionOptions)

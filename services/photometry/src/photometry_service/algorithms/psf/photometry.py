@@ -18,6 +18,7 @@ from photometry_service.algorithms.detection.matched_filter import (
     snr_map,
     start_flux,
 )
+from photometry_service.algorithms.detection.repeated_places import repeated_places
 from photometry_service.algorithms.detection.residuals import (
     find_companions,
     noise_factor,
@@ -155,6 +156,8 @@ def measure_psf(
     del buffer, snr_left  # the memory of the map
     measured = _merged(frame, psf, measured, options)
     measured = _without_surroundings(frame, psf, kernel, measured, options)
+    if sources is None:
+        measured = _without_repeated(frame, psf, kernel, measured, options)
     measured = _without_failures(frame, psf, measured, options)
     normalisation, normalisation_err = 1.0, 0.0
     if not given:
@@ -167,6 +170,7 @@ def measure_psf(
         n_detected=len(found),
         n_residual=int(measured.from_residual.sum()),
         n_dropped=measured.dropped + int((~keep).sum()),
+        n_repeated=measured.repeated,
         rounds=rounds,
         background_remeasured=remeasure is not None,
         weight_floor=options.fit.weight_floor,
@@ -360,6 +364,24 @@ def _without_surroundings(
         if not gone.any():
             break
         measured = _kept(frame, psf, measured, ~gone, options)
+    return measured
+
+
+def _without_repeated(
+    frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, measured: MeasuredSources, options: MeasureOptions
+) -> MeasuredSources:
+    """Drop sources that stand at the same place beside several bright stars: parts of these.
+
+    More than once, because those that are left make a field look less crowded.
+    """
+    for _ in range(PRUNING_ROUNDS):
+        fit = measured.fit
+        now = Sources(fit.x, fit.y, fit.flux, fit.snr)
+        gone = repeated_places(frame, fit.residual, psf, kernel, now, options.repeats)
+        if not gone.any():
+            break
+        repeated = measured.repeated + int(gone.sum())
+        measured = replace(_kept(frame, psf, measured, ~gone, options), repeated=repeated)
     return measured
 
 

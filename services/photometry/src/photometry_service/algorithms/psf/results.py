@@ -26,7 +26,8 @@ UNSETTLED_PX, UNSETTLED_SIGMA = 0.03, 0.3
 class MeasuredSources:
     """Fit of all sources with what is known of each from its detection; how many were dropped on the way.
 
-    ``extended``: there is as much light around the source as in it.
+    ``extended``: there is as much light around the source as in it. ``repeated``: so many of those that were dropped stood
+    at the same place beside several bright stars.
     """
 
     fit: PsfFit
@@ -34,6 +35,7 @@ class MeasuredSources:
     from_residual: NDArray[np.bool_]
     extended: NDArray[np.bool_]
     dropped: int = 0
+    repeated: int = 0
     noise_factor: float = 1.0
 
 

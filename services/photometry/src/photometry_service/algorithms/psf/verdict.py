@@ -19,12 +19,26 @@ from astro_shared.frame_warnings import FrameWarning, WarningCode
 from astro_shared.science.robust_statistics import mad_std
 from photometry_service.algorithms.detection.fit_frame import FitFrame
 from photometry_service.algorithms.psf.fit import PsfFit
-from photometry_service.domain.psf import FloatArray, PsfModel, PsfVerdict
+from photometry_service.domain.psf import FloatArray, PsfModel, PsfSummary, PsfVerdict
 
-__all__ = ["PSF_DOES_NOT_HOLD", "PsfMisfit", "VerdictOptions", "psf_misfit", "verdict_words"]
+__all__ = [
+    "PARTS_OF_BRIGHT_STARS",
+    "PSF_DOES_NOT_HOLD",
+    "PsfMisfit",
+    "VerdictOptions",
+    "psf_misfit",
+    "repeated_words",
+    "verdict_words",
+]
 
 PSF_DOES_NOT_HOLD = "psf_does_not_hold"
 """The code that begins the warning."""
+
+PARTS_OF_BRIGHT_STARS = "parts_of_bright_stars"
+"""The code that begins the warning of spikes, ghosts and arcs."""
+
+FEWEST_REPEATED, REPEATED_SHARE = 4, 0.005
+"""Sources, and share of all, that stand at the same place beside bright stars before it is worth a word."""
 
 ONE_SIGMA = 0.6827
 """Share of normal numbers whose square is below their variance."""
@@ -143,6 +157,23 @@ def verdict_words(verdict: PsfVerdict) -> tuple[FrameWarning, ...]:
         "be remains of these"
     )
     return (WarningCode.PSF_DOES_NOT_HOLD(told),)
+
+
+def repeated_words(summary: PsfSummary, sources: int) -> tuple[str, ...]:
+    """The warning that bright stars have parts which look like stars; nothing for a chance one.
+
+    Parameters
+    ----------
+    sources : how many the frame has without these
+    """
+    repeated = summary.n_repeated
+    if repeated < max(FEWEST_REPEATED, REPEATED_SHARE * sources):
+        return ()
+    return (
+        f"{PARTS_OF_BRIGHT_STARS}: {repeated} detections beside bright stars were left out, because other bright stars show "
+        "the same light at the same place, or the same star does all around it: diffraction spikes, rings or ghosts. Of "
+        f"the {sources} sources, faint ones near bright stars may still be such",
+    )
 
 
 def _percent(share: float) -> str:
