@@ -28,8 +28,6 @@ from auth_service.factory import Services, build_services
 from auth_service.main import attach, bare_app
 from auth_service.ports import AuditRecord, StoredKey, StoredSettings
 
-START = datetime.now(UTC)
-
 
 @dataclass
 class State:
@@ -298,7 +296,7 @@ class Clock:
     """Tells a time that tests move."""
 
     def __init__(self) -> None:
-        self.now = START
+        self.now = datetime.now(UTC)
 
     def __call__(self) -> datetime:
         return self.now
