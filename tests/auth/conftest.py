@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from auth_service.config import AuthSettings
 from auth_service.domain.accounts import Account, AccountStatus
+from auth_service.domain.mail import Letter, LetterKind, LinkPurpose, MailedLink, OutboxState, QueuedLetter
 from auth_service.domain.sessions import (
     PersonalToken,
     RefreshToken,
@@ -24,6 +25,7 @@ from auth_service.domain.sessions import (
     StoredSigningKey,
     personal_session,
 )
+from auth_service.errors import MailRefusedError
 from auth_service.factory import Services, build_services
 from auth_service.main import attach, bare_app
 from auth_service.ports import AuditRecord, StoredKey, StoredSettings
@@ -40,6 +42,8 @@ class State:
     keys: dict[tuple[str, str], StoredKey] = field(default_factory=dict)
     signing: dict[str, StoredSigningKey] = field(default_factory=dict)
     audit: list[AuditRecord] = field(default_factory=list)
+    outbox: dict[str, QueuedLetter] = field(default_factory=dict)
+    links: dict[tuple[LinkPurpose, str], MailedLink] = field(default_factory=dict)
 
 
 class MemoryAccounts:
@@ -55,8 +59,15 @@ class MemoryAccounts:
     async def by_username(self, username: str) -> Account | None:
         return next((item for item in self.state.accounts.values() if item.username == username), None)
 
+    async def by_address(self, address: str, limit: int) -> list[Account]:
+        meant = [item for item in self.state.accounts.values() if (item.email or "").lower() == address.lower()]
+        return sorted(meant, key=lambda item: (item.email_confirmed_at is None, item.created_at))[:limit]
+
     async def by_id(self, user_id: str) -> Account | None:
         return self.state.accounts.get(user_id)
+
+    async def confirm_address(self, user_id: str, address: str, at: datetime) -> None:
+        self._change(user_id, email=address, email_confirmed_at=at, awaits_confirmation=False)
 
     async def set_password(self, user_id: str, password_hash: str) -> None:
         self._change(user_id, password_hash=password_hash)
@@ -204,6 +215,92 @@ class MemoryAudit:
         return self.state.audit[::-1][:limit]
 
 
+class MemoryOutbox:
+    def __init__(self, state: State) -> None:
+        self.memory = state
+
+    async def put(self, letter: QueuedLetter) -> None:
+        self.memory.outbox[letter.id] = letter
+
+    async def claim(self, now: datetime, *, lease: timedelta) -> QueuedLetter | None:
+        due = [item for item in self.memory.outbox.values() if item.failed_at is None and item.due_at <= now]
+        if not due:
+            return None
+        first = min(due, key=lambda item: item.due_at)
+        self.memory.outbox[first.id] = replace(first, due_at=now + lease, tries=first.tries + 1)
+        return self.memory.outbox[first.id]
+
+    async def holds(self, letter_id: str) -> bool:
+        return letter_id in self.memory.outbox
+
+    async def done(self, letter_id: str) -> None:
+        self.memory.outbox.pop(letter_id, None)
+
+    async def cancel(self, kind: LetterKind, *, user_id: str | None = None, recipient: str | None = None) -> int:
+        def meant(letter: QueuedLetter) -> bool:
+            whose = letter.user_id == user_id if recipient is None else letter.recipient == recipient
+            return letter.kind is kind and whose
+
+        gone = [letter.id for letter in self.memory.outbox.values() if meant(letter)]
+        for letter_id in gone:
+            del self.memory.outbox[letter_id]
+        return len(gone)
+
+    async def put_off(self, letter_id: str, due_at: datetime, error: str) -> None:
+        self.memory.outbox[letter_id] = replace(self.memory.outbox[letter_id], due_at=due_at, last_error=error)
+
+    async def give_up(self, letter_id: str, at: datetime, error: str) -> None:
+        self.memory.outbox[letter_id] = replace(self.memory.outbox[letter_id], failed_at=at, last_error=error)
+
+    async def state(self) -> OutboxState:
+        waiting = [item for item in self.memory.outbox.values() if item.failed_at is None]
+        errors = [item.last_error for item in waiting if item.last_error]
+        oldest = min((item.created_at for item in waiting), default=None)
+        failed = [item for item in self.memory.outbox.values() if item.failed_at is not None]
+        return OutboxState(len(waiting), oldest, errors[-1] if errors else None, failed)
+
+
+class MemoryLinks:
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    async def put(self, link: MailedLink) -> None:
+        self.state.links[link.purpose, link.subject] = link
+
+    async def get(self, purpose: LinkPurpose, digest: bytes, now: datetime) -> MailedLink | None:
+        found = [link for link in await self.all_of(purpose, now) if link.digest == digest]
+        return found[0] if found else None
+
+    async def take(self, purpose: LinkPurpose, digest: bytes, now: datetime) -> MailedLink | None:
+        link = await self.get(purpose, digest, now)
+        return self.state.links.pop((purpose, link.subject)) if link else None
+
+    async def all_of(self, purpose: LinkPurpose, now: datetime) -> list[MailedLink]:
+        return [link for link in self.state.links.values() if link.purpose is purpose and link.expires_at > now]
+
+    async def remove(self, purpose: LinkPurpose, subject: str) -> bool:
+        return self.state.links.pop((purpose, subject), None) is not None
+
+    async def remove_all(self, subject: str) -> None:
+        self.state.links = {place: link for place, link in self.state.links.items() if place[1] != subject}
+
+
+class MemoryMailer:
+    """Keeps the letters; raises ``error`` instead where there is one, and refuses one recipient for the time being."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        self.error: Exception | None = None
+        self.refuses: str | None = None
+
+    async def send(self, letter: Letter) -> None:
+        if letter.recipient == self.refuses:
+            raise MailRefusedError("no", permanent=False)
+        if self.error is not None:
+            raise self.error
+        self.letters.append(letter)
+
+
 class MemoryUnit:
     def __init__(self, state: State) -> None:
         self.state = state
@@ -214,6 +311,8 @@ class MemoryUnit:
         self.keys = MemoryKeys(state)
         self.signing_keys = MemorySigningKeys(state)
         self.audit = MemoryAudit(state)
+        self.outbox = MemoryOutbox(state)
+        self.links = MemoryLinks(state)
 
     async def revocations(self, since: datetime, now: datetime) -> Revocations:
         ended = {item.id for item in self.state.sessions.values() if item.ended_at and item.ended_at >= since}
@@ -317,6 +416,7 @@ class Auth:
     delays: list[float]
     app: FastAPI
     client: httpx.AsyncClient
+    mailer: MemoryMailer
 
     def from_address(self, address: str) -> httpx.AsyncClient:
         """Return a client that comes from another address, without a proxy."""
@@ -324,8 +424,10 @@ class Auth:
             transport=httpx.ASGITransport(self.app, client=(address, 1)), base_url="http://auth.test"
         )
 
-    async def register(self, username: str = "ada", password: str = "a wonderful night") -> str:
-        body = {"username": username, "password": password}
+    async def register(
+        self, username: str = "ada", password: str = "a wonderful night", email: str | None = None
+    ) -> str:
+        body = {"username": username, "password": password, "email": email}
         answer = await self.client.post("/api/v1/auth/register", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
@@ -340,6 +442,13 @@ class Auth:
         """Register and log in; return the header."""
         await self.register(username)
         return {"Authorization": f"Bearer {(await self.login(username))['access_token']}"}
+
+    async def post(self) -> list[Letter]:
+        """Empty the outbox; return the letters that were sent now."""
+        assert self.services.send_letters is not None
+        before = len(self.mailer.letters)
+        await self.services.send_letters.all_due()
+        return self.mailer.letters[before:]
 
     async def service(self, name: str, scopes: list[str], user: str | None = None) -> dict[str, str]:
         body = {"client_id": name, "client_secret": CLIENT_SECRETS[name], "scope": scopes, "on_behalf_of": user}
@@ -360,6 +469,7 @@ def make_settings() -> Callable[..., AuthSettings]:
             "public_base_url": "https://alidade.test",
             "signing_secret": "1:" + "s" * 32,
             "sealing_secret": "1:" + "k" * 32,
+            "mail": {"kind": "folder", "folder": "/nowhere"},
             "service_clients": {name: {"secret": secret} for name, secret in CLIENT_SECRETS.items()},
         }
         return AuthSettings(**{**values, **changes})
@@ -370,7 +480,8 @@ def make_settings() -> Callable[..., AuthSettings]:
 @pytest.fixture
 def make_auth(make_settings: Callable[..., AuthSettings]) -> Callable[..., Any]:
     async def make(**changes: Any) -> Auth:
-        memory, counters, hasher, clock = Memory(), MemoryCounters(), PlainHasher(), Clock()
+        memory, counters, hasher, clock, mailer = Memory(), MemoryCounters(), PlainHasher(), Clock(), MemoryMailer()
+        settings = make_settings(**changes)
         delays: list[float] = []
 
         async def sleep(seconds: float) -> None:
@@ -380,11 +491,12 @@ def make_auth(make_settings: Callable[..., AuthSettings]) -> Callable[..., Any]:
             return None
 
         services = build_services(
-            make_settings(**changes),
+            settings,
             open_unit=memory,
             counters=counters,
             hasher=hasher,
             check_database=check_database,
+            mailer=None if settings.mail.kind == "none" else mailer,
             clock=clock,
             sleep=sleep,
         )
@@ -393,7 +505,7 @@ def make_auth(make_settings: Callable[..., AuthSettings]) -> Callable[..., Any]:
         attach(app, services)
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
         client = httpx.AsyncClient(transport=transport, base_url="http://auth.test")
-        return Auth(services, memory, counters, hasher, clock, delays, app, client)
+        return Auth(services, memory, counters, hasher, clock, delays, app, client, mailer)
 
     return make
 

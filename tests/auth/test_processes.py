@@ -40,7 +40,7 @@ def operate(
         written = capsys.readouterr()
         return code, written.out + written.err
 
-    assert run("migrate") == (0, "auth: revision none -> auth_0001\n")
+    assert run("migrate") == (0, "auth: revision none -> auth_0002\n")
     return run
 
 

@@ -123,3 +123,20 @@ def test_files_of_the_folder_where_the_command_is_typed_are_not_imported(
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert "taken from the folder" not in ended.stderr
     assert "not-a-port" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"), [({}, "folder"), ({"AUTH_MAIL__KIND": "smtp", "AUTH_MAIL__HOST": "mail.test"}, "smtp")]
+)
+def test_letters_are_files_where_no_mail_server_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], kind: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    state = StateFolder(tmp_path / "data")
+    state.prepare()
+    postgres: Any = type("Postgres", (), {"url": staticmethod(lambda service: f"postgresql://nowhere/{service}")})
+    addresses = platform.Addresses(dict.fromkeys(platform.SERVICES, 1))
+    environment = platform.service_environment(state, postgres, addresses, state.secrets())
+    assert environment["AUTH_MAIL__KIND"] == kind
+    assert environment.get("AUTH_MAIL__FOLDER") == (str(tmp_path / "data" / "mail") if kind == "folder" else None)

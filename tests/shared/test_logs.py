@@ -67,6 +67,16 @@ def test_secrets_do_not_get_through(capsys):
     assert "hush" not in text and "host/db" in text
 
 
+def test_our_tokens_do_not_get_through_wherever_they_stand(capsys):
+    configure_logging(service="auth", log_format="json")
+    random_part = "A-b_" * 10 + "xyz"
+    for prefix in ("ald_ln_", "ald_rt_", "ald_pat_0123456789abcdef_"):
+        get_logger("x").info("mail_put_off", reason=f"554 blocked https://x.test/#token={prefix}{random_part}.")
+    written = capsys.readouterr().err
+    assert random_part not in written
+    assert written.count("#token=ald_") == 3
+
+
 def test_people_get_lines(capsys):
     configure_logging(service="auth", log_format="console")
     get_logger("m").info("hello", name="ada")

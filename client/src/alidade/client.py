@@ -79,10 +79,31 @@ class AlidadeClient:
         """Close the connections."""
         self._http.close()
 
-    def register(self, username: str, password: str, email: str | None = None) -> dict[str, Any]:
-        """Open an account."""
-        body = {"username": username, "password": password} | ({"email": email} if email else {})
-        return self._json("POST", "/api/v1/auth/register", json=body, anonymous=True)
+    def register(
+        self, username: str, password: str, email: str | None = None, *, invitation: str | None = None
+    ) -> dict[str, Any]:
+        """Open an account; with an invitation it has the address that was invited."""
+        body = {"username": username, "password": password, "email": email, "invitation": invitation}
+        given = {name: value for name, value in body.items() if value is not None}
+        return self._json("POST", "/api/v1/auth/register", json=given, anonymous=True)
+
+    def recover(self, account: str) -> str:
+        """Ask for a new password by mail; return what is said to everybody."""
+        answer = self._json("POST", "/api/v1/auth/recover", json={"account": account}, anonymous=True)
+        return str(answer["detail"])
+
+    def set_new_password(self, token: str, new_password: str) -> None:
+        """Set a password with the token of the link that was mailed."""
+        body = {"token": token, "new_password": new_password}
+        self._json("POST", "/api/v1/auth/new-password", json=body, anonymous=True)
+
+    def change_address(self, email: str, password: str) -> None:
+        """Begin a change of address after `login`; it counts once the link that is mailed there was followed."""
+        self._json("POST", "/api/v1/me/email", json={"email": email, "current_password": password})
+
+    def confirm_address(self, token: str) -> None:
+        """Confirm an address with the token of the link that was mailed."""
+        self._json("POST", "/api/v1/auth/confirm-address", json={"token": token}, anonymous=True)
 
     def login(self, username: str, password: str) -> None:
         """Log in; the session lasts as long as its access token."""

@@ -15,6 +15,7 @@ LogFormat = Literal["console", "json"]
 
 _SECRET_NAME = re.compile(r"(password|secret|token|authorization|api_?key|cookie|credential|private)", re.IGNORECASE)
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_OUR_TOKENS = re.compile(r"\b(ald_[a-z]+_)[\w-]+")
 _BEARER = re.compile(r"\b(Bearer\s+)[\w.~+/=-]+", re.IGNORECASE)
 _NOISY = ("procrastinate", "httpx", "httpcore", "asyncio", "matplotlib", "urllib3", "alembic", "stamina")
 
@@ -78,7 +79,7 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
         if _SECRET_NAME.search(key):
             event[key] = "***"
         elif isinstance(value, str):
-            event[key] = _BEARER.sub(r"\1***", _CREDENTIALS_IN_URL.sub("***", value))
+            event[key] = _OUR_TOKENS.sub(r"\1***", _BEARER.sub(r"\1***", _CREDENTIALS_IN_URL.sub("***", value)))
     return event
 
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, text
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from astro_shared.database.engine import make_engine
+from astro_shared.database.engine import database_url, make_engine
 from astro_shared.database.errors import DatabaseUnavailableError
 from astro_shared.database.migrations import upgrade
 from auth_service.adapters.database import DatabaseCounters, DatabaseUnits
 from auth_service.adapters.tables import metadata
 from auth_service.domain.accounts import Account, AccountStatus, Origin
+from auth_service.domain.mail import LetterKind, LinkPurpose, MailedLink, QueuedLetter
 from auth_service.domain.sessions import PersonalToken, RefreshToken, Session, StoredSigningKey
 from auth_service.main import MIGRATIONS
+from auth_service.migrations import r0001_accounts
 from auth_service.ports import StoredKey, audit_record
+from auth_service.workflows.accounts import end_everything
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
@@ -75,8 +81,8 @@ async def test_tables_are_what_the_migration_makes(engine: AsyncEngine) -> None:
 
 
 def test_migrating_twice_changes_nothing(database: str) -> None:
-    assert upgrade(database, MIGRATIONS) == (None, "auth_0001")
-    assert upgrade(database, MIGRATIONS) == ("auth_0001", "auth_0001")
+    assert upgrade(database, MIGRATIONS) == (None, "auth_0002")
+    assert upgrade(database, MIGRATIONS) == ("auth_0002", "auth_0002")
 
 
 async def test_an_account_comes_back_as_it_went(units: DatabaseUnits) -> None:
@@ -297,3 +303,198 @@ async def test_a_database_that_is_away_is_said_to_be() -> None:
     with pytest.raises(DatabaseUnavailableError):
         async with units() as unit:
             await unit.accounts.by_username("ada")
+
+
+def queued(letter_id: str, **changes: Any) -> QueuedLetter:
+    values: dict[str, Any] = {
+        "id": letter_id,
+        "kind": LetterKind.RECOVER,
+        "recipient": None,
+        "user_id": None,
+        "account": "ada",
+        "facts": {"source": "203.0.113.5"},
+        "created_at": NOW,
+        "due_at": NOW,
+    }
+    return QueuedLetter(**{**values, **changes})
+
+
+LEASE = timedelta(minutes=5)
+
+
+async def test_a_letter_waits_and_is_claimed_by_one(units: DatabaseUnits) -> None:
+    async with units() as unit:
+        for number in range(3):
+            await unit.outbox.put(queued(f"letter-{number}"))
+
+    async def claim(_: int) -> str | None:
+        async with units() as unit:
+            letter = await unit.outbox.claim(NOW, lease=LEASE)
+            await asyncio.sleep(0.02)
+            return letter.id if letter else None
+
+    claimed = [letter for letter in await asyncio.gather(*map(claim, range(8))) if letter]
+    assert sorted(claimed) == ["letter-0", "letter-1", "letter-2"]
+
+
+async def test_a_claimed_letter_of_a_process_that_died_is_due_again(units: DatabaseUnits) -> None:
+    async with units() as unit:
+        await unit.outbox.put(queued("letter"))
+        assert await unit.outbox.claim(NOW, lease=LEASE)
+    async with units() as unit:
+        assert await unit.outbox.claim(NOW + LEASE - timedelta(seconds=1), lease=LEASE) is None
+        again = await unit.outbox.claim(NOW + LEASE, lease=LEASE)
+        assert again == queued("letter", due_at=NOW + 2 * LEASE, tries=2)
+
+
+async def test_the_outbox_says_how_it_is_getting_on(units: DatabaseUnits) -> None:
+    async with units() as unit:
+        for name in ("waits", "sent", "failed"):
+            await unit.outbox.put(queued(name))
+        await unit.outbox.put_off("waits", NOW + LEASE, "down")
+        await unit.outbox.done("sent")
+        await unit.outbox.give_up("failed", NOW, "refused")
+        state = await unit.outbox.state()
+        assert (state.waiting, state.oldest_at, state.last_error) == (1, NOW, "down")
+        assert state.failed == [queued("failed", failed_at=NOW, last_error="refused")]
+        assert await unit.outbox.claim(NOW, lease=LEASE) is None
+    async with units() as unit:
+        assert await unit.purge(NOW + timedelta(days=8)) == 1
+
+
+def link(digest: bytes = b"d" * 32, **changes: Any) -> MailedLink:
+    values: dict[str, Any] = {
+        "purpose": LinkPurpose.RECOVER,
+        "subject": "id-ada",
+        "address": "ada@example.test",
+        "digest": digest,
+        "issued_at": NOW,
+        "expires_at": NOW + timedelta(minutes=15),
+    }
+    return MailedLink(**{**values, **changes})
+
+
+async def test_the_newest_link_takes_the_place_of_the_older(units: DatabaseUnits) -> None:
+    async with units() as unit:
+        await unit.links.put(link(b"old"))
+        await unit.links.put(link(b"new"))
+        await unit.links.put(link(b"other", purpose=LinkPurpose.CONFIRM))
+    async with units() as unit:
+        assert await unit.links.get(LinkPurpose.RECOVER, b"old", NOW) is None
+        assert await unit.links.get(LinkPurpose.RECOVER, b"new", NOW) == link(b"new")
+        assert await unit.links.get(LinkPurpose.RECOVER, b"other", NOW) is None
+        assert await unit.links.get(LinkPurpose.RECOVER, b"new", NOW + timedelta(minutes=15)) is None
+
+
+async def test_of_many_who_take_a_link_one_gets_it(units: DatabaseUnits) -> None:
+    async with units() as unit:
+        await unit.links.put(link())
+
+    async def take(_: int) -> bool:
+        async with units() as unit:
+            taken = await unit.links.take(LinkPurpose.RECOVER, b"d" * 32, NOW)
+            await asyncio.sleep(0.02)
+            return taken is not None
+
+    assert sum(await asyncio.gather(*map(take, range(6)))) == 1
+
+
+async def test_an_address_is_found_whatever_its_case_and_confirmed(units: DatabaseUnits) -> None:
+    async with units() as unit:
+        await unit.accounts.add(account(email="Ada@example.test", awaits_confirmation=True))
+        (found,) = await unit.accounts.by_address("ADA@EXAMPLE.test", 5)
+        assert found.awaits_confirmation
+        await unit.accounts.confirm_address("id-ada", "ada@example.test", NOW)
+        confirmed = await unit.accounts.by_id("id-ada")
+        assert confirmed == account(email="ada@example.test", email_confirmed_at=NOW)
+
+
+async def test_whoever_confirmed_an_address_comes_first(units: DatabaseUnits) -> None:
+    async with units() as unit:
+        for number, (name, confirmed_at) in enumerate([("bob", None), ("ada", NOW), ("eve", None)]):
+            made = account(name, email="a@b.test", email_confirmed_at=confirmed_at)
+            await unit.accounts.add(replace(made, created_at=NOW + timedelta(days=number)))
+        assert [found.username for found in await unit.accounts.by_address("A@b.test", 2)] == ["ada", "bob"]
+
+
+async def test_letters_are_cancelled_by_user_or_address(units: DatabaseUnits) -> None:
+    async with units() as unit:
+        await unit.accounts.add(account())
+        await unit.outbox.put(queued("a", kind=LetterKind.CONFIRM, user_id="id-ada", recipient="new@b.test"))
+        await unit.outbox.put(queued("b", kind=LetterKind.PASSWORD_CHANGED, user_id="id-ada", recipient="a@b.test"))
+        await unit.outbox.put(queued("c", kind=LetterKind.INVITE, recipient="Eve@b.test"))
+        assert await unit.outbox.cancel(LetterKind.CONFIRM, user_id="id-ada") == 1
+        assert await unit.outbox.cancel(LetterKind.CONFIRM, user_id="id-ada") == 0
+        assert await unit.outbox.cancel(LetterKind.INVITE, recipient="eve@b.test") == 1
+        assert [await unit.outbox.holds(name) for name in "abc"] == [False, True, False]
+
+
+async def test_a_change_of_password_leaves_no_link_that_was_being_mailed(units: DatabaseUnits) -> None:
+    """Writing the letter and ending everything at the same time: neither deadlock nor a link that survives."""
+    async with units() as unit:
+        await unit.accounts.add(account(email="ada@b.test"))
+
+    async def write(number: int) -> None:
+        async with units() as unit:
+            await unit.accounts.by_id("id-ada")
+            if await unit.outbox.holds(f"letter-{number}"):
+                await asyncio.sleep(0.01)
+                await unit.links.put(link(f"{number}".encode(), purpose=LinkPurpose.CONFIRM))
+
+    async def end() -> None:
+        async with units() as unit:
+            await end_everything(unit, "id-ada", NOW)
+
+    for number in range(10):
+        async with units() as unit:
+            await unit.outbox.put(
+                queued(f"letter-{number}", kind=LetterKind.CONFIRM, user_id="id-ada", recipient="new@b.test")
+            )
+        await asyncio.gather(*((write(number), end()) if number % 2 else (end(), write(number))))
+        async with units() as unit:
+            assert await unit.links.get(LinkPurpose.CONFIRM, f"{number}".encode(), NOW) is None
+
+
+async def test_deleting_an_account_takes_its_letters_and_links_along(units: DatabaseUnits) -> None:
+    async with units() as unit:
+        await unit.accounts.add(account(email="ada@example.test"))
+        await unit.outbox.put(queued("letter", kind=LetterKind.CONFIRM, user_id="id-ada", recipient="ada@example.test"))
+        await unit.links.put(link())
+        await unit.accounts.erase("id-ada", NOW)
+        assert (await unit.outbox.state()).waiting == 0
+        assert await unit.links.get(LinkPurpose.RECOVER, b"d" * 32, NOW) is None
+
+
+def as_the_first_release_left_it(database: str) -> None:
+    engine = create_engine(database_url(database))
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        r0001_accounts.upgrade()
+        connection.execute(text("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('auth_0001')"))
+        connection.execute(
+            text(
+                "INSERT INTO users (id, username, email, role, status, password_hash, created_at, status_changed_at) "
+                "VALUES ('id-ada', 'ada', 'Ada@example.test', 'user', 'active', 'hash', now(), now())"
+            )
+        )
+    engine.dispose()
+
+
+async def test_accounts_of_the_first_release_can_be_recovered(database: str) -> None:
+    await asyncio.to_thread(as_the_first_release_left_it, database)
+    assert upgrade(database, MIGRATIONS) == ("auth_0001", "auth_0002")
+    engine = make_engine(database)
+    async with DatabaseUnits(engine)() as unit:
+        (found,) = await unit.accounts.by_address("ada@example.test", 5)
+    await engine.dispose()
+    assert (found.email, found.email_confirmed_at, found.awaits_confirmation) == ("Ada@example.test", None, False)
+
+
+async def test_the_release_before_works_on_the_new_tables(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO users (id, username, role, status, created_at, status_changed_at) "
+                "VALUES ('1', 'ada', 'user', 'active', now(), now())"
+            )
+        )

@@ -57,7 +57,7 @@ async def test_a_name_is_given_once(auth: Any) -> None:
 
 
 async def test_registration_can_be_closed(make_auth: Any) -> None:
-    auth = await make_auth(registration=False)
+    auth = await make_auth(registration="closed")
     answer = await auth.client.post("/api/v1/auth/register", json={"username": "ada", "password": GOOD})
     assert (answer.status_code, answer.json()["code"]) == (403, "registration_closed")
 

@@ -61,7 +61,8 @@ async def platform(make_database: Any, tmp_path: Path) -> AsyncIterator[tuple[di
         ),
     }
     secrets = {"signing_secret": "1:" + "s" * 32, "sealing_secret": "1:" + "k" * 32}
-    used = settings(AuthSettings, "auth", **secrets)
+    mail = {"kind": "folder", "folder": tmp_path / "mail"}
+    used = settings(AuthSettings, "auth", mail=mail, **secrets)
     apps["auth"] = bare_app()
     urls = {f"{name}_url": f"http://{name}" for name in apps}
     apps["gateway"] = create_gateway(settings(GatewaySettings, "gateway", **urls))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from alidade.cli import account, indexes, jobs, keys, reference
+from alidade.cli import account, admin, indexes, jobs, keys, reference
 from alidade.cli.crossmatch import crossmatch
 from alidade.cli.demo import demo
 from alidade.cli.doctor import doctor
@@ -34,10 +34,15 @@ app.command()(upstreams)
 app.command()(account.login)
 app.command()(account.logout)
 app.command()(account.register)
+app.command()(account.recover)
+app.command("new-password")(account.new_password)
+app.command()(account.address)
+app.command("confirm-address")(account.confirm_address)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(reference.app, name="reference")
 app.add_typer(keys.app, name="keys")
 app.add_typer(indexes.app, name="indexes")
+app.add_typer(admin.app, name="admin")
 
 if __name__ == "__main__":
     app()

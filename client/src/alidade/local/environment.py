@@ -72,6 +72,8 @@ def service_environment(
         variables["ASTROMETRY_INDEX_FOLDERS"] = json.dumps(folders)
     variables.setdefault("ASTROMETRY_SKY_FOLDER", str(sky_folder(state.root)))
     variables["CATALOGS_DATA_FOLDER"] = str(state.reference)
+    if "AUTH_MAIL__KIND" not in variables:
+        variables |= {"AUTH_MAIL__KIND": "folder", "AUTH_MAIL__FOLDER": str(state.mail)}
     variables["AUTH_SIGNING_SECRET"] = f"1:{secrets['auth_signing']}"
     for service in ("auth", "catalogs", "astrometry"):
         variables[f"{service.upper()}_SEALING_SECRET"] = f"1:{secrets['sealing']}"

@@ -52,6 +52,11 @@ class StateFolder:
         return self.root / "scratch"
 
     @property
+    def mail(self) -> Path:
+        """Letters of the platform, where no mail server is given."""
+        return self.root / "mail"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -5,10 +5,13 @@
     AlidadeError
       UnauthorizedError    BadCredentialsError, SessionEndedError, RefreshReplayedError, BadPersonalTokenError,
                            BadClientError
-      ForbiddenError       ScopeNotAllowedError, RegistrationClosedError, ForeignOriginError
+      ForbiddenError       ScopeNotAllowedError, RegistrationClosedError, InvitationNeededError, ForeignOriginError,
+                           AddressNotConfirmedError, MailNotConfiguredError
       ConflictError        UsernameTakenError, TooManyTokensError, SettingsChangedError
-      NotFoundError        UnknownAccountError, UnknownPersonalTokenError, UnknownKeyError
-      InvalidRequestError  WeakPasswordError, BadSettingsError, BadUsernameError, TooManyAttemptsError
+      NotFoundError        UnknownAccountError, UnknownPersonalTokenError, UnknownKeyError, UnknownInvitationError
+      InvalidRequestError  WeakPasswordError, BadSettingsError, BadUsernameError, BadAddressError, LinkInvalidError,
+                           TooManyAttemptsError
+      UpstreamError        MailRefusedError, MailUnreachableError
       UnavailableError     BusyError
 """
 
@@ -21,6 +24,7 @@ from astro_shared.errors import (
     NotFoundError,
     UnauthorizedError,
     UnavailableError,
+    UpstreamError,
 )
 
 
@@ -66,6 +70,24 @@ class RegistrationClosedError(ForbiddenError):
     code = "registration_closed"
 
 
+class InvitationNeededError(ForbiddenError):
+    """Accounts are opened by invitation here, and the request has none."""
+
+    code = "invitation_needed"
+
+
+class AddressNotConfirmedError(ForbiddenError):
+    """The password is right, but the account's address was not confirmed yet."""
+
+    code = "address_not_confirmed"
+
+
+class MailNotConfiguredError(ForbiddenError):
+    """This server sends no mail."""
+
+    code = "mail_not_configured"
+
+
 class ForeignOriginError(ForbiddenError):
     """The request comes from a page of another origin."""
 
@@ -109,6 +131,12 @@ class UnknownKeyError(NotFoundError):
     code = "unknown_key"
 
 
+class UnknownInvitationError(NotFoundError):
+    """There is no open invitation for the address."""
+
+    code = "unknown_invitation"
+
+
 class WeakPasswordError(InvalidRequestError):
     """The password is too short, too long or too common."""
 
@@ -119,6 +147,18 @@ class BadUsernameError(InvalidRequestError):
     """The user name is reserved."""
 
     code = "bad_username"
+
+
+class BadAddressError(InvalidRequestError):
+    """The address is missing, or not one plain mail address."""
+
+    code = "bad_address"
+
+
+class LinkInvalidError(InvalidRequestError):
+    """The mailed link was used, is too old, or was replaced by a newer one."""
+
+    code = "link_invalid"
 
 
 class BadSettingsError(InvalidRequestError):
@@ -133,6 +173,18 @@ class TooManyAttemptsError(InvalidRequestError):
     code = "too_many_attempts"
     status = 429
     retryable = True
+
+
+class MailRefusedError(UpstreamError):
+    """The mail server refused the letter; ``permanent`` says that it always will."""
+
+    code = "mail_refused"
+
+
+class MailUnreachableError(UpstreamError):
+    """The mail server cannot be reached, does not answer in time, or closed the connection."""
+
+    code = "mail_unreachable"
 
 
 class BusyError(UnavailableError):

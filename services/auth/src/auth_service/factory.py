@@ -14,14 +14,17 @@ from astro_shared.database.engine import check_connection, make_engine
 from astro_shared.web.security import Authenticator, RevocationSnapshot
 from astro_shared.web.tokens import TokenVerifier
 from auth_service.adapters.database import DatabaseCounters, DatabaseUnits, utc_now
+from auth_service.adapters.mailers import FolderMailer, Sender, SmtpMailer, SmtpServer
 from auth_service.adapters.passwords import Argon2Hasher, HashCost
 from auth_service.adapters.settings_schema import SettingsSchema
 from auth_service.adapters.signing_keys import SigningKeyRing
-from auth_service.config import DEFAULT_CLIENT_SCOPES, AuthSettings
+from auth_service.config import DEFAULT_CLIENT_SCOPES, AuthSettings, MailSettings
 from auth_service.domain.secret_texts import digest
-from auth_service.ports import Clock, Counters, OpenUnit, PasswordHasher
+from auth_service.ports import Clock, Counters, Mailer, OpenUnit, PasswordHasher
 from auth_service.workflows.bootstrap_local import BootstrapLocal
 from auth_service.workflows.change_account import ChangePassword, ChangeStatus, ReadAccount
+from auth_service.workflows.check_password import CheckPassword
+from auth_service.workflows.confirm_address import ChangeAddress, ConfirmAddress
 from auth_service.workflows.guard_attempts import AttemptLimits, GuardAttempts
 from auth_service.workflows.hold_session import LogIn, LogOut, RefreshSession
 from auth_service.workflows.issue_service_token import IssueServiceToken, ServiceClient
@@ -29,7 +32,11 @@ from auth_service.workflows.keep_keys import KeepKeys
 from auth_service.workflows.keep_settings import KeepSettings
 from auth_service.workflows.list_revocations import ListRevocations
 from auth_service.workflows.manage_personal_tokens import ExchangePersonalToken, ManagePersonalTokens
+from auth_service.workflows.operate_mail import Invite, OperateMail
+from auth_service.workflows.post_letters import PostLetters
+from auth_service.workflows.recover_account import RequestRecovery, ResetPassword
 from auth_service.workflows.register_account import RegisterAccount
+from auth_service.workflows.send_letters import Places, SendLetters
 
 SCOPES_BY_ROLE = {
     "user": frozenset(map(str, ALL_USER_SCOPES)),
@@ -53,6 +60,13 @@ class Services:
     read_account: ReadAccount
     change_password: ChangePassword
     change_status: ChangeStatus
+    request_recovery: RequestRecovery
+    reset_password: ResetPassword
+    change_address: ChangeAddress
+    confirm_address: ConfirmAddress
+    send_letters: SendLetters | None
+    operate_mail: OperateMail
+    invite: Invite
     personal_tokens: ManagePersonalTokens
     exchange: ExchangePersonalToken
     service_token: IssueServiceToken
@@ -92,6 +106,7 @@ async def open_services(settings: AuthSettings) -> AsyncIterator[Services]:
             counters=DatabaseCounters(engine),
             hasher=hasher,
             check_database=check_database,
+            mailer=make_mailer(settings.mail),
         )
     finally:
         hasher.close()
@@ -105,6 +120,7 @@ def build_services(
     counters: Counters,
     hasher: PasswordHasher,
     check_database: Callable[[], Awaitable[None]],
+    mailer: Mailer | None = None,
     clock: Clock = utc_now,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Services:
@@ -120,19 +136,37 @@ def build_services(
     guard = GuardAttempts(counters, AttemptLimits(**settings.attempts.model_dump()))
     revocations = ListRevocations(open_unit, clock, lifetime_s=settings.access_lifetime_s)
     verifier = TokenVerifier(issuer=settings.issuer, audience=settings.audience, keys=keys)
+    letters = PostLetters(clock, enabled=mailer is not None)
+    places = Places(platform=settings.public_base_url, pages=settings.pages_url)
+    check_password = CheckPassword(open_unit, hasher, guard, clock)
     personal_tokens = ManagePersonalTokens(open_unit, clock, grantable=GRANTABLE_SCOPES)
     return Services(
         settings=settings,
         open_unit=open_unit,
         signing_keys=keys,
         authenticator=Authenticator(verifier, OwnRevocations(revocations)),
-        register=RegisterAccount(open_unit, hasher, guard, clock, open_to_all=settings.registration),
+        register=RegisterAccount(
+            open_unit,
+            hasher,
+            guard,
+            letters,
+            clock,
+            registration=settings.registration,
+            confirm_address=settings.confirm_address,
+        ),
         log_in=LogIn(open_unit, hasher, guard, keys, clock, scopes=SCOPES_BY_ROLE, sleep=sleep),
         refresh=RefreshSession(open_unit, keys, clock, scopes=SCOPES_BY_ROLE),
         log_out=LogOut(open_unit, clock),
         read_account=ReadAccount(open_unit),
-        change_password=ChangePassword(open_unit, hasher, guard, clock),
+        change_password=ChangePassword(open_unit, hasher, check_password, letters, clock),
         change_status=ChangeStatus(open_unit, clock),
+        request_recovery=RequestRecovery(open_unit, guard, letters, clock),
+        reset_password=ResetPassword(open_unit, hasher, guard, letters, clock),
+        change_address=ChangeAddress(open_unit, check_password, letters, clock),
+        confirm_address=ConfirmAddress(open_unit, guard, letters, clock),
+        send_letters=None if mailer is None else SendLetters(open_unit, mailer, clock, places=places),
+        operate_mail=OperateMail(open_unit, mailer, clock, platform=settings.public_base_url),
+        invite=Invite(open_unit, letters, clock),
         personal_tokens=personal_tokens,
         exchange=ExchangePersonalToken(open_unit, guard, keys, clock),
         service_token=IssueServiceToken(open_unit, guard, keys, clock, clients=_clients(settings)),
@@ -154,3 +188,22 @@ def _clients(settings: AuthSettings) -> dict[str, ServiceClient]:
         )
         for name, client in settings.service_clients.items()
     }
+
+
+def make_mailer(settings: MailSettings) -> Mailer | None:
+    """Build what sends letters; None where this server sends none."""
+    sender = Sender(settings.sender, settings.sender_name)
+    if settings.kind == "smtp" and settings.host is not None:
+        server = SmtpServer(
+            host=settings.host,
+            port=settings.port,
+            security=settings.security,
+            username=settings.username,
+            password=settings.password.get_secret_value() if settings.password else None,
+            ca_file=settings.ca_file,
+            timeout_s=settings.timeout_s,
+        )
+        return SmtpMailer(server, sender)
+    if settings.kind == "folder" and settings.folder is not None:
+        return FolderMailer(settings.folder, sender)
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -17,12 +17,13 @@ from astro_shared.logs import configure_logging
 from astro_shared.settings import load_settings, settings_or_exit
 from astro_shared.web import create_app as create_web_app
 from auth_service.adapters.database import utc_now
-from auth_service.api import internal, me, sessions
+from auth_service.api import admin, internal, me, pages, recovery, sessions
 from auth_service.config import AuthSettings
 from auth_service.factory import Services, open_services
 
 MIGRATIONS = "auth_service.migrations"
 PURGE_EVERY_S = 3600.0
+MAIL_EVERY_S = 2.0
 KEPT_FOR = timedelta(days=7)
 _log = structlog.get_logger("auth_service")
 
@@ -37,13 +38,18 @@ def create_app(settings: AuthSettings | None = None) -> FastAPI:
         async with open_services(used) as services:
             await services.signing_keys.ensure()
             attach(app, services)
-            purging = asyncio.create_task(_purge_for_ever(services))
+            running = [asyncio.create_task(_again_and_again(_purge, services, every_s=PURGE_EVERY_S))]
+            if services.send_letters is not None:
+                # on a beat of its own: the work for an account that exists follows no request
+                mailing = _again_and_again(services.send_letters.all_due, every_s=MAIL_EVERY_S)
+                running.append(asyncio.create_task(mailing))
             try:
                 yield
             finally:
-                purging.cancel()
-                with suppress(asyncio.CancelledError):
-                    await purging
+                for task in running:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
 
     return bare_app(lifespan=lifespan)
 
@@ -57,7 +63,7 @@ def bare_app(**options: object) -> FastAPI:
         readiness={"database": lambda: app.state.services.check_database()},
         **options,  # type: ignore[arg-type]
     )
-    for module in (sessions, me, internal):
+    for module in (sessions, recovery, me, admin, internal, pages):
         app.include_router(module.router)
     return app
 
@@ -68,15 +74,21 @@ def attach(app: FastAPI, services: Services) -> None:
     app.state.authenticator = services.authenticator
 
 
-async def _purge_for_ever(services: Services) -> None:
+async def _purge(services: Services) -> None:
+    async with services.open_unit() as unit:
+        removed = await unit.purge(utc_now() - KEPT_FOR)
+    _log.info("purged", rows=removed)
+
+
+async def _again_and_again(work: Callable[..., Awaitable[object]], *arguments: object, every_s: float) -> None:
     while True:
         try:
-            async with services.open_unit() as unit:
-                removed = await unit.purge(utc_now() - KEPT_FOR)
-            _log.info("purged", rows=removed)
+            await work(*arguments)
         except AlidadeError as error:
-            _log.warning("purge_failed", code=error.code)
-        await asyncio.sleep(PURGE_EVERY_S)
+            _log.warning("background_work_failed", code=error.code, error=str(error))
+        except Exception:  # noqa: BLE001 - an outermost loop: a defect must not end all mail in silence
+            _log.exception("background_work_failed")
+        await asyncio.sleep(every_s)
 
 
 def main() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from auth_service.domain.accounts import Account, AccountStatus, Origin
+from auth_service.domain.mail import Letter, LetterKind, LinkPurpose, MailedLink, OutboxState, QueuedLetter
 from auth_service.domain.sessions import PersonalToken, RefreshToken, Revocations, Session, StoredSigningKey
 
 
@@ -31,8 +32,16 @@ class Accounts(Protocol):
         """Return the account with this (normalised) name."""
         ...
 
+    async def by_address(self, address: str, limit: int) -> list[Account]:
+        """Return some accounts with this address, whatever its case: those that confirmed it first, then the oldest."""
+        ...
+
     async def by_id(self, user_id: str) -> Account | None:
         """Return the account with this id."""
+        ...
+
+    async def confirm_address(self, user_id: str, address: str, at: datetime) -> None:
+        """Give an account an address that was proven to be its owner's."""
         ...
 
     async def set_password(self, user_id: str, password_hash: str) -> None:
@@ -207,6 +216,78 @@ class AuditLog(Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """Letters that wait to be sent."""
+
+    async def put(self, letter: QueuedLetter) -> None:
+        """Let a letter wait."""
+        ...
+
+    async def claim(self, now: datetime, *, lease: timedelta) -> QueuedLetter | None:
+        """Return the letter that is due longest, with one try more, kept from others for the lease."""
+        ...
+
+    async def holds(self, letter_id: str) -> bool:
+        """Return whether a letter is still there; it is not cancelled before the unit ends."""
+        ...
+
+    async def done(self, letter_id: str) -> None:
+        """Remove a letter that needs no more work."""
+        ...
+
+    async def cancel(self, kind: LetterKind, *, user_id: str | None = None, recipient: str | None = None) -> int:
+        """Remove the letters of a kind that wait for a user or an address; return how many."""
+        ...
+
+    async def put_off(self, letter_id: str, due_at: datetime, error: str) -> None:
+        """Try again later."""
+        ...
+
+    async def give_up(self, letter_id: str, at: datetime, error: str) -> None:
+        """Keep a letter that cannot be delivered, for the operator to see."""
+        ...
+
+    async def state(self) -> OutboxState:
+        """Return how mail is getting on."""
+        ...
+
+
+class MailedLinks(Protocol):
+    """Links that were mailed, one of each purpose for a subject."""
+
+    async def put(self, link: MailedLink) -> None:
+        """Store a link in place of an earlier one of its purpose and subject."""
+        ...
+
+    async def get(self, purpose: LinkPurpose, digest: bytes, now: datetime) -> MailedLink | None:
+        """Return a link that can be used."""
+        ...
+
+    async def take(self, purpose: LinkPurpose, digest: bytes, now: datetime) -> MailedLink | None:
+        """Return a link that can be used and remove it: nobody else gets it."""
+        ...
+
+    async def all_of(self, purpose: LinkPurpose, now: datetime) -> list[MailedLink]:
+        """Return the links of a purpose that can be used, newest first."""
+        ...
+
+    async def remove(self, purpose: LinkPurpose, subject: str) -> bool:
+        """Remove a link; return whether there was one."""
+        ...
+
+    async def remove_all(self, subject: str) -> None:
+        """Remove the links of a subject, whatever they are good for."""
+        ...
+
+
+class Mailer(Protocol):
+    """Hands letters to a mail server."""
+
+    async def send(self, letter: Letter) -> None:
+        """Deliver a letter; raise MailRefusedError or MailUnreachableError where that fails."""
+        ...
+
+
 class Unit(Protocol):
     """One transaction."""
 
@@ -224,6 +305,10 @@ class Unit(Protocol):
     def signing_keys(self) -> SigningKeys: ...
     @property
     def audit(self) -> AuditLog: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def links(self) -> MailedLinks: ...
 
     async def revocations(self, since: datetime, now: datetime) -> Revocations:
         """Return what was ended or disabled since a time."""

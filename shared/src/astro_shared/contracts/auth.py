@@ -16,11 +16,21 @@ __all__ = [
     "ADMIN_SCOPES",
     "ALL_USER_SCOPES",
     "AccessTokenResponse",
+    "AccountOptions",
     "AccountResponse",
+    "AddressChangeRequest",
+    "AddressConfirmRequest",
+    "FailedLetterView",
+    "InvitationList",
+    "InvitationRequest",
+    "InvitationView",
     "JsonWebKey",
     "JsonWebKeySet",
     "LoginRequest",
     "LogoutRequest",
+    "MailState",
+    "MailTestRequest",
+    "NewPasswordRequest",
     "PERSONAL_TOKEN_SCOPES",
     "PasswordChangeRequest",
     "PersonalTokenCreated",
@@ -28,6 +38,8 @@ __all__ = [
     "PersonalTokenList",
     "PersonalTokenRequest",
     "PersonalTokenView",
+    "RecoverRequest",
+    "RecoverResponse",
     "RefreshRequest",
     "RegisterRequest",
     "RevocationFeed",
@@ -159,6 +171,100 @@ class RegisterRequest(_Model):
         max_length=1024,
     )
     email: Email | None = Field(default=None, title="Address for recovery and notices")
+    invitation: SecretStr | None = Field(
+        default=None,
+        title="Token of an invitation",
+        description="Then the account has the address that was invited.",
+        max_length=256,
+    )
+
+
+class AccountOptions(_Model):
+    """How accounts are opened and recovered here."""
+
+    registration: Literal["open", "invitation", "closed"] = Field(title="Who may open an account")
+    confirm_address: bool = Field(title="Whether a new account waits for its address to be confirmed")
+    recovery: bool = Field(title="Whether a lost password can be replaced by mail")
+
+
+class RecoverRequest(_Model):
+    """Asks for a new password."""
+
+    account: str = Field(title="User name or address", min_length=1, max_length=254, examples=["ada"])
+
+
+class RecoverResponse(_Model):
+    """The answer to everybody, whether there is such an account or not."""
+
+    detail: str = Field(
+        default="If there is such an account and it has an address, a letter is on its way.", title="In words"
+    )
+
+
+class NewPasswordRequest(_Model):
+    """Sets a new password with the token of the link that was mailed."""
+
+    token: SecretStr = Field(title="Token", description="Behind `#token=` in the link.", min_length=1, max_length=256)
+    new_password: SecretStr = Field(title="New password", min_length=1, max_length=1024)
+
+
+class AddressChangeRequest(_Model):
+    """Begins a change of address; the present password is asked for again."""
+
+    email: Email = Field(title="New address")
+    current_password: SecretStr = Field(title="Present password", min_length=1, max_length=1024)
+
+
+class AddressConfirmRequest(_Model):
+    """Proves an address with the token of the link that was mailed to it."""
+
+    token: SecretStr = Field(title="Token", description="Behind `#token=` in the link.", min_length=1, max_length=256)
+
+
+class MailTestRequest(_Model):
+    """Sends a test letter."""
+
+    to: Email = Field(title="Address", examples=["you@example.org"])
+
+
+class FailedLetterView(_Model):
+    """A letter that could not be delivered."""
+
+    kind: str = Field(title="What it was about", examples=["recover"])
+    recipient: str | None = Field(title="Address, where the letter names one")
+    tries: int = Field(title="How often delivery was tried")
+    created_at: datetime = Field(title="Written, UTC")
+    failed_at: datetime = Field(title="Given up, UTC")
+    reason: str = Field(title="What the mail server said last")
+
+
+class MailState(_Model):
+    """How mail is getting on."""
+
+    waiting: int = Field(title="Letters that wait")
+    oldest_at: datetime | None = Field(title="When the oldest of them was written, UTC")
+    last_error: str | None = Field(title="What keeps letters from leaving, if anything does")
+    failed: list[FailedLetterView] = Field(title="Letters given up in the last seven days, newest first, at most 50")
+
+
+class InvitationRequest(_Model):
+    """Invites somebody to open an account."""
+
+    email: Email = Field(title="Address")
+
+
+class InvitationView(_Model):
+    """An invitation that was mailed and not used yet."""
+
+    email: str = Field(title="Address")
+    sent_at: datetime = Field(title="Mailed, UTC")
+    expires_at: datetime = Field(title="Expires, UTC")
+
+
+class InvitationList(_Model):
+    """Open invitations."""
+
+    items: list[InvitationView]
 
 
 class LoginRequest(_Model):
@@ -227,6 +333,7 @@ class AccountResponse(_Model):
     id: str = Field(title="User id")
     username: str = Field(title="User name")
     email: str | None = Field(title="Address")
+    email_confirmed: bool = Field(title="Whether a link mailed to the address was followed")
     role: Literal["user", "admin"] = Field(title="Role")
     created_at: datetime = Field(title="Opened, UTC")
 

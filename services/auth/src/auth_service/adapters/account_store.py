@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth_service.adapters.tables import (
+    mailed_links,
+    outbox,
     personal_tokens,
     refresh_tokens,
     sessions,
@@ -38,6 +40,8 @@ class AccountStore:
             password_hash=account.password_hash,
             created_at=account.created_at,
             status_changed_at=account.created_at,
+            email_confirmed_at=account.email_confirmed_at,
+            awaits_confirmation=account.awaits_confirmation,
         )
         result = await self._connection.execute(
             statement.on_conflict_do_nothing(index_elements=["username"]).returning(users.c.id)
@@ -49,6 +53,13 @@ class AccountStore:
         row = (await self._connection.execute(select(users).where(users.c.username == username))).first()
         return _account(row)
 
+    async def by_address(self, address: str, limit: int) -> list[Account]:
+        """Return some accounts with this address, whatever its case: those that confirmed it first, then the oldest."""
+        order = (users.c.email_confirmed_at.is_(None), users.c.created_at)
+        statement = select(users).where(func.lower(users.c.email) == address.lower()).order_by(*order)
+        found = [_account(row) for row in await self._connection.execute(statement.limit(limit))]
+        return [account for account in found if account is not None]
+
     async def by_id(self, user_id: str) -> Account | None:
         """Return the account with this id, locked, so that nobody changes its password or state meanwhile."""
         statement = select(users).where(users.c.id == user_id).with_for_update(key_share=True)
@@ -59,6 +70,11 @@ class AccountStore:
         statement = update(users).where(users.c.id == user_id).values(password_hash=password_hash)
         await self._connection.execute(statement)
 
+    async def confirm_address(self, user_id: str, address: str, at: datetime) -> None:
+        """Give an account an address that was proven to be its owner's."""
+        values = {"email": address, "email_confirmed_at": at, "awaits_confirmation": False}
+        await self._connection.execute(update(users).where(users.c.id == user_id).values(values))
+
     async def set_status(self, user_id: str, status: AccountStatus, at: datetime) -> None:
         """Change the state."""
         values = {"status": status.value, "status_changed_at": at}
@@ -66,9 +82,10 @@ class AccountStore:
 
     async def erase(self, user_id: str, at: datetime) -> None:
         """Remove everything personal."""
-        for table in (user_settings, third_party_keys):
+        for table in (user_settings, third_party_keys, outbox):
             await self._connection.execute(delete(table).where(table.c.user_id == user_id))
-        gone = {"username": f"deleted-{user_id}", "email": None, "password_hash": None}
+        await self._connection.execute(delete(mailed_links).where(mailed_links.c.subject == user_id))
+        gone = {"username": f"deleted-{user_id}", "email": None, "email_confirmed_at": None, "password_hash": None}
         state = {"status": AccountStatus.DELETED.value, "status_changed_at": at}
         await self._connection.execute(update(users).where(users.c.id == user_id).values({**gone, **state}))
 
@@ -212,6 +229,8 @@ def _account(row: Row[Any] | None) -> Account | None:
         status=AccountStatus(row.status),
         password_hash=row.password_hash,
         created_at=row.created_at,
+        email_confirmed_at=row.email_confirmed_at,
+        awaits_confirmation=row.awaits_confirmation,
     )
 
 

@@ -15,7 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from astro_shared.database.errors import DatabaseUnavailableError
 from auth_service.adapters.account_store import AccountStore, PersonalTokenStore, SessionStore
 from auth_service.adapters.document_store import AuditStore, KeyStore, SettingsStore, SigningKeyStore
-from auth_service.adapters.tables import counters, familiar_places, personal_tokens, sessions, users
+from auth_service.adapters.mail_store import LinkStore, OutboxStore
+from auth_service.adapters.tables import (
+    counters,
+    familiar_places,
+    mailed_links,
+    outbox,
+    personal_tokens,
+    sessions,
+    users,
+)
 from auth_service.domain.accounts import AccountStatus
 from auth_service.domain.sessions import Revocations, personal_session
 
@@ -53,6 +62,8 @@ class DatabaseUnit:
         self.keys = KeyStore(connection)
         self.signing_keys = SigningKeyStore(connection)
         self.audit = AuditStore(connection)
+        self.outbox = OutboxStore(connection)
+        self.links = LinkStore(connection)
 
     async def revocations(self, since: datetime, now: datetime) -> Revocations:
         """Return what was ended or disabled since a time."""
@@ -78,6 +89,8 @@ class DatabaseUnit:
             delete(sessions).where(ended),
             delete(personal_tokens).where(spent),
             delete(counters).where(counters.c.ends_at < before),
+            delete(outbox).where(outbox.c.failed_at < before),
+            delete(mailed_links).where(mailed_links.c.expires_at < before),
             delete(familiar_places).where(familiar_places.c.seen_at < before - FAMILIAR_FOR),
         ):
             removed += (await self._connection.execute(statement)).rowcount

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
@@ -23,6 +23,8 @@ users = Table(
     Column("password_hash", Text),
     _time("created_at"),
     _time("status_changed_at"),
+    _time("email_confirmed_at", nullable=True),
+    Column("awaits_confirmation", Boolean, nullable=False),
 )
 
 sessions = Table(
@@ -104,6 +106,33 @@ familiar_places = Table(
     metadata,
     Column("place", Text, primary_key=True),
     _time("seen_at"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("recipient", Text),
+    Column("user_id", Text),
+    Column("account", Text),
+    Column("facts", JSONB, nullable=False),
+    _time("created_at"),
+    _time("due_at"),
+    Column("tries", Integer, nullable=False),
+    _time("failed_at", nullable=True),
+    Column("last_error", Text),
+)
+
+mailed_links = Table(
+    "mailed_links",
+    metadata,
+    Column("purpose", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    _time("issued_at"),
+    _time("expires_at"),
 )
 
 audit_events = Table(

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from astro_shared.contracts.auth import (
     AccountResponse,
+    AddressChangeRequest,
     KeyName,
     PasswordChangeRequest,
     PersonalTokenCreated,
@@ -57,6 +58,14 @@ async def change_password(
     """Change the password and end every session and personal token, this one's too."""
     current, new = body.current_password.get_secret_value(), body.new_password.get_secret_value()
     await services.change_password(principal.user_id, current, new, origin)
+
+
+@router.post("/email", status_code=202, summary="Change the address")
+async def change_address(
+    body: AddressChangeRequest, principal: AccountWriter, services: ServicesDep, origin: OriginDep
+) -> None:
+    """Mail a link to the new address; it takes the old one's place when the link is followed."""
+    await services.change_address(principal.user_id, body.email, body.current_password.get_secret_value(), origin)
 
 
 @router.get(

@@ -8,6 +8,9 @@ from typing import Literal, cast
 from astro_shared.contracts.auth import (
     AccessTokenResponse,
     AccountResponse,
+    FailedLetterView,
+    InvitationView,
+    MailState,
     PersonalTokenCreated,
     PersonalTokenView,
     RevocationFeed,
@@ -18,6 +21,7 @@ from astro_shared.contracts.auth import (
     ThirdPartyKeyView,
 )
 from auth_service.domain.accounts import Account
+from auth_service.domain.mail import MailedLink, OutboxState
 from auth_service.domain.sessions import IssuedAccess, IssuedSession, PersonalToken, Revocations
 from auth_service.ports import StoredKey
 
@@ -28,6 +32,7 @@ def account_response(account: Account) -> AccountResponse:
         id=account.id,
         username=account.username,
         email=account.email,
+        email_confirmed=account.email_confirmed_at is not None,
         role=cast(Literal["user", "admin"], account.role),
         created_at=account.created_at,
     )
@@ -94,3 +99,28 @@ def revocation_feed(revocations: Revocations) -> RevocationFeed:
         sessions=sorted(revocations.sessions),
         subjects=sorted(revocations.subjects),
     )
+
+
+def mail_state(state: OutboxState) -> MailState:
+    """Show how mail is getting on."""
+    return MailState(
+        waiting=state.waiting,
+        oldest_at=state.oldest_at,
+        last_error=state.last_error,
+        failed=[
+            FailedLetterView(
+                kind=letter.kind.value,
+                recipient=letter.recipient,
+                tries=letter.tries,
+                created_at=letter.created_at,
+                failed_at=letter.failed_at or letter.created_at,
+                reason=letter.last_error or "",
+            )
+            for letter in state.failed
+        ],
+    )
+
+
+def invitation_view(link: MailedLink) -> InvitationView:
+    """Show an invitation without its token."""
+    return InvitationView(email=link.address, sent_at=link.issued_at, expires_at=link.expires_at)

@@ -33,7 +33,10 @@ router = APIRouter(prefix="/api/v1/auth", tags=["auth"], dependencies=[Depends(n
 @router.post("/register", status_code=201, summary="Open an account", responses=problem_responses(409))
 async def register(body: RegisterRequest, services: ServicesDep, origin: OriginDep) -> AccountResponse:
     """Open an account with a user name and a password."""
-    account = await services.register(body.username, body.password.get_secret_value(), body.email, origin)
+    invitation = body.invitation.get_secret_value() if body.invitation is not None else None
+    account = await services.register(
+        body.username, body.password.get_secret_value(), body.email, origin, invitation=invitation
+    )
     return account_response(account)
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 RESERVED_USERNAMES = frozenset({"admin", "administrator", "alidade", "anonymous", "local", "root", "system"})
 LOCAL_USERNAME = "local"
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}")
+
+
+class Registration(StrEnum):
+    """Who may open an account."""
+
+    OPEN = "open"
+    INVITATION = "invitation"
+    CLOSED = "closed"
 
 
 class AccountStatus(StrEnum):
@@ -26,7 +36,10 @@ class Account:
     ----------
     id : never changes, never reused
     username : lower case
+    email : not unique: a person may have several accounts
     password_hash : PHC string; None where there is no login with a password
+    email_confirmed_at : when a link that was mailed to the address was followed
+    awaits_confirmation : whether logging in waits for that
     """
 
     id: str
@@ -36,6 +49,8 @@ class Account:
     status: AccountStatus
     password_hash: str | None
     created_at: datetime
+    email_confirmed_at: datetime | None = None
+    awaits_confirmation: bool = False
 
     @property
     def active(self) -> bool:
@@ -55,6 +70,11 @@ class Origin:
 
     source: str | None = None
     request_id: str | None = None
+
+
+def is_username(text: str) -> bool:
+    """Return whether a text, normalised, can be a user name."""
+    return _USERNAME.fullmatch(text) is not None
 
 
 def normalise_username(text: str) -> str:

@@ -12,10 +12,13 @@ import re
 
 REFRESH_PREFIX = "ald_rt_"
 PERSONAL_PREFIX = "ald_pat_"
+LINK_PREFIX = "ald_ln_"
 SECRET_BYTES = 32
 _RANDOM_PART = r"[A-Za-z0-9_-]{43}"
 _PERSONAL = re.compile(rf"{PERSONAL_PREFIX}([0-9a-f]{{16}})_({_RANDOM_PART})")
 _REFRESH = re.compile(rf"{REFRESH_PREFIX}({_RANDOM_PART})")
+_LINK = re.compile(rf"{LINK_PREFIX}({_RANDOM_PART})")
+_ANY = re.compile(rf"({REFRESH_PREFIX}|{PERSONAL_PREFIX}|{LINK_PREFIX})[A-Za-z0-9_-]+")
 
 
 def refresh_text(secret: bytes) -> str:
@@ -28,6 +31,16 @@ def personal_text(token_id: str, secret: bytes) -> str:
     return f"{PERSONAL_PREFIX}{token_id}_{_encoded(secret)}"
 
 
+def link_text(secret: bytes) -> str:
+    """Write the token of a link that is mailed; ``secret`` is 32 random bytes."""
+    return LINK_PREFIX + _encoded(secret)
+
+
+def is_link_text(text: str) -> bool:
+    """Return whether the text has the form of a mailed token."""
+    return _LINK.fullmatch(text) is not None
+
+
 def personal_token_id(text: str) -> str | None:
     """Return the key id of a personal access token, None where the text is not one."""
     match = _PERSONAL.fullmatch(text)
@@ -37,6 +50,11 @@ def personal_token_id(text: str) -> str | None:
 def is_refresh_text(text: str) -> bool:
     """Return whether the text has the form of a refresh token."""
     return _REFRESH.fullmatch(text) is not None
+
+
+def without_tokens(text: str) -> str:
+    """Return a text from elsewhere with our tokens taken out."""
+    return _ANY.sub(r"\1***", text)
 
 
 def digest(text: str) -> bytes:

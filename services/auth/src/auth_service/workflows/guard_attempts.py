@@ -20,6 +20,8 @@ class AttemptLimits:
     per_name : one name from all sources that never logged in with it
     per_source : all names from one source
     registrations_per_source : accounts opened, or tried to, from one source
+    recoveries_per_source : requests for a new password from one source
+    recoveries_per_name : letters that such requests for one name or address may cause
     one_more_after_s : where a limit of logins is used up, one more login is looked at after so many seconds
         60 s after 10 failures leave at most 100 guesses an hour at one name from one source.
     """
@@ -30,6 +32,8 @@ class AttemptLimits:
     per_name: int = 30
     per_source: int = 100
     registrations_per_source: int = 30
+    recoveries_per_source: int = 30
+    recoveries_per_name: int = 5
 
 
 class GuardAttempts:
@@ -80,8 +84,22 @@ class GuardAttempts:
         """Count an account being opened."""
         await self._count(_bucket("register", _place(source)), self._limits.registrations_per_source)
 
+    async def before_recovery(self, account: str, source: str | None) -> bool:
+        """Count a request for a new password; return whether a letter may be written.
+
+        Too many for one account are no error: the answer must be the same for all, and the owner has letters then.
+
+        Raises
+        ------
+        TooManyAttemptsError
+            Too many from this source.
+        """
+        await self._count(_bucket("recover", _place(source)), self._limits.recoveries_per_source)
+        count, _ = await self._counters.add(_bucket("recover-name", account), window_s=self._limits.window_s)
+        return count <= self._limits.recoveries_per_name
+
     async def after_failed_exchange(self, source: str | None) -> None:
-        """Count a personal token or client credentials that were wrong."""
+        """Count a personal token, client credentials or the token of a mailed link that were wrong."""
         await self._count(_bucket("exchange", _place(source)), self._limits.per_source)
 
     async def _count_login(self, kind: str, parts: tuple[str, ...], limit: int) -> int:

@@ -12,7 +12,12 @@ from datetime import datetime, timedelta
 from auth_service.domain.accounts import Account, Origin, normalise_username
 from auth_service.domain.secret_texts import SECRET_BYTES, digest, is_refresh_text, refresh_text, same_digest
 from auth_service.domain.sessions import IssuedSession, RefreshToken, Session
-from auth_service.errors import BadCredentialsError, RefreshReplayedError, SessionEndedError
+from auth_service.errors import (
+    AddressNotConfirmedError,
+    BadCredentialsError,
+    RefreshReplayedError,
+    SessionEndedError,
+)
 from auth_service.ports import Clock, OpenUnit, PasswordHasher, TokenSigner, Unit, audit_record
 from auth_service.workflows.guard_attempts import GuardAttempts
 
@@ -54,7 +59,7 @@ class LogIn:
 
         Raises
         ------
-        BadCredentialsError, TooManyAttemptsError, BusyError
+        BadCredentialsError, AddressNotConfirmedError, TooManyAttemptsError, BusyError
         """
         name = normalise_username(username)
         delay_s = await self._guard.before_login(name, origin.source)
@@ -66,6 +71,11 @@ class LogIn:
             await self._note_failure(account, origin)
             await self._sleep(delay_s)
             raise BadCredentialsError("User name and password do not belong together.")
+        if usable.awaits_confirmation:
+            raise AddressNotConfirmedError(
+                "The address of this account is not confirmed yet: follow the link that was mailed, or ask for a new "
+                "password, which confirms it too."
+            )
         issued = await self._begin(usable, new_hash, origin)
         await self._guard.after_login(name, origin.source)
         return issued

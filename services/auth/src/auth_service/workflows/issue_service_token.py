@@ -10,7 +10,7 @@ from auth_service.domain.secret_texts import digest, same_digest
 from auth_service.domain.sessions import IssuedAccess
 from auth_service.errors import BadClientError, ScopeNotAllowedError
 from auth_service.ports import Clock, OpenUnit, TokenSigner, audit_record
-from auth_service.workflows.change_account import active_account
+from auth_service.workflows.accounts import active_account
 from auth_service.workflows.guard_attempts import GuardAttempts
 
 

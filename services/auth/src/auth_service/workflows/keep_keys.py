@@ -6,7 +6,7 @@ from astro_shared.clients.sealed_keys import KeyRing, SealedSecret
 from auth_service.domain.accounts import Origin
 from auth_service.errors import TooManyTokensError, UnknownKeyError
 from auth_service.ports import Clock, OpenUnit, StoredKey, audit_record
-from auth_service.workflows.change_account import active_account
+from auth_service.workflows.accounts import active_account
 
 MAX_KEYS = 50
 SHOW_FROM_CHARACTERS = 12

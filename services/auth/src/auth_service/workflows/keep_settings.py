@@ -8,7 +8,7 @@ from typing import Any
 from auth_service.domain.accounts import Origin
 from auth_service.errors import SettingsChangedError
 from auth_service.ports import Clock, OpenUnit, SettingsCheck, StoredSettings, audit_record
-from auth_service.workflows.change_account import active_account
+from auth_service.workflows.accounts import active_account
 
 
 class KeepSettings:

@@ -17,7 +17,7 @@ from auth_service.errors import (
     UnknownPersonalTokenError,
 )
 from auth_service.ports import Clock, OpenUnit, TokenSigner, audit_record
-from auth_service.workflows.change_account import active_account
+from auth_service.workflows.accounts import active_account
 from auth_service.workflows.guard_attempts import GuardAttempts
 
 MAX_TOKENS = 50

@@ -13,7 +13,7 @@ from astro_shared.web import outgoing_headers
 from gateway_service.api.dependencies import Factory
 
 router = APIRouter(include_in_schema=False)
-PREFIXES = ("/api/v1/auth", "/api/v1/me")
+PREFIXES = ("/api/v1/auth", "/api/v1/me", "/api/v1/admin/mail", "/api/v1/admin/invitations")
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _SENT = (
     b"authorization",
@@ -33,6 +33,9 @@ _RETURNED = (
     "retry-after",
     "www-authenticate",
     "cache-control",
+    "content-security-policy",
+    "referrer-policy",
+    "x-content-type-options",
     "ratelimit",
     "ratelimit-policy",
 )
@@ -42,6 +45,11 @@ _RETURNED = (
 @router.api_route("/api/v1/auth/{rest:path}", methods=_METHODS)
 @router.api_route("/api/v1/me", methods=_METHODS)
 @router.api_route("/api/v1/me/{rest:path}", methods=_METHODS)
+@router.get("/api/v1/admin/mail")
+@router.post("/api/v1/admin/mail:test")
+@router.api_route("/api/v1/admin/invitations", methods=["GET", "POST"])
+@router.delete("/api/v1/admin/invitations/{rest:path}")
+@router.get("/account/{rest}")
 async def pass_on(request: Request, factory: Factory) -> Response:
     """Headers of the caller are taken by name; its address is told as this gateway saw it."""
     # as bytes: a header may hold any, and text would have to be ASCII
