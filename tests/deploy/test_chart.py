@@ -262,6 +262,52 @@ def test_nova_is_asked_only_where_it_is_switched_on(
     assert "ASTROMETRY_SEALING_SECRET" in named(everything, "Secret", "sky-alidade-astrometry")["stringData"]
 
 
+def test_only_auth_reaches_the_mail_server_and_only_where_there_is_one(
+    everything: Objects, ask_helm4: Callable[..., Any], chart: Path
+) -> None:
+    least = parse(rendered_by_helm4(ask_helm4, chart, "existing-secrets"))
+    assert "sky-alidade-mail" not in {item["metadata"]["name"] for item in of_kind(least, "NetworkPolicy")}
+    assert "AUTH_MAIL__KIND" not in named(least, "ConfigMap", "sky-alidade-auth")["data"]
+    policy = named(everything, "NetworkPolicy", "sky-alidade-mail")["spec"]
+    assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "auth"
+    (rule,) = policy["egress"]
+    assert [port["port"] for port in rule["ports"]] == [465]
+    assert rule["to"] == [{"ipBlock": {"cidr": "192.0.2.20/32"}}]
+
+
+def test_auth_and_its_migration_have_the_authority_of_the_mail_server(everything: Objects) -> None:
+    mounting = {
+        name
+        for name, template in pods(everything)
+        if "mail-ca" in {volume["name"] for volume in template["spec"]["volumes"]}
+    }
+    assert mounting == {"sky-alidade-auth", "sky-alidade-auth-migrate"}
+    settings = named(everything, "ConfigMap", "sky-alidade-auth")["data"]
+    assert settings["AUTH_MAIL__CA_FILE"] == "/etc/alidade/mail-ca/ca.crt"
+
+
+def test_a_login_at_the_mail_server_needs_a_password(run_helm3: Callable[..., Any], chart: Path) -> None:
+    values = example(chart, "everything")
+    values["secrets"].pop("existing")
+    values["secrets"]["values"].pop("mailPassword")
+    made = run_helm3(["template", "sky", str(chart), "--kube-version", "1.31.0"], values)
+    assert made.returncode != 0
+    assert "secrets.values.mailPassword" in made.stderr
+
+
+@pytest.mark.parametrize("accounts", [{"registration": "invitation"}, {"confirmAddress": True}])
+def test_links_need_a_mail_server(run_helm3: Callable[..., Any], chart: Path, accounts: dict[str, Any]) -> None:
+    values = example(chart, "existing-secrets") | {"accounts": accounts}
+    made = run_helm3(["template", "sky", str(chart), "--kube-version", "1.31.0"], values)
+    assert made.returncode != 0
+    assert "mail.host" in made.stderr
+
+
+def test_the_pages_that_mailed_links_lead_to_are_public(objects: Objects) -> None:
+    (ingress,) = of_kind(objects, "Ingress")
+    assert "/account" in {path["path"] for path in ingress["spec"]["rules"][0]["http"]["paths"]}
+
+
 def test_selectors_choose_one_kind_of_pod_each(objects: Objects) -> None:
     chosen = [("Service", item["spec"]["selector"]) for item in of_kind(objects, "Service")]
     chosen += [
@@ -328,7 +374,8 @@ def test_a_service_starts_with_what_the_chart_gives_it(
 
     values = example(chart, "everything")
     values["secrets"].pop("existing")
-    values["s3"].pop("caSecret")  # a file that is looked for at the start
+    for section in ("s3", "mail"):
+        values[section].pop("caSecret")  # a file that is looked for at the start
     objects = [
         item for part, text in ask_helm4("render", values).items() if part.endswith(".yaml") for item in parse(text)
     ]
@@ -359,6 +406,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("services", {"photometry": {"settings": {"lower": "x"}}}, "lower"),
     ("services", {"telescope": {}}, "telescope"),
     ("ingress", {"paths": ["/v1"]}, "paths"),
+    ("mail", {"host": "mail.example.org"}, "sender"),
+    ("mail", {"host": "mail.example.org", "sender": "a@b.test", "security": "plain"}, "security"),
+    ("accounts", {"registration": "everybody"}, "registration"),
     ("secrets", {"create": True, "values": {"signing": "short"}}, "signing"),
 ]
 

@@ -97,6 +97,29 @@ http://{{ include "alidade.fullname" .root }}-{{ .service }}:8000
 {{- end -}}
 {{- if eq .service "auth" -}}
 {{- $_ := set $settings "TRUSTED_PROXIES" ($values.platform.podNetworks | toJson) -}}
+{{- $_ := set $settings "REGISTRATION" $values.accounts.registration -}}
+{{- $_ := set $settings "CONFIRM_ADDRESS" $values.accounts.confirmAddress -}}
+{{- if $values.accounts.pagesUrl -}}
+{{- $_ := set $settings "ACCOUNT_PAGES_URL" $values.accounts.pagesUrl -}}
+{{- end -}}
+{{- $mail := $values.mail -}}
+{{- if and (not $mail.host) (or (eq $values.accounts.registration "invitation") $values.accounts.confirmAddress) -}}
+{{- fail "accounts.registration: invitation and accounts.confirmAddress need mail.host" -}}
+{{- end -}}
+{{- if $mail.host -}}
+{{- $_ := set $settings "MAIL__KIND" "smtp" -}}
+{{- $_ := set $settings "MAIL__HOST" $mail.host -}}
+{{- $_ := set $settings "MAIL__PORT" $mail.port -}}
+{{- $_ := set $settings "MAIL__SECURITY" $mail.security -}}
+{{- $_ := set $settings "MAIL__SENDER" $mail.sender -}}
+{{- $_ := set $settings "MAIL__SENDER_NAME" $mail.senderName -}}
+{{- if $mail.username -}}
+{{- $_ := set $settings "MAIL__USERNAME" $mail.username -}}
+{{- end -}}
+{{- if $mail.caSecret -}}
+{{- $_ := set $settings "MAIL__CA_FILE" "/etc/alidade/mail-ca/ca.crt" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if eq .service "gateway" -}}
 {{- $root := .root -}}
@@ -138,6 +161,9 @@ http://{{ include "alidade.fullname" .root }}-{{ .service }}:8000
 {{- range $name, $secret := $given.clients -}}
 {{- if not $secret }}{{ $missing = append $missing (printf "secrets.values.clients.%s" $name) }}{{ end -}}
 {{- end -}}
+{{- if and $values.mail.host $values.mail.username (not $given.mailPassword) -}}
+{{- $missing = append $missing "secrets.values.mailPassword" -}}
+{{- end -}}
 {{- if $missing }}{{ fail (printf "secrets.create is set, but these are empty: %s" (join ", " $missing)) }}{{ end -}}
 {{- $query := printf "sslmode=%s" $values.database.sslMode -}}
 {{- if $values.database.caSecret }}{{ $query = printf "%s&sslrootcert=/etc/alidade/database-ca/ca.crt" $query }}{{ end -}}
@@ -147,6 +173,9 @@ http://{{ include "alidade.fullname" .root }}-{{ .service }}:8000
 {{- if eq .service "auth" }}
 AUTH_SIGNING_SECRET: {{ printf "1:%s" $given.signing | quote }}
 AUTH_SEALING_SECRET: {{ printf "1:%s" $given.sealing | quote }}
+{{- if and $values.mail.host $values.mail.username }}
+AUTH_MAIL__PASSWORD: {{ $given.mailPassword | quote }}
+{{- end }}
 {{- range $client, $secret := $given.clients }}
 AUTH_SERVICE_CLIENTS__{{ upper $client }}__SECRET: {{ $secret | quote }}
 {{- end }}

@@ -69,6 +69,11 @@ volumeMounts:
     mountPath: /etc/alidade/s3-ca
     readOnly: true
   {{- end }}
+  {{- if and $values.mail.host $values.mail.caSecret (eq .service "auth") }}
+  - name: mail-ca
+    mountPath: /etc/alidade/mail-ca
+    readOnly: true
+  {{- end }}
   {{- if $values.database.caSecret }}
   - name: database-ca
     mountPath: /etc/alidade/database-ca
@@ -97,6 +102,15 @@ volumes:
   - name: s3-ca
     secret:
       secretName: {{ $values.s3.caSecret }}
+      defaultMode: 0444
+      items:
+        - key: ca.crt
+          path: ca.crt
+  {{- end }}
+  {{- if and $values.mail.host $values.mail.caSecret (eq .service "auth") }}
+  - name: mail-ca
+    secret:
+      secretName: {{ $values.mail.caSecret }}
       defaultMode: 0444
       items:
         - key: ca.crt
