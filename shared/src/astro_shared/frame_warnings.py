@@ -234,6 +234,10 @@ class WarningCode(StrEnum):
         "psf_does_not_hold", "The PSF leaves more of bright stars than noise explains. Errors were widened by what it costs.",
         "Prefer aperture magnitudes of bright stars; distrust faint sources beside them.",
     )  # fmt: skip
+    PARTS_OF_BRIGHT_STARS = (
+        "parts_of_bright_stars", "Detections that several bright stars show at the same place were left out: spikes or ghosts.",
+        "Distrust faint sources beside bright stars.",
+    )  # fmt: skip
     STARS_ELONGATED = (
         "stars_elongated", "Stars are elongated.", "Check tracking and focus.",
     )  # fmt: skip

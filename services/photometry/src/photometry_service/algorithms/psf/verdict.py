@@ -159,7 +159,7 @@ def verdict_words(verdict: PsfVerdict) -> tuple[FrameWarning, ...]:
     return (WarningCode.PSF_DOES_NOT_HOLD(told),)
 
 
-def repeated_words(summary: PsfSummary, sources: int) -> tuple[str, ...]:
+def repeated_words(summary: PsfSummary, sources: int) -> tuple[FrameWarning, ...]:
     """The warning that bright stars have parts which look like stars; nothing for a chance one.
 
     Parameters
@@ -169,11 +169,12 @@ def repeated_words(summary: PsfSummary, sources: int) -> tuple[str, ...]:
     repeated = summary.n_repeated
     if repeated < max(FEWEST_REPEATED, REPEATED_SHARE * sources):
         return ()
-    return (
+    told = (
         f"{PARTS_OF_BRIGHT_STARS}: {repeated} detections beside bright stars were left out, because other bright stars show "
         "the same light at the same place, or the same star does all around it: diffraction spikes, rings or ghosts. Of "
-        f"the {sources} sources, faint ones near bright stars may still be such",
+        f"the {sources} sources, faint ones near bright stars may still be such"
     )
+    return (WarningCode.PARTS_OF_BRIGHT_STARS(told),)
 
 
 def _percent(share: float) -> str:
