@@ -73,3 +73,9 @@ def test_a_warning_that_is_no_sentence_is_refused():
     document = {k: v for k, v in MASTER.model_dump().items() if k != "warning_codes"}
     with pytest.raises(ValidationError, match="a warning is a sentence"):
         MasterResult.model_validate({**document, "warnings": [3]})
+
+
+def test_a_sentence_that_came_in_without_its_code_costs_no_result():
+    """``model_copy`` does not check what it is given."""
+    copied = MASTER.model_copy(update={"warnings": ("said", WarningCode.COLOUR_MOSAIC("mosaic"))})
+    assert copied.model_dump()["warning_codes"] == ("unclassified", "colour_mosaic")

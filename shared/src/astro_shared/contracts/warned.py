@@ -54,4 +54,4 @@ class Warned(BaseModel):
     @computed_field(description="Codes of `warnings`, in the same order.")  # type: ignore[prop-decorator]
     @property
     def warning_codes(self) -> tuple[str, ...]:
-        return tuple(str(warning.code) for warning in self.warnings)
+        return tuple(str(_warning(warning).code) for warning in self.warnings)
