@@ -200,6 +200,10 @@ class WarningCode(StrEnum):
         "noise_unexplained", "The noise of the sky is far from what gain and read noise predict.",
         "Check the gain, the read noise, a pedestal, and whether the frame is stacked or resampled.",
     )  # fmt: skip
+    NOISE_CORRELATED = (
+        "noise_correlated", "Neighbouring pixels share noise: the frame was registered, drizzled or smoothed.",
+        "Nothing: errors allow for it. Give single frames if you have them.",
+    )  # fmt: skip
     NOT_FLATTENED = (
         "not_flattened", "The sky falls off towards the corners as it does without a flat field.",
         "Apply a flat field, or raise `zero_point.spatial_order`.",

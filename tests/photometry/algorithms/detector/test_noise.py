@@ -38,6 +38,20 @@ def test_ratio_is_one_for_right_constants_and_suspect_for_wrong_ones():
     assert "gain suspect" in suspect.warnings[0]
 
 
+def test_resampling_takes_noise_off_single_pixels_and_is_no_wrong_gain():
+    data = detector_frame(1.5, 5.0)
+    averaged = (data + np.roll(data, 1, 0) + np.roll(data, 1, 1) + np.roll(data, (1, 1), (0, 1))) / 4
+    sky, frame = estimate_background(averaged), Frame(averaged, np.zeros(data.shape, bool), 1.5, 5.0)
+    assert assess_noise(sky, frame, 4.0).rms_ratio == pytest.approx(1.0, abs=0.04)
+    assert assess_noise(sky, frame, 4.0).warnings == ()
+
+
+def test_a_pedestal_is_named_where_the_noise_is_too_low():
+    data = detector_frame(1.5, 5.0) + np.float32(1500.0)
+    warning = assess_noise(estimate_background(data), Frame(data, np.zeros(data.shape, bool), 1.5, 5.0)).warnings[0]
+    assert "pedestal" in warning
+
+
 def test_ratio_of_a_sky_subtracted_frame_is_undefined():
     data = detector_frame(1.5, 5.0) - np.float32(260.0)
     quality = assess_noise(estimate_background(data), Frame(data, np.zeros(data.shape, bool), 1.5, 5.0))

@@ -249,6 +249,33 @@ def test_correlated_noise_raises_thresholds_and_errors():
     assert len(blank) <= 3
 
 
+def test_a_resampled_sky_is_measured_to_its_error_bars():
+    frame = sky(1, 900, 1024)
+    x, y = 0.5, 0.5  # shifted by these, linear between pixels
+    along = (1 - x) * frame.data_e + x * np.roll(frame.data_e, 1, axis=1)
+    result = measure(((1 - y) * along + y * np.roll(along, 1, axis=0)).astype(np.float32))
+    truth = frame.truth.copy()
+    truth["x"], truth["y"] = truth["x"] + x, truth["y"] + y
+    index = matched(result, truth)
+    inside = np.all([(truth[k] > 15) & (truth[k] < 1008) for k in ("x", "y")], axis=0)
+    snr, flux = np.asarray(truth["snr"]), np.asarray(truth["flux_e"])
+    assert result.summary.correlation is not None
+    assert result.summary.correlation.neighbours == pytest.approx((0.5, 0.5), abs=0.03)
+    assert result.summary.shot_noise == pytest.approx(1 / result.summary.correlation.total)
+    assert (index >= 0)[inside & (snr > 10)].mean() > 0.98
+    assert (index >= 0)[inside & (snr > 5) & (snr < 10)].mean() > 0.8
+    nearest = cKDTree(np.stack([truth["x"], truth["y"]], axis=1)).query(np.stack([result.x, result.y], axis=1))[0]
+    assert (nearest > 3).mean() < 0.015
+    whole = (index >= 0) & inside & np.asarray(truth["isolated"]) & ~np.asarray(truth["saturated"])
+    for good in (whole & (snr > 10) & (snr < 50), whole & (snr > 50)):  # 80 and 44 stars
+        k = index[good]
+        pulls = (result.flux[k] - flux[good]) / result.flux_err[k]
+        assert 1.4826 * np.median(np.abs(pulls - np.median(pulls))) == pytest.approx(1.0, abs=0.25)
+        for at, true, variance in ((result.x, truth["x"], result.x_var), (result.y, truth["y"], result.y_var)):
+            place = (at[k] - true[good]) / np.sqrt(variance[k])
+            assert 1.4826 * np.median(np.abs(place)) == pytest.approx(1.0, abs=0.25)
+
+
 def test_units_that_cannot_be_electrons_have_no_shot_noise():
     frame = sky(2, 150, 400)
     mesh = estimate_background(frame.data_e)

@@ -10,6 +10,8 @@ from math import atan2, degrees, exp, isqrt, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from photometry_service.domain.noise import NoiseCorrelation
+
 __all__ = [
     "PsfKind",
     "PsfModel",
@@ -247,8 +249,10 @@ class PsfSummary:
     weight_floor : the fraction of the model that was added to the noise in the weights
     light_outside : share of a star's light beyond the tables of the PSF
     normalisation_err : relative error of that all fluxes have in common, one sigma
-    noise_factor : by which errors and thresholds were raised, because the filtered residual is that much noisier
+    noise_factor : by which errors of faint sources and thresholds were raised, because the filtered residual is that much
+        noisier than noise of independent pixels
     shot_noise : variance per unit of signal that was used
+    correlation : of the noise of neighbouring pixels, where the frame was resampled or smoothed
     verdict : whether the PSF holds
     """
 
@@ -265,6 +269,7 @@ class PsfSummary:
     normalisation_err: float = 0.0
     noise_factor: float = 1.0
     shot_noise: float = 1.0
+    correlation: NoiseCorrelation | None = None
     verdict: PsfVerdict = dataclasses.field(default_factory=PsfVerdict)
 
 

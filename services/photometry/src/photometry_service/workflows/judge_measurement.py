@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from astro_shared.contracts.photometry import MeasureRequest, MeasureResult
 from astro_shared.frame_warnings import FrameWarning, WarningCode
 from photometry_service.algorithms.background import Background
-from photometry_service.algorithms.detector import assess_noise
+from photometry_service.algorithms.detector import assess_noise, resampled_words
 from photometry_service.algorithms.fwhm import MarginalFwhm
 from photometry_service.algorithms.psf import psf_stamp, repeated_words, verdict_words
 from photometry_service.algorithms.quality import (
@@ -36,10 +36,11 @@ def judge_measurement(
     """Figures and warnings of a frame whose sources are ``columns``; times and completeness are left to the caller."""
     background, rays, model = sky.background, sky.clean.rays, psf.psf
     rms = sky.noise.rms_median
-    noise = assess_noise(background, sky.frame)
+    correlation = psf.summary.correlation
+    noise = assess_noise(background, sky.frame, correlation.total if correlation else 1.0)
     tie = tie_aperture(columns, CALIBRATED_APERTURE)
     no_sky = prepared.no_sky or dark_objects(sky.data, sky.frame.mask, rms=rms, level=background.median)
-    warnings = [*sky.frame.warnings, *noise.warnings]
+    warnings = [*sky.frame.warnings, *noise.warnings, *resampled_words(correlation)]
     if no_sky is not None:
         warnings.append(WarningCode.NOT_THE_SKY(f"taken for {no_sky}: it is not calibrated"))
     else:
@@ -69,7 +70,7 @@ def judge_measurement(
         aperture_correction_mag=_finite(tie.correction_mag),
         aperture_correction_err_mag=_finite(tie.error_mag),
         aperture_number=CALIBRATED_APERTURE,
-        noise_flux_e=_point_noise(model, sky.noise),
+        noise_flux_e=_point_noise(model, sky.noise, psf.summary.noise_factor),
     )
 
 
@@ -93,12 +94,12 @@ def _position_over_bound(psf: PsfModel | None, columns: dict[str, NDArray[Any]],
     )
 
 
-def _point_noise(psf: PsfModel | None, background: Background) -> float | None:
+def _point_noise(psf: PsfModel | None, background: Background, noise_factor: float) -> float | None:
     """Error of zero flux in the PSF-optimal aperture: sky noise over the root of the sum of P^2."""
     if psf is None:
         return None
     stamp = psf_stamp(psf, min(psf.half_px - 2, round(3 * psf.fwhm_px) + 2))
-    return float(background.rms_median / np.sqrt(np.sum(stamp**2)))
+    return float(noise_factor * background.rms_median / np.sqrt(np.sum(stamp**2)))
 
 
 def _finite(value: float) -> float | None:

@@ -192,8 +192,9 @@ def _apertures(
         own = OwnModels(stamps * psf.flux[:, None, None].astype(np.float32), corner[0], corner[1])
         pixels = psf.residual
     sums = aperture_photometry(
-        pixels, sky.noise, psf.x, psf.y, fwhm_px=fwhm, state=state, options=options, own_models=own
-    )
+        pixels, sky.noise, psf.x, psf.y, fwhm_px=fwhm, state=state, options=options, own_models=own,
+        correlation=psf.summary.correlation,
+    )  # fmt: skip
     radius = settings.radii_fwhm[CALIBRATED_APERTURE - 1] * fwhm
     share = neighbour_share(psf.x, psf.y, psf.flux, radius_px=radius, fwhm_px=fwhm)
     peak = core_peak(sky.data, psf.x, psf.y)

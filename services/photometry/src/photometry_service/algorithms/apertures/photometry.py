@@ -16,6 +16,7 @@ from photometry_service.algorithms.background.map import Background
 from photometry_service.algorithms.detection.crowding import neighbour_share
 from photometry_service.algorithms.detector.noise import sum_variance
 from photometry_service.domain.flags import SourceFlag
+from photometry_service.domain.noise import NoiseCorrelation
 
 __all__ = [
     "ApertureOptions",
@@ -134,6 +135,7 @@ def aperture_photometry(
     state: NDArray[np.uint8] | None = None,
     options: ApertureOptions | None = None,
     own_models: OwnModels | None = None,
+    correlation: NoiseCorrelation | None = None,
 ) -> AperturePhotometry:
     """Sum sources in circles and subtract their sky.
 
@@ -147,12 +149,14 @@ def aperture_photometry(
     state : (ny, nx) from ``pixel_state``; None when all pixels are good
     own_models
         Neighbours are then subtracted; the star's own light is added back.
+    correlation : of the noise of neighbouring pixels
 
     Returns
     -------
     AperturePhotometry
         flux = sum of w d - area x annulus level; var = F + n sigma^2 + k n^2 sigma^2 / n_B with sigma the rms of the
-        map, k = pi/2 for the annulus median and n_B its pixels, or k = 1 and n_B the pixels of the mesh.
+        map, k = pi/2 for the annulus median and n_B its pixels, or k = 1 and n_B the pixels of the mesh; with correlated
+        noise as ``sum_variance`` says.
         Flags: ``SATURATED``, ``COSMIC_RAY_*``, ``TRUNCATED``, ``APERTURE_INCOMPLETE``, ``NEGATIVE_FLUX``, and
         ``CROWDED`` where more than 10 % of the aperture ``options.flag_radius`` is bad.
     """
@@ -164,7 +168,7 @@ def aperture_photometry(
     xs, ys = (np.atleast_1d(np.ascontiguousarray(p, dtype=np.float64)) for p in (x, y))
     radii = np.asarray(options.radii_fwhm, np.float64) * fwhm_px
     raw = _measure(data, state, xs, ys, radii, options, fwhm_px, own_models)
-    return _calibrate(raw, background, xs, ys, radii, data.shape, options)
+    return _calibrate(raw, background, xs, ys, radii, data.shape, options, correlation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,8 +238,11 @@ def _calibrate(
     radii: NDArray[np.float64],
     shape: tuple[int, ...],
     options: ApertureOptions,
+    correlation: NoiseCorrelation | None,
 ) -> AperturePhotometry:
     """Sky, errors and flags of the sums."""
+    width2 = [1.0 if correlation is None else correlation.variance_factor(_disc(radius)) for radius in radii.tolist()]
+    widest2 = 1.0 if correlation is None else correlation.total
     safe_x, safe_y = np.nan_to_num(x), np.nan_to_num(y)
     from_annulus = raw.sky_pixels >= max(options.min_sky_pixels, 1)
     sky = np.where(from_annulus, raw.level, 0.0)
@@ -246,7 +253,14 @@ def _calibrate(
     flux = np.where(seen, raw.total - sky[:, None] * area, np.nan)
     parts = [
         sum_variance(
-            flux, area, sigma[:, None], sky_pixels[:, None], sky_is_median=median, flat_error=options.flat_error
+            flux,
+            area,
+            sigma[:, None],
+            sky_pixels[:, None],
+            sky_is_median=median,
+            flat_error=options.flat_error,
+            width2=width2,
+            widest2=widest2,
         )
         for median in (True, False)
     ]
@@ -259,10 +273,16 @@ def _calibrate(
         area_px=area,
         bad_fraction=bad,
         sky_e=np.where(np.isfinite(x + y), background.level_at(safe_x, safe_y) + sky, np.nan),
-        sky_err_e=sigma * np.sqrt(np.where(from_annulus, np.pi / 2, 1.0) / sky_pixels),
+        sky_err_e=sigma * np.sqrt(widest2 * np.where(from_annulus, np.pi / 2, 1.0) / sky_pixels),
         sky_pixels=sky_pixels,
         flags=_flags(raw, flux, bad, x, y, radii, shape, options.flag_radius),
     )
+
+
+def _disc(radius_px: float) -> NDArray[np.float64]:
+    """(k, k): share of each pixel within a circle around the middle one, to about a tenth."""
+    offset = np.arange(-np.ceil(radius_px + 0.5), np.ceil(radius_px + 0.5) + 1)
+    return np.asarray(np.clip(radius_px + 0.5 - np.hypot(offset[:, None], offset), 0.0, 1.0))
 
 
 def _flags(

@@ -9,6 +9,8 @@ from math import frexp, isfinite, ldexp
 import numpy as np
 from numpy.typing import NDArray
 
+from photometry_service.domain.noise import NoiseCorrelation
+
 __all__ = ["BAD", "SATURATED", "FitFrame", "fit_frame", "saturated_centre"]
 
 BAD, SATURATED = 1, 2
@@ -30,6 +32,7 @@ class FitFrame:
         Neither bad nor saturated pixels have weight in a fit; saturated ones count in detection.
     shot_noise : variance per unit of signal, both in ``unit``
     unit : size of the unit in that of the input; a power of two, so that scaling does not round
+    correlation : of the noise, where neighbouring pixels share it; ``rms`` and ``shot_noise`` are those of single pixels
     """
 
     data: NDArray[np.float32]
@@ -37,6 +40,7 @@ class FitFrame:
     state: NDArray[np.uint8]
     shot_noise: float = 1.0
     unit: float = 1.0
+    correlation: NoiseCorrelation | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,6 +67,14 @@ class FitFrame:
     def without(self, level: NDArray[np.float32]) -> FitFrame:
         """Return the frame minus another background level (in the same unit)."""
         return replace(self, data=self.data - level)
+
+    def noise_width(self, weights: NDArray[np.floating]) -> float:
+        """Noise of a weighted sum (k, k) of pixels of the sky over that of independent ones."""
+        return 1.0 if self.correlation is None else float(np.sqrt(self.correlation.variance_factor(weights)))
+
+    def resampled(self, correlation: NoiseCorrelation) -> FitFrame:
+        """Return the frame as one whose photons went through the kernel that correlates its noise."""
+        return replace(self, shot_noise=self.shot_noise / correlation.total, correlation=correlation)
 
 
 def fit_frame(

@@ -123,7 +123,11 @@ def noisy_levels(
     py = np.clip(np.rint(y[:, None] + radius_px * np.sin(angles)), 0, ny - 1).astype(np.intp)
     px = np.clip(np.rint(x[:, None] + radius_px * np.cos(angles)), 0, nx - 1).astype(np.intp)
     model = np.maximum(np.nan_to_num(frame.data[py, px] - residual[py, px]), 0.0)
-    noise = kernel.noise_factor * np.sqrt(frame.rms[py, px] ** 2 + frame.shot_noise * model)
+    noise = (
+        frame.noise_width(kernel.kernel)
+        * kernel.noise_factor
+        * np.sqrt(frame.rms[py, px] ** 2 + frame.shot_noise * model)
+    )
     return level, np.where(np.isfinite(level), noise, np.nan)
 
 

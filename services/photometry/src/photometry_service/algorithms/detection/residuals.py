@@ -81,21 +81,22 @@ def residual_snr(
     )  # fmt: skip
 
 
-def noise_factor(snr: NDArray[np.float32], kernel: MatchedFilter) -> float:
-    """How much wider the noise of an S/N map is than it should be; 1 unless that is significant.
+def noise_factor(snr: NDArray[np.float32], kernel: MatchedFilter, expected: float = 1.0) -> float:
+    """How wide the noise of an S/N map is; as expected unless it is significantly wider.
 
     The distance from the median to the lower 15.87 %: sources that are not subtracted, and what is left of those that
-    are, make the upper side wider. Correlated noise (resampled, stacked or compressed frames) and a noise map that is
-    too low make it exceed 1. An excess of less than 5 %, or of 5 errors of this estimate, does not count.
+    are, make the upper side wider. Independent pixels of known noise give 1, correlated ones (resampled, stacked or
+    compressed frames) and a noise map that is too low more. An excess of less than 5 %, or of 5 errors of this estimate,
+    does not count.
     """
     rows = snr[:: max(1, snr.shape[0] // 256)]
     values = rows[rows != 0]
     independent = snr.size / kernel.noise_factor**2
     if values.size == 0 or independent < 100:
-        return 1.0
+        return expected
     low, middle = np.percentile(values, [15.8655, 50.0])
     factor = float(middle - low)
-    return factor if factor > 1 + max(SMALLEST_EXCESS, 5 / np.sqrt(independent)) else 1.0
+    return factor if factor > expected * (1 + max(SMALLEST_EXCESS, 5 / np.sqrt(independent))) else expected
 
 
 def find_companions(

@@ -5,6 +5,7 @@ it saturates, the noise that gain and read noise predict, and words about what d
 """
 
 from photometry_service.algorithms.detector.calibration_frames import CalibratedImage, apply_calibration
+from photometry_service.algorithms.detector.correlated_noise import correlated_noise, resampled_words
 from photometry_service.algorithms.detector.cut_off_pixels import visible_light, working_noise, working_pixels
 from photometry_service.algorithms.detector.frame_checks import check_image
 from photometry_service.algorithms.detector.master_frames import (
@@ -47,12 +48,14 @@ __all__ = [
     "build_dark",
     "build_flat",
     "check_image",
+    "correlated_noise",
     "find_saturation",
     "join_amplifiers",
     "level_saturated",
     "mosaic_pattern",
     "noise_ratio",
     "parse_section",
+    "resampled_words",
     "sky_of",
     "subtract_overscan",
     "told_apart",

@@ -25,6 +25,9 @@ __all__ = [
     "sum_variance",
 ]
 
+PEDESTAL = ", or a pedestal in the level that the header does not name (then fluxes and errors are right as they are)"
+"""A constant in the sky raises the noise that its photons would have, and not the noise."""
+
 HEALTHY_RATIO = (0.9, 1.1)
 SUSPECT_RATIO = (0.5, 2.0)
 
@@ -74,8 +77,13 @@ def model_rms(
     return np.sqrt(light + read_noise_e**2 + gain_e_per_adu**2 / 12)
 
 
-def assess_noise(background: Background, frame: Frame) -> NoiseQuality:
+def assess_noise(background: Background, frame: Frame, correlation_sum: float = 1.0) -> NoiseQuality:
     """Compare the measured rms with the model; the measured one is used, never the sum of both.
+
+    Parameters
+    ----------
+    correlation_sum : variance of a wide sum of the sky over that of as many independent pixels; resampling took this off
+        the variance of a single one
 
     Returns
     -------
@@ -88,6 +96,7 @@ def assess_noise(background: Background, frame: Frame) -> NoiseQuality:
         expected = np.full(1, np.sqrt(np.median(frame.variance[~frame.mask])))
     else:
         expected = model_rms(background.mesh, read_noise_e=frame.read_noise_e, gain_e_per_adu=frame.gain_e_per_adu)
+    expected = expected / np.sqrt(correlation_sum)
     measured, model = background.rms_median, float(np.median(expected))
     meaningful = background.median > 0 and model > 0 and background.floor is None
     ratio = float(np.median(background.mesh_rms / expected)) if meaningful else float("nan")
@@ -98,6 +107,7 @@ def assess_noise(background: Background, frame: Frame) -> NoiseQuality:
             WarningCode.NOISE_UNEXPLAINED(
                 f"sky noise is {measured:.3g} e per pixel, {ratio:.2g} times what the {origin} gain "
                 f"({frame.gain_e_per_adu:g} e/ADU) and read noise ({frame.read_noise_e:g} e) predict: gain suspect"
+                + (PEDESTAL if ratio < SUSPECT_RATIO[0] else "")
             ),
         )
     healthy = meaningful and HEALTHY_RATIO[0] <= ratio <= HEALTHY_RATIO[1]
@@ -112,6 +122,8 @@ def sum_variance(
     *,
     sky_is_median: bool,
     flat_error: float = 0.0,
+    width2: ArrayLike = 1.0,
+    widest2: float = 1.0,
 ) -> NDArray[np.float64]:
     """Variance of the sum over an aperture.
 
@@ -123,6 +135,8 @@ def sum_variance(
     sky_pixels : (n, ...) pixels that gave the sky level, positive
     sky_is_median : the level was a median (k = pi / 2) and not a mean (k = 1)
     flat_error : relative error of the flat field, added only when given
+    width2 : (n, ...) where neighbouring pixels share noise: variance of the sum over that of independent pixels
+    widest2 : the same of wide sums
 
     Returns
     -------
@@ -130,10 +144,10 @@ def sum_variance(
 
     Notes
     -----
-    var = F + n sigma^2 + k n^2 sigma^2 / n_B + (flat_error F)^2.
+    var = v (F / R + n sigma^2) + R k n^2 sigma^2 / n_B + (flat_error F)^2 with v = ``width2`` and R = ``widest2``.
     """
     flux = np.maximum(np.asarray(flux_e, np.float64), 0.0)
     area, sigma2 = np.asarray(area_px, np.float64), np.square(np.asarray(sigma_e, np.float64))
     penalty = MEDIAN_PENALTY if sky_is_median else 1.0
     sky = penalty * area**2 * sigma2 / np.asarray(sky_pixels, np.float64)
-    return flux + area * sigma2 + sky + (flat_error * flux) ** 2
+    return np.asarray(width2) * (flux / widest2 + area * sigma2) + widest2 * sky + (flat_error * flux) ** 2

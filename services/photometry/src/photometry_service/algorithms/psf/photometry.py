@@ -5,7 +5,7 @@ Every step is a function of its own module; here is their order.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from photometry_service.algorithms.detection.residuals import (
     residual_snr,
 )
 from photometry_service.algorithms.detection.surroundings import surroundings
+from photometry_service.algorithms.detector import correlated_noise
 from photometry_service.algorithms.psf.build import build_psf
 from photometry_service.algorithms.psf.extrapolation import extrapolated
 from photometry_service.algorithms.psf.fit import PsfFit, fit_psf
@@ -42,6 +43,7 @@ from photometry_service.algorithms.psf.results import (
 from photometry_service.algorithms.psf.split import split_pairs
 from photometry_service.algorithms.psf.stars import in_halos, select_psf_stars, without_halo_maxima
 from photometry_service.algorithms.psf.wings import curve_of_growth, fit_wings, scaled_psf
+from photometry_service.domain.noise import NoiseCorrelation
 from photometry_service.domain.psf import FloatArray, PsfKind, PsfModel, PsfPhotometry, PsfSummary, Sources
 
 __all__ = ["MeasureOptions", "ResidualBackground", "find_psf_stars", "measure_psf"]
@@ -98,8 +100,9 @@ def measure_psf(
     -----
     Sources are kept whose fitted S/N exceeds ``threshold - final_margin`` and whose flux is positive. Where the noise of
     the residual, filtered with the PSF, is wider than ``rms`` says (correlated noise), thresholds and errors are raised
-    by that factor, ``summary.noise_factor``. Everything runs on one thread in a fixed order: the same input gives the
-    same bits.
+    by that factor, ``summary.noise_factor``. Where neighbouring pixels show that the frame was resampled, all begins anew
+    with the noise of such a frame: that of fluxes, places and thresholds follows from the correlation. Everything runs on
+    one thread in a fixed order: the same input gives the same bits.
     """
     options = options or MeasureOptions()
     frame = fit_frame(data, rms, mask, saturated, shot_noise)
@@ -109,30 +112,15 @@ def measure_psf(
     if len(look.sources) == 0:
         return empty_photometry(np.array(data, dtype=np.float32), psf)
     given = psf is not None
-    psf = psf or _psf_from(frame, look, options)
-    kernel = filter_of_psf(psf)
     buffer = np.empty_like(frame.data)
-    found = _in_unit(sources, frame.unit) if sources is not None else _detect(frame, kernel, options, buffer)
-    start = np.fmax(found.flux, _start_flux(frame, psf, kernel, found))
-    found = replace(found, flux=start)
-    if not given and sources is None:
-        found = without_halo_maxima(found, psf.fwhm_px, frame.shape, always=psf.kind is PsfKind.MOFFAT_TABLE)
-    fit = fit_psf(frame, psf, found.x, found.y, found.flux, options.fit)
-    none = np.zeros(len(found), dtype=bool)
-    measured = MeasuredSources(fit, found, from_residual=none, extended=none)
-    measured = _merged(frame, psf, measured, options)
-    fit = measured.fit
-    for _ in range(WING_ROUNDS if not given else 0):
-        wings = fit_wings(frame, psf, fit, options.wings)
-        psf = wings.psf
-        if not wings.changed:
-            fit = fit.scaled(1.0 + wings.outside)
-            break
-        fit = _refit(frame, psf, Sources(fit.x, fit.y, fit.flux, fit.snr), options, fit.residual, None)
-    kernel = filter_of_psf(psf)
-    measured = replace(measured, fit=fit)
-    measured, snr_left = _with_noise_factor(frame, psf, kernel, measured, options, buffer, prune=sources is None)
-    before = len(measured.found)
+    first = _first_pass(frame, look, psf, sources, options, buffer)
+    correlation = _correlation(frame, first)
+    if correlation is not None:
+        frame = frame.resampled(correlation)
+        first = _first_pass(frame, look, psf, sources, options, buffer)
+    psf, kernel, measured, snr_left = first.psf, first.kernel, first.measured, first.snr_left
+    n_detected, before = first.n_detected, len(measured.found)
+    del first
     single = np.zeros((0, 2))
     if sources is None:
         measured, single = _with_pairs(frame, psf, measured, options, single)
@@ -167,7 +155,7 @@ def measure_psf(
     keep = _holds(psf, measured, options)
     summary = PsfSummary(
         first_fwhm_px=look.fwhm_px,
-        n_detected=len(found),
+        n_detected=n_detected,
         n_residual=int(measured.from_residual.sum()),
         n_dropped=measured.dropped + int((~keep).sum()),
         n_repeated=measured.repeated,
@@ -178,6 +166,7 @@ def measure_psf(
         light_outside=1.0 - 1.0 / normalisation,
         normalisation_err=normalisation_err,
         shot_noise=frame.shot_noise * frame.unit,
+        correlation=frame.correlation,
     )
     relative = float(np.hypot(options.flat_error, normalisation_err))
     reach = round(options.fit.saturated_radius_fwhm * psf.major_fwhm_px)
@@ -204,10 +193,60 @@ def find_psf_stars(
     return _in_unit(stars, 1.0 / frame.unit), look.fwhm_px
 
 
+@dataclass(frozen=True, eq=False)
+class _FirstPass:
+    """What the first detection found and its fit; ``snr_left`` is the S/N map of the residual, if it still holds."""
+
+    psf: PsfModel
+    kernel: MatchedFilter
+    measured: MeasuredSources
+    snr_left: FloatImage | None
+    n_detected: int
+
+
+def _first_pass(
+    frame: FitFrame, look: FirstLook, psf: PsfModel | None, sources: Sources | None, options: MeasureOptions,
+    buffer: FloatImage,
+) -> _FirstPass:  # fmt: skip
+    """PSF, detection and a first fit, with which the noise and the wings of the PSF are found."""
+    given = psf is not None
+    psf = psf or _psf_from(frame, look, options)
+    kernel = filter_of_psf(psf)
+    found = _in_unit(sources, frame.unit) if sources is not None else _detect(frame, kernel, options, buffer)
+    start = np.fmax(found.flux, _start_flux(frame, psf, kernel, found))
+    found = replace(found, flux=start)
+    if not given and sources is None:
+        found = without_halo_maxima(found, psf.fwhm_px, frame.shape, always=psf.kind is PsfKind.MOFFAT_TABLE)
+    fit = fit_psf(frame, psf, found.x, found.y, found.flux, options.fit)
+    none = np.zeros(len(found), dtype=bool)
+    measured = _merged(frame, psf, MeasuredSources(fit, found, from_residual=none, extended=none), options)
+    fit = measured.fit
+    for _ in range(WING_ROUNDS if not given else 0):
+        wings = fit_wings(frame, psf, fit, options.wings)
+        psf = wings.psf
+        if not wings.changed:
+            fit = fit.scaled(1.0 + wings.outside)
+            break
+        fit = _refit(frame, psf, Sources(fit.x, fit.y, fit.flux, fit.snr), options, fit.residual, None)
+    kernel = filter_of_psf(psf)
+    measured = replace(measured, fit=fit)
+    measured, snr_left = _with_noise_factor(frame, psf, kernel, measured, options, buffer, prune=sources is None)
+    return _FirstPass(psf, kernel, measured, snr_left, len(found))
+
+
+def _correlation(frame: FitFrame, first: _FirstPass) -> NoiseCorrelation | None:
+    """Correlation of the noise, where the residual is noisier than its pixels."""
+    if first.measured.noise_factor == 1.0:
+        return None
+    residual = first.measured.fit.residual
+    return correlated_noise(residual, frame.data - residual, frame.rms, frame.state == 0, first.kernel.kernel)
+
+
 def _detect(frame: FitFrame, kernel: MatchedFilter, options: MeasureOptions, buffer: FloatImage) -> Sources:
     """Sources of the first pass."""
     snr = snr_map(frame.data, frame.rms, kernel, frame.bad, out=buffer)
-    return detect_sources(frame.data, snr, kernel, frame.bad, options.threshold, frame.saturated)
+    threshold = options.threshold * frame.noise_width(kernel.kernel)
+    return detect_sources(frame.data, snr, kernel, frame.bad, threshold, frame.saturated)
 
 
 def _start_flux(frame: FitFrame, psf: PsfModel, kernel: MatchedFilter, found: Sources) -> NDArray[np.float64]:
@@ -252,11 +291,12 @@ def _with_noise_factor(
     Also the S/N map of the residual, unless sources were dropped.
     """
     snr = residual_snr(frame, measured.fit.residual, kernel, options=options.residual, buffer=buffer)
-    factor = noise_factor(snr, kernel)
-    if factor == 1.0 or not prune:
-        return replace(measured, noise_factor=factor), snr
-    keep = measured.found.snr > options.threshold * factor
-    return _kept(frame, psf, replace(measured, noise_factor=factor), keep, options), None
+    expected = frame.noise_width(kernel.kernel)
+    factor = noise_factor(snr, kernel, expected)
+    measured = replace(measured, noise_factor=factor, noise_excess=factor / expected)
+    if factor == expected or not prune:
+        return measured, snr
+    return _kept(frame, psf, measured, measured.found.snr > options.threshold * factor, options), None
 
 
 def _residual_round(

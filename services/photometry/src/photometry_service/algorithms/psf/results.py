@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from photometry_service.algorithms.detection.fit_frame import FitFrame
 from photometry_service.algorithms.detection.shape_statistics import shape_statistics
+from photometry_service.algorithms.psf.correlated_errors import error_factors
 from photometry_service.algorithms.psf.extrapolation import Extrapolation
 from photometry_service.algorithms.psf.fit import FitOptions, PsfFit
 from photometry_service.algorithms.psf.groups import near_any
@@ -27,7 +28,8 @@ class MeasuredSources:
     """Fit of all sources with what is known of each from its detection; how many were dropped on the way.
 
     ``extended``: there is as much light around the source as in it. ``repeated``: so many of those that were dropped stood
-    at the same place beside several bright stars.
+    at the same place beside several bright stars. ``noise_factor``: of thresholds, one sigma of the S/N map of the residual;
+    ``noise_excess``: what correlations of the noise do not explain of it.
     """
 
     fit: PsfFit
@@ -37,6 +39,7 @@ class MeasuredSources:
     dropped: int = 0
     repeated: int = 0
     noise_factor: float = 1.0
+    noise_excess: float = 1.0
 
 
 def empty_photometry(residual: NDArray[np.float32], psf: PsfModel | None = None) -> PsfPhotometry:
@@ -67,9 +70,9 @@ def as_photometry(
 ) -> PsfPhotometry:
     """Sort and flag the sources that are kept, and convert them to the unit of the input.
 
-    Errors and S/N take up the noise factor, the ``relative_error`` of flat field and normalisation, and what the profile
-    adds for saturated stars (``wings``), whose flux is NaN where they do not tell it; errors, but not S/N, also what the PSF
-    leaves of bright stars where it does not hold.
+    Errors and S/N take up what correlated noise and the rest of the noise factor add, the ``relative_error`` of flat field
+    and normalisation, and what the profile adds for saturated stars (``wings``), whose flux is NaN where they do not tell
+    it; errors, but not S/N, also what the PSF leaves of bright stars where it does not hold.
     Ties in flux are broken by y, then x.
     """
     fit = measured.fit
@@ -77,27 +80,28 @@ def as_photometry(
     index = index[np.lexsort((fit.x[index], fit.y[index], -fit.flux[index]))]
     flags = _flags(frame, psf, measured, options)
     unit = frame.unit
-    wider = measured.noise_factor
-    misfit = psf_misfit(frame, fit, psf, noise_factor=wider)
+    excess = measured.noise_excess
+    wider = error_factors(frame, psf, fit.flux[index], options)
+    misfit = psf_misfit(frame, fit, psf, noise_factor=excess)
     flux = fit.flux[index] * wings.factor[index] * unit
-    noise = np.sqrt(fit.flux_var[index] * wings.misfit[index]) * wider * wings.factor[index] * unit
+    noise = np.sqrt(fit.flux_var[index] * wings.misfit[index]) * wider.flux * excess * wings.factor[index] * unit
     noise = np.hypot(noise, np.hypot(relative_error, wings.flux_err[index]) * flux)
     error = np.hypot(noise, misfit.flux[index] * flux)
-    own = wider**2 * np.maximum(wings.misfit, misfit.place)[index]
+    own = excess**2 * np.maximum(wings.misfit, misfit.place)[index]
     x, y = fit.x[index], fit.y[index]
     shape = shape_statistics(frame.data, x, y, psf.fwhm_px, frame.state)
     return PsfPhotometry(
         id=np.arange(1, index.size + 1),
         x=x,
         y=y,
-        x_var=fit.x_var[index] * own + wings.place_err_px[index, 0] ** 2,
-        y_var=fit.y_var[index] * own + wings.place_err_px[index, 1] ** 2,
-        xy_cov=fit.xy_cov[index] * own,
+        x_var=fit.x_var[index] * own * wider.x**2 + wings.place_err_px[index, 0] ** 2,
+        y_var=fit.y_var[index] * own * wider.y**2 + wings.place_err_px[index, 1] ** 2,
+        xy_cov=fit.xy_cov[index] * own * wider.x * wider.y,
         flux=flux,
         flux_err=error,
         flux_err_scaled=error * np.sqrt(np.maximum(1.0, np.nan_to_num(fit.chi2_red[index], nan=1.0))),
         snr=flux / noise,
-        detection_snr=measured.found.snr[index] / wider,
+        detection_snr=measured.found.snr[index] / measured.noise_factor,
         chi2_red=fit.chi2_red[index],
         qfit=fit.qfit[index],
         cfit=fit.cfit[index],

@@ -224,7 +224,8 @@ def _left_over(frame: FitFrame, fit: PsfFit, rows: NDArray[np.intp], radius_px: 
     light = np.maximum(frame.data[line, column] - residual, 0.0)
     variance = frame.rms[line, column].astype(np.float64) ** 2 + frame.shot_noise * light
     left = np.where(inside, residual, 0.0).sum(axis=(1, 2)) / flux
-    noise2 = np.where(inside, variance, 0.0).sum(axis=(1, 2)) / flux**2
+    shared = 1.0 if frame.correlation is None else frame.correlation.total
+    noise2 = shared * np.where(inside, variance, 0.0).sum(axis=(1, 2)) / flux**2
     return np.asarray((left - np.median(left)) ** 2 - noise2)
 
 
